@@ -1,0 +1,252 @@
+//! Settings, their defaults, and what they may be.
+
+use crate::clock::{Clock, SystemClock, Timekeeper};
+use crate::core::{Core, Parts};
+use crate::desk::Desk;
+use crate::dispatcher::{Any, Dispatcher};
+use crate::error::BuildError;
+use crate::handler::JobHandlerFactory;
+use crate::pool::Pool;
+use crate::queue_order::{Fifo, QueueOrder};
+use crate::registry::Home;
+use crate::spawner::{Spawner, Threads};
+use crate::station::Station;
+use crate::worker::{CrewOf, SerialWorker, Worker};
+use std::fmt;
+use std::sync::Arc;
+
+const MAX_DISPATCHERS: usize = 1 << 12;
+const MAX_WORKERS: usize = 1 << 20;
+const MAX_CAPACITY: u64 = 1 << 48;
+
+/// Settings of a pool to be: see [`Pool::builder`].
+///
+/// | setting | default | allowed |
+/// |---|---|---|
+/// | [`name`](Self::name) | `fanpool` | not empty, without NUL |
+/// | [`dispatchers`](Self::dispatchers) | 1 | 1 to 4096 |
+/// | [`workers_per_dispatcher`](Self::workers_per_dispatcher) | the machine's parallelism, over all dispatchers | at least 1, and at most 1 048 576 over all dispatchers |
+/// | [`queue_capacity`](Self::queue_capacity) | 1000 jobs | 1 to 2⁴⁸ |
+/// | [`dispatcher`](Self::dispatcher) | [`Any`] | |
+/// | [`queue_order`](Self::queue_order) | [`Fifo`] | |
+/// | [`worker`](Self::worker) | [`SerialWorker`] | |
+/// | [`spawner`](Self::spawner) | [`Threads`] | |
+/// | [`clock`](Self::clock) | [`SystemClock`] | |
+#[must_use = "a builder does nothing until `build`"]
+pub struct PoolBuilder<J, H: JobHandlerFactory<J>> {
+    factory: H,
+    name: String,
+    dispatchers: usize,
+    workers_per_dispatcher: Option<usize>,
+    queue_capacity: usize,
+    strategy: Box<dyn Fn() -> Box<dyn Dispatcher<J>>>,
+    order: Box<dyn Fn() -> Box<dyn QueueOrder<J>>>,
+    worker: Arc<dyn Fn() -> Box<dyn Worker<J, H::Handler>> + Send + Sync>,
+    spawner: Box<dyn Spawner>,
+    clock: Arc<dyn Clock>,
+}
+
+impl<J, H> PoolBuilder<J, H>
+where
+    J: Send + 'static,
+    H: JobHandlerFactory<J>,
+{
+    pub(crate) fn new(factory: H) -> Self {
+        PoolBuilder {
+            factory,
+            name: "fanpool".to_owned(),
+            dispatchers: 1,
+            workers_per_dispatcher: None,
+            queue_capacity: 1000,
+            strategy: Box::new(|| Box::new(Any::new())),
+            order: Box::new(|| Box::new(Fifo::new())),
+            worker: Arc::new(|| Box::new(SerialWorker::new())),
+            spawner: Box::new(Threads::new()),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// The pool's name, which its threads carry.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How many dispatchers share the queue. Each has its own workers, strategy and backlog; one is
+    /// right unless the strategy is costly or the workers are very many.
+    pub fn dispatchers(mut self, count: usize) -> Self {
+        self.dispatchers = count;
+        self
+    }
+
+    /// How many workers each dispatcher has, and so how many jobs of its run at once.
+    pub fn workers_per_dispatcher(mut self, count: usize) -> Self {
+        self.workers_per_dispatcher = Some(count);
+        self
+    }
+
+    /// How many jobs may be accepted and not started, wherever they wait. Never exceeded.
+    pub fn queue_capacity(mut self, jobs: usize) -> Self {
+        self.queue_capacity = jobs;
+        self
+    }
+
+    /// The strategy that picks a worker for each job: `make` is called once for each dispatcher.
+    pub fn dispatcher<D: Dispatcher<J>>(mut self, make: impl Fn() -> D + 'static) -> Self {
+        self.strategy = Box::new(move || Box::new(make()));
+        self
+    }
+
+    /// The order in which waiting jobs leave a dispatcher's backlog: `make` is called once for each
+    /// dispatcher.
+    pub fn queue_order<Q: QueueOrder<J>>(mut self, make: impl Fn() -> Q + 'static) -> Self {
+        self.order = Box::new(move || Box::new(make()));
+        self
+    }
+
+    /// The loop that takes jobs and has them run: `make` is called once for each worker, and again
+    /// after a loop panicked.
+    pub fn worker<W: Worker<J, H::Handler>>(
+        mut self,
+        make: impl Fn() -> W + Send + Sync + 'static,
+    ) -> Self {
+        self.worker = Arc::new(move || Box::new(make()));
+        self
+    }
+
+    /// Where workers live: [`Threads`], or a closure that hands each worker's future to an executor.
+    ///
+    /// ```
+    /// use fanpool::{Pool, async_handler_fn};
+    ///
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// let pool = Pool::builder(async_handler_fn(|n: u64| async move { Ok::<_, std::io::Error>(n + 1) }))
+    ///     .spawner(|worker| {
+    ///         tokio::spawn(worker);
+    ///     })
+    ///     .build()?;
+    /// assert_eq!(pool.run(1).await?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn spawner(mut self, spawner: impl Spawner) -> Self {
+        self.spawner = Box::new(spawner);
+        self
+    }
+
+    /// Where the pool gets its time from: another clock is for tests.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Builds the pool and starts its workers. They get their handlers afterwards: see
+    /// [`ready`](crate::Submitter::ready).
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Setting`] names a setting that is out of range. [`BuildError::Spawn`] means that
+    /// the spawner refused a worker; those already started end by themselves.
+    ///
+    /// # Panics
+    ///
+    /// When a closure that makes a strategy or an order does.
+    pub fn build(self) -> Result<Pool<J, H>, BuildError> {
+        let workers = self.check()?;
+        let PoolBuilder {
+            factory,
+            name,
+            dispatchers,
+            queue_capacity,
+            strategy,
+            order,
+            worker,
+            mut spawner,
+            clock,
+            ..
+        } = self;
+        spawner.set_pool_name(&name);
+        let desks: Vec<Desk<J>> = (0..dispatchers)
+            .map(|dispatcher| Desk::new(dispatcher, order(), strategy(), workers))
+            .collect();
+        let core = Core::new(|number| Parts {
+            capacity: queue_capacity as u64,
+            stations: desks
+                .into_iter()
+                .enumerate()
+                .map(|(dispatcher, desk)| Station::new(number, dispatcher, desk, workers))
+                .collect(),
+            time: Timekeeper::new(clock, format!("{name}-time")),
+            spawner,
+            crew: Box::new(CrewOf {
+                factory: Arc::new(factory),
+                make: worker,
+            }),
+            name,
+        });
+        let pool = Pool::new(core.clone());
+        let mut refused = None;
+        for seat in core.seats() {
+            // After a refusal, the places of the others are only freed.
+            if refused.is_some() {
+                core.worker_left(seat.id);
+            } else if let Err(source) = core.spawn(seat.id, false) {
+                core.close();
+                core.worker_left(seat.id);
+                refused = Some(BuildError::Spawn {
+                    worker: seat.id,
+                    source,
+                });
+            }
+        }
+        match refused {
+            None => Ok(pool),
+            Some(refused) => Err(refused),
+        }
+    }
+
+    /// Answers the number of workers for each dispatcher.
+    fn check(&self) -> Result<usize, BuildError> {
+        let setting = |setting, value: String, allowed: String| {
+            Err(BuildError::Setting {
+                setting,
+                value,
+                allowed,
+            })
+        };
+        if self.name.is_empty() || self.name.contains('\0') {
+            let allowed = "a name that is not empty and has no NUL".to_owned();
+            return setting("name", format!("{:?}", self.name), allowed);
+        }
+        if !(1..=MAX_DISPATCHERS).contains(&self.dispatchers) {
+            let allowed = format!("1 to {MAX_DISPATCHERS}");
+            return setting("dispatchers", self.dispatchers.to_string(), allowed);
+        }
+        let workers = self.workers_per_dispatcher.unwrap_or_else(|| {
+            std::thread::available_parallelism()
+                .map_or(1, |cores| cores.get().div_ceil(self.dispatchers))
+        });
+        let most = MAX_WORKERS / self.dispatchers;
+        if !(1..=most).contains(&workers) {
+            let allowed = format!("1 to {most} with {} dispatchers", self.dispatchers);
+            return setting("workers_per_dispatcher", workers.to_string(), allowed);
+        }
+        if !(1..=MAX_CAPACITY).contains(&(self.queue_capacity as u64)) {
+            let allowed = format!("1 to {MAX_CAPACITY}");
+            return setting("queue_capacity", self.queue_capacity.to_string(), allowed);
+        }
+        Ok(workers)
+    }
+}
+
+impl<J, H: JobHandlerFactory<J>> fmt::Debug for PoolBuilder<J, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolBuilder")
+            .field("name", &self.name)
+            .field("dispatchers", &self.dispatchers)
+            .field("workers_per_dispatcher", &self.workers_per_dispatcher)
+            .field("queue_capacity", &self.queue_capacity)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,127 @@
+//! What a handler is told about the job it runs.
+
+use crate::job::JobId;
+use crate::outcome::Token;
+use crate::signal::Signal;
+use crate::sync::atomic::{AtomicBool, Ordering::*};
+use crate::worker::WorkerId;
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+/// About the job that a handler runs: which one it is, where it runs, and whether it should stop.
+///
+/// Handlers get it by reference; a clone may be kept and sent elsewhere, and costs two reference
+/// counts.
+///
+/// # Cancellation
+///
+/// Cancellation is cooperative: nothing interrupts a handler. A long job looks at
+/// [`is_cancelled`](Self::is_cancelled) now and then, or an async one waits for
+/// [`cancelled`](Self::cancelled) beside its work. A job is asked to stop by
+/// [`JobHandle::cancel`](crate::JobHandle::cancel), and by a shutdown that will not wait for the queue:
+/// `shutdown_now`, or `shutdown_timeout` once its time is up.
+#[derive(Clone)]
+pub struct JobContext {
+    id: JobId,
+    worker: WorkerId,
+    token: Option<Arc<dyn Token>>,
+    stop: Arc<StopAll>,
+}
+
+/// Asks all running jobs of a pool to stop.
+pub(crate) struct StopAll {
+    asked: AtomicBool,
+    signal: Signal,
+}
+
+impl StopAll {
+    pub(crate) fn new() -> Self {
+        StopAll {
+            asked: AtomicBool::new(false),
+            signal: Signal::new(),
+        }
+    }
+
+    pub(crate) fn ask(&self) {
+        self.asked.store(true, Release);
+        self.signal.notify_all();
+    }
+}
+
+impl JobContext {
+    pub(crate) fn new(worker: WorkerId, stop: Arc<StopAll>) -> Self {
+        JobContext {
+            id: JobId::from_ticket(0),
+            worker,
+            token: None,
+            stop,
+        }
+    }
+
+    /// Turns the worker's context to its next job.
+    pub(crate) fn turn_to(&mut self, id: JobId, token: Option<Arc<dyn Token>>) {
+        self.id = id;
+        self.token = token;
+    }
+
+    /// The job's number.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// The worker that runs the job.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        1
+    }
+
+    /// By when the job should have started; `None` when it was given no deadline.
+    pub fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Whether the job was asked to stop. Two loads.
+    pub fn is_cancelled(&self) -> bool {
+        self.stop.asked.load(Acquire)
+            || self.token.as_ref().is_some_and(|token| token.is_cancelled())
+    }
+
+    /// Ready once the job is asked to stop. Dropping the future loses nothing.
+    pub async fn cancelled(&self) {
+        loop {
+            let mut stop = pin!(self.stop.signal.listen());
+            let mut token = pin!(self.token.as_ref().map(|token| token.listen()));
+            if self.is_cancelled() {
+                return;
+            }
+            std::future::poll_fn(|cx| {
+                if stop.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                match token.as_mut().as_pin_mut() {
+                    Some(token) => token.poll(cx),
+                    None => Poll::Pending,
+                }
+            })
+            .await;
+        }
+    }
+}
+
+impl fmt::Debug for JobContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobContext")
+            .field("id", &self.id)
+            .field("worker", &self.worker)
+            .field("is_cancelled", &self.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,325 @@
+//! What all handles and workers of a pool share, and the steps of a job's journey that touch more
+//! than one stage.
+
+use crate::clock::Timekeeper;
+use crate::context::StopAll;
+use crate::envelope::{Claimed, Queued};
+use crate::frame;
+use crate::gate::{Gate, Ticket};
+use crate::intake::Intake;
+use crate::job::{Job, JobId};
+use crate::joins::Joins;
+use crate::metrics::{Metrics, PoolCounts};
+use crate::outcome::Ending;
+use crate::registry::{self, Home, PoolNumber};
+use crate::roster::Roster;
+use crate::spawner::Spawner;
+use crate::standstill::Standstill;
+use crate::station::{Seat, Station};
+use crate::sync::atomic::{AtomicBool, AtomicIsize, Ordering::*};
+use crate::sync::{Mutex, thread};
+use crate::unwind::dispose;
+use crate::worker::{Crew, WorkerId};
+use std::sync::Arc;
+
+pub(crate) struct Core<J> {
+    pub(crate) number: PoolNumber,
+    pub(crate) name: String,
+    pub(crate) gate: Gate,
+    pub(crate) intake: Intake<J>,
+    pub(crate) stations: Box<[Station<J>]>,
+    pub(crate) capacity: u64,
+    pub(crate) counts: PoolCounts,
+    pub(crate) joins: Joins,
+    pub(crate) standstill: Standstill,
+    pub(crate) roster: Roster,
+    pub(crate) time: Timekeeper,
+    pub(crate) stop: Arc<StopAll>,
+    pub(crate) spawner: Box<dyn Spawner>,
+    pub(crate) crew: Box<dyn Crew<J>>,
+    /// No job is started any more.
+    halted: AtomicBool,
+    /// Empty envelopes that are still in the queue. May be off while they are being counted.
+    tombstones: AtomicIsize,
+    /// Jobs that a shutdown took back, until a report takes them along.
+    pub(crate) unrun: Mutex<Vec<Job<J>>>,
+}
+
+/// What `Core::new` is made of, apart from the pool's own machinery.
+pub(crate) struct Parts<J> {
+    pub(crate) name: String,
+    pub(crate) capacity: u64,
+    pub(crate) stations: Box<[Station<J>]>,
+    pub(crate) time: Timekeeper,
+    pub(crate) spawner: Box<dyn Spawner>,
+    pub(crate) crew: Box<dyn Crew<J>>,
+}
+
+impl<J> Drop for Core<J> {
+    fn drop(&mut self) {
+        registry::leave(self.number);
+    }
+}
+
+impl<J: Send + 'static> Core<J> {
+    pub(crate) fn new(make: impl FnOnce(PoolNumber) -> Parts<J>) -> Arc<Self> {
+        registry::enter(|number| {
+            let parts = make(number);
+            Arc::new(Core {
+                number,
+                name: parts.name,
+                gate: Gate::new(parts.capacity),
+                intake: Intake::new(),
+                capacity: parts.capacity,
+                counts: PoolCounts::default(),
+                joins: Joins::new(),
+                standstill: Standstill::new(),
+                roster: Roster::new(parts.stations.iter().flat_map(Station::seats)),
+                stations: parts.stations,
+                time: parts.time,
+                stop: Arc::new(StopAll::new()),
+                spawner: parts.spawner,
+                crew: parts.crew,
+                halted: AtomicBool::new(false),
+                tombstones: AtomicIsize::new(0),
+                unrun: Mutex::new(Vec::new()),
+            })
+        })
+    }
+
+    pub(crate) fn seats(&self) -> impl Iterator<Item = &Arc<Seat>> {
+        self.stations.iter().flat_map(Station::seats)
+    }
+
+    pub(crate) fn seat(&self, worker: WorkerId) -> &Arc<Seat> {
+        &self.stations[worker.dispatcher()].seats()[worker.index()]
+    }
+
+    pub(crate) fn station(&self, worker: WorkerId) -> &Station<J> {
+        &self.stations[worker.dispatcher()]
+    }
+
+    // ---- in ---------------------------------------------------------------------------------
+
+    /// Puts a job that has its ticket on its way.
+    pub(crate) fn admit(&self, job: Queued<J>) {
+        self.intake.push(job);
+        self.rouse();
+    }
+
+    pub(crate) fn id_of(ticket: Ticket) -> JobId {
+        JobId::from_ticket(ticket)
+    }
+
+    /// Sees to it that somebody comes for what is waiting: see station.rs, "Push".
+    pub(crate) fn rouse(&self) {
+        let mut sleepy = None;
+        for station in &self.stations {
+            match station.watched() {
+                (true, _) => return,
+                (false, true) if sleepy.is_none() => sleepy = Some(station),
+                _ => {}
+            }
+        }
+        let Some(station) = sleepy else { return };
+        if frame::holds_desk(self.number) {
+            self.put_off_catching_up();
+        } else {
+            station.call_one(&self.gate, &self.intake);
+        }
+    }
+
+    /// Lets every worker look at the state of the pool.
+    fn call_all(&self) {
+        self.roster.notify();
+        if frame::holds_desk(self.number) {
+            self.put_off_catching_up();
+        } else {
+            self.stations.iter().for_each(Station::call_all);
+        }
+    }
+
+    fn put_off_catching_up(&self) {
+        let number = self.number;
+        frame::outside_desk(number, move || {
+            if let Some(home) = registry::find(number) {
+                home.catch_up();
+            }
+        });
+    }
+
+    // ---- out --------------------------------------------------------------------------------
+
+    /// The next job for a worker, which owns it from here on.
+    pub(crate) fn next_job(&self, seat: &Seat) -> Option<(JobId, Claimed<J>)> {
+        loop {
+            if self.is_halted() {
+                return None;
+            }
+            let own = self.station(seat.id);
+            let job = own
+                .take(seat.id.index(), &self.gate, &self.intake)
+                .or_else(|| self.from_siblings(seat))?;
+            let id = job.id();
+            if let Some(claimed) = job.claim() {
+                seat.counts.started();
+                self.release(claimed.job.units());
+                return Some((id, claimed));
+            }
+            self.tombstones.fetch_sub(1, Relaxed);
+            self.leave_seat(seat, id);
+        }
+    }
+
+    fn from_siblings(&self, seat: &Seat) -> Option<Queued<J>> {
+        let count = self.stations.len();
+        let own = seat.id.dispatcher();
+        (own + 1..own + count).find_map(|other| self.stations[other % count].give_away(seat))
+    }
+
+    /// Whether a desk other than the worker's own has a job for it.
+    pub(crate) fn siblings_have_spare(&self, worker: WorkerId) -> bool {
+        self.stations
+            .iter()
+            .enumerate()
+            .any(|(index, station)| index != worker.dispatcher() && station.has_spare())
+    }
+
+    /// A job is over and its outcome is known.
+    pub(crate) fn leave_seat(&self, seat: &Seat, id: JobId) {
+        seat.end();
+        self.joins.over(id);
+    }
+
+    pub(crate) fn release(&self, units: u64) {
+        if self.gate.release(units) {
+            // The last job of a closed pool was started: nobody needs to stay for more.
+            self.call_all();
+        }
+    }
+
+    // ---- the end ----------------------------------------------------------------------------
+
+    /// No more jobs are started.
+    pub(crate) fn halt(&self) {
+        self.halted.store(true, SeqCst);
+        self.call_all();
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted.load(SeqCst)
+    }
+
+    /// Nothing is left for workers to do, ever.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_halted() || self.gate.is_drained()
+    }
+
+    /// Takes every waiting job of a closed and halted pool out of the queue and ends it. Waits, without
+    /// sleeping, for submitters between their ticket and their push.
+    pub(crate) fn sweep(&self, why: Ending, mut keep: impl FnMut(Job<J>)) {
+        loop {
+            for station in &self.stations {
+                for job in station.sweep(&self.intake) {
+                    let id = job.id();
+                    let Some(claimed) = job.claim() else { continue };
+                    let units = claimed.job.units();
+                    keep(claimed.job);
+                    self.unrun(units, why);
+                    if let Some(cell) = claimed.cell {
+                        cell.into_ending().end(why);
+                    }
+                    self.over(id);
+                }
+            }
+            if self.gate.is_drained() {
+                return;
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// Nobody is left to run anything.
+    pub(crate) fn collapse(&self) {
+        self.close();
+        self.halt();
+        self.sweep(Ending::Abandoned, |job| {
+            dispose(job);
+        });
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        let mut metrics = self.counts.snapshot(
+            self.seats().map(|seat| &seat.counts),
+            self.capacity,
+            || self.gate.issued(),
+        );
+        metrics.workers = self.roster.live() as u64;
+        metrics.busy_workers = self.seats().filter(|seat| seat.running() != 0).count() as u64;
+        metrics.faults = self.stations.iter().map(Station::faults).sum();
+        metrics
+    }
+}
+
+impl<J: Send + 'static> Home for Core<J> {
+    fn unrun(&self, units: u64, why: Ending) {
+        self.counts.unrun(why);
+        self.release(units);
+    }
+
+    fn over(&self, id: JobId) {
+        self.joins.over(id);
+    }
+
+    fn buried(&self) {
+        let buried = self.tombstones.fetch_add(1, Relaxed) + 1;
+        // Few are let lie: a sweep visits everything.
+        if buried > 32 && buried.unsigned_abs() as u64 > self.gate.occupied() {
+            if frame::holds_desk(self.number) {
+                return;
+            }
+            let dropped: usize = self
+                .stations
+                .iter()
+                .map(|station| station.drop_tombstones(&self.intake))
+                .sum();
+            self.tombstones.fetch_sub(dropped as isize, Relaxed);
+            // Jobs may have moved from the intake to a desk where sleepers would not see them.
+            self.rouse();
+        }
+    }
+
+    /// No more jobs are let in. Those that were are still run.
+    fn close(&self) {
+        let (first, drained) = self.gate.close();
+        if first || drained {
+            self.call_all();
+        }
+    }
+
+    fn standstill(&self) -> &Standstill {
+        &self.standstill
+    }
+
+    fn time(&self) -> &Timekeeper {
+        &self.time
+    }
+
+    fn set_away(&self, worker: WorkerId, away: bool) {
+        if frame::holds_desk(self.number) {
+            return;
+        }
+        if self.station(worker).set_present(worker.index(), !away) {
+            self.rouse();
+        }
+    }
+
+    fn catch_up(&self) {
+        if self.is_over() || self.gate.is_closed() {
+            self.call_all();
+        }
+        if self.gate.occupied() > 0 {
+            self.rouse();
+        }
+    }
+}

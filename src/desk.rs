@@ -1,0 +1,321 @@
+//! A dispatcher at work: its backlog, its strategy, its workers' inboxes, and who of them sleeps.
+//!
+//! A plain state machine, without threads, clocks, wakers or locks: station.rs puts one behind a lock
+//! for the live pool. Dispatching is a role, not a thread: whoever holds the desk moves jobs along.
+//!
+//! A job is in one of three places: in the *backlog*, whose order decides when it is next; in
+//! *spare*, when it is next and may go to anyone (the strategy said `Any`, or its worker was lost);
+//! or in one worker's *inbox*, bound to it.
+
+use crate::dispatcher::{Dispatcher, Place, Target, Workers};
+use crate::envelope::Queued;
+use crate::queue_order::{Fifo, QueueOrder};
+use crate::unwind::{contain, dispose};
+use std::collections::VecDeque;
+
+/// How many jobs may be bound to a worker ahead of its asking. Bound jobs cannot go elsewhere, so
+/// few; fewer than four and workers wait for the desk between tiny jobs.
+pub(crate) const INBOX_DEPTH: usize = 4;
+
+pub(crate) struct Desk<J> {
+    dispatcher: usize,
+    order: Box<dyn QueueOrder<J>>,
+    strategy: Box<dyn Dispatcher<J>>,
+    /// The strategy only ever says `Any`, so jobs go straight from the backlog to who asks.
+    late: bool,
+    spare: VecDeque<Queued<J>>,
+    places: Vec<Place>,
+    inboxes: Vec<VecDeque<Queued<J>>>,
+    /// Present places whose inbox is below the depth.
+    open: usize,
+    /// Sleeping workers; the last one to lie down is woken first, its caches being warmest.
+    asleep: Vec<usize>,
+    /// For each worker, where in `asleep` it is.
+    bed: Vec<Option<usize>>,
+    /// Counts the events of workers going idle.
+    idle_events: u64,
+    /// Contained panics and broken contracts, until somebody collects the count.
+    pub(crate) faults: u64,
+}
+
+impl<J: Send + 'static> Desk<J> {
+    pub(crate) fn new(
+        dispatcher: usize,
+        order: Box<dyn QueueOrder<J>>,
+        strategy: Box<dyn Dispatcher<J>>,
+        workers: usize,
+    ) -> Self {
+        let late = strategy.late_binding();
+        Desk {
+            dispatcher,
+            order,
+            strategy,
+            late,
+            spare: VecDeque::new(),
+            places: vec![Place::default(); workers],
+            inboxes: (0..workers).map(|_| VecDeque::new()).collect(),
+            open: 0,
+            asleep: Vec::new(),
+            bed: vec![None; workers],
+            idle_events: 0,
+            faults: 0,
+        }
+    }
+
+    /// Whether jobs may stay in the intake until a worker has nothing else: nobody needs to see them
+    /// all to say which is next, or where it goes.
+    pub(crate) fn may_leave_in_intake(&self) -> bool {
+        self.late && self.order.in_arrival_order()
+    }
+
+    /// Whether somebody has to ask the strategy before a worker can take.
+    pub(crate) fn routes(&self) -> bool {
+        !self.late
+    }
+
+    pub(crate) fn push(&mut self, job: Queued<J>) {
+        self.ordered(|order| order.push(job));
+    }
+
+    /// Takes the next job for `worker`: from its inbox, else one that may go to anyone.
+    pub(crate) fn take(&mut self, worker: usize) -> Option<Queued<J>> {
+        let job = match self.unbind(worker) {
+            Some(job) => Some(job),
+            None => self.take_spare(),
+        };
+        self.places[worker].busy = job.is_some();
+        job
+    }
+
+    /// Takes the next job that may go to anyone.
+    pub(crate) fn take_spare(&mut self) -> Option<Queued<J>> {
+        match self.spare.pop_front() {
+            None if self.late => self.pop(),
+            spare => spare,
+        }
+    }
+
+    /// Whether `take` would find something for `worker`, perhaps after a `route`.
+    pub(crate) fn has_work_for(&self, worker: usize) -> bool {
+        !self.inboxes[worker].is_empty() || self.has_spare()
+    }
+
+    /// Whether there is a job for anyone, or one that waits to be routed.
+    pub(crate) fn has_spare(&self) -> bool {
+        !self.spare.is_empty() || (self.late || self.open > 0) && !self.order.is_empty()
+    }
+
+    /// Asks the strategy about the backlog's next jobs while some inbox has room. Answers with the
+    /// sleeping workers that got one; they count as called.
+    pub(crate) fn route(&mut self) -> Vec<usize> {
+        let mut called = Vec::new();
+        if self.late {
+            return called;
+        }
+        while self.open > 0 {
+            let Some(job) = self.pop() else { break };
+            let workers = Workers::new(self.dispatcher, &self.places, INBOX_DEPTH);
+            let strategy = &mut self.strategy;
+            let Some(target) = job.look(|job| contain(|| strategy.dispatch(job, &workers))) else {
+                continue; // a tombstone
+            };
+            let target = target.unwrap_or_else(|panic| {
+                dispose(panic);
+                self.faults += 1;
+                Target::Any
+            });
+            match self.seat_of(target) {
+                Some(worker) => {
+                    self.bind(worker, job);
+                    if self.rouse(worker) {
+                        called.push(worker);
+                    }
+                }
+                None => self.spare.push_back(job),
+            }
+        }
+        called
+    }
+
+    /// The worker that a strategy named, if it can take jobs.
+    fn seat_of(&self, target: Target) -> Option<usize> {
+        match target {
+            Target::Worker(id) if id.dispatcher() == self.dispatcher => self
+                .places
+                .get(id.index())
+                .is_some_and(|place| place.present)
+                .then_some(id.index()),
+            _ => None,
+        }
+    }
+
+    fn bind(&mut self, worker: usize, job: Queued<J>) {
+        self.inboxes[worker].push_back(job);
+        let queued = self.inboxes[worker].len();
+        self.places[worker].queued = queued;
+        if queued == INBOX_DEPTH && self.places[worker].present {
+            self.open -= 1;
+        }
+    }
+
+    fn unbind(&mut self, worker: usize) -> Option<Queued<J>> {
+        let job = self.inboxes[worker].pop_front()?;
+        let queued = self.inboxes[worker].len();
+        self.places[worker].queued = queued;
+        if queued + 1 == INBOX_DEPTH && self.places[worker].present {
+            self.open += 1;
+        }
+        Some(job)
+    }
+
+    // ---- who is here, who sleeps ------------------------------------------------------------
+
+    /// The worker can take jobs now, or cannot. What waits for one that cannot goes to anyone, in
+    /// order and first.
+    pub(crate) fn set_present(&mut self, worker: usize, present: bool) {
+        if self.places[worker].present == present {
+            return;
+        }
+        if present {
+            self.places[worker].present = true;
+            self.open += 1;
+        } else {
+            if self.places[worker].queued < INBOX_DEPTH {
+                self.open -= 1;
+            }
+            self.places[worker].present = false;
+            while let Some(job) = self.inboxes[worker].pop_back() {
+                self.spare.push_front(job);
+            }
+            self.places[worker].queued = 0;
+        }
+    }
+
+    pub(crate) fn set_busy(&mut self, worker: usize, busy: bool) {
+        self.places[worker].busy = busy;
+    }
+
+    pub(crate) fn set_idle(&mut self, worker: usize) {
+        self.places[worker].busy = false;
+        self.places[worker].idle_since = self.idle_events;
+        self.idle_events += 1;
+    }
+
+    pub(crate) fn lie_down(&mut self, worker: usize) {
+        debug_assert!(self.bed[worker].is_none());
+        self.bed[worker] = Some(self.asleep.len());
+        self.asleep.push(worker);
+    }
+
+    /// Takes `worker` off the sleepers. Answers whether it was one.
+    pub(crate) fn rouse(&mut self, worker: usize) -> bool {
+        let Some(at) = self.bed[worker].take() else {
+            return false;
+        };
+        self.asleep.swap_remove(at);
+        if let Some(&moved) = self.asleep.get(at) {
+            self.bed[moved] = Some(at);
+        }
+        true
+    }
+
+    /// Takes one worker off the sleepers.
+    pub(crate) fn rouse_one(&mut self) -> Option<usize> {
+        let worker = self.asleep.pop()?;
+        self.bed[worker] = None;
+        Some(worker)
+    }
+
+    pub(crate) fn is_asleep(&self, worker: usize) -> bool {
+        self.bed[worker].is_some()
+    }
+
+    // ---- everything at once -----------------------------------------------------------------
+
+    /// Takes out all that waits here, in the order in which it would have been started.
+    pub(crate) fn sweep(&mut self) -> Vec<Queued<J>> {
+        let mut swept: Vec<_> = Vec::new();
+        for worker in 0..self.places.len() {
+            while let Some(job) = self.unbind(worker) {
+                swept.push(job);
+            }
+        }
+        swept.extend(self.spare.drain(..));
+        while let Some(job) = self.pop() {
+            swept.push(job);
+        }
+        swept
+    }
+
+    /// Shows all that waits here.
+    pub(crate) fn visit(&mut self, mut visit: impl FnMut(&Queued<J>)) {
+        self.inboxes.iter().flatten().for_each(&mut visit);
+        self.spare.iter().for_each(&mut visit);
+        self.ordered(|order| {
+            order.retain(&mut |job| {
+                visit(job);
+                true
+            });
+        });
+    }
+
+    /// Drops the envelopes whose job was cancelled; answers how many.
+    pub(crate) fn drop_tombstones(&mut self) -> usize {
+        let mut dropped = 0;
+        let mut keep = |job: &Queued<J>| {
+            let keep = job.is_full();
+            dropped += usize::from(!keep);
+            keep
+        };
+        for worker in 0..self.places.len() {
+            let before = self.inboxes[worker].len();
+            self.inboxes[worker].retain(&mut keep);
+            let after = self.inboxes[worker].len();
+            self.places[worker].queued = after;
+            if before >= INBOX_DEPTH && after < INBOX_DEPTH && self.places[worker].present {
+                self.open += 1;
+            }
+        }
+        self.spare.retain(&mut keep);
+        if contain(|| self.order.retain(&mut keep)).is_err() {
+            self.quarantine();
+        }
+        dropped
+    }
+
+    // ---- the backlog, which is foreign code --------------------------------------------------
+
+    fn pop(&mut self) -> Option<Queued<J>> {
+        let job = self.ordered(|order| order.pop()).flatten();
+        if job.is_none() && self.ordered(|order| order.is_empty()) == Some(false) {
+            // It hides a job. Whoever asks again would ask for ever.
+            self.quarantine();
+            return self.order.pop();
+        }
+        job
+    }
+
+    fn ordered<R>(&mut self, act: impl FnOnce(&mut dyn QueueOrder<J>) -> R) -> Option<R> {
+        let order = &mut *self.order;
+        match contain(|| act(order)) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                dispose(panic);
+                self.quarantine();
+                None
+            }
+        }
+    }
+
+    /// Replaces a queue order that broke its contract by a plain one. What cannot be got out of it is
+    /// dropped with it, and so abandoned.
+    #[cold]
+    fn quarantine(&mut self) {
+        self.faults += 1;
+        let mut broken = std::mem::replace(&mut self.order, Box::new(Fifo::new()));
+        while let Ok(Some(job)) = contain(|| broken.pop()) {
+            self.order.push(job);
+        }
+        dispose(broken);
+    }
+}

@@ -1,0 +1,206 @@
+//! Which worker gets a job: the strategy of a dispatcher.
+//!
+//! | strategy | a job goes to |
+//! |---|---|
+//! | [`Any`] | the first worker that asks (the default, and hard to beat) |
+//! | [`RoundRobin`] | the next worker in turn |
+//! | [`LeastBusy`] | the worker with the fewest jobs waiting and running |
+//! | a closure `\|job, workers\| -> Target` | wherever it says |
+
+mod any;
+mod least_busy;
+mod round_robin;
+
+pub use any::Any;
+pub use least_busy::LeastBusy;
+pub use round_robin::RoundRobin;
+
+use crate::job::Job;
+use crate::worker::WorkerId;
+use std::fmt;
+
+/// Chooses a worker for each job of one dispatcher.
+///
+/// # Contract
+///
+/// The pool calls [`dispatch`](Self::dispatch) once for each job, in queue order, when at least one
+/// worker has room in its inbox. It may rely on nothing else: not on a thread (whoever has a moment
+/// dispatches: a worker, or a submitter), and not on the time.
+///
+/// An implementation chooses, and does nothing else: no I/O, no clock, no waiting. It runs under the
+/// dispatcher's lock, so all its workers wait for it. It may submit to the pool and read its metrics;
+/// a call that would wait for the pool gives `WouldDeadlock`. If it panics, the job goes to
+/// [`Target::Any`] and [`Metrics::faults`](crate::Metrics::faults) counts it.
+///
+/// # Example
+///
+/// Small jobs to whoever asks, big ones to the first worker that is idle:
+///
+/// ```
+/// use fanpool::{Job, Target, Workers};
+///
+/// let strategy = |job: &Job<Vec<u8>>, workers: &Workers<'_>| {
+///     if job.data().len() < 4096 {
+///         return Target::Any;
+///     }
+///     match workers.iter().find(|worker| worker.is_idle()) {
+///         Some(worker) => Target::Worker(worker.id()),
+///         None => Target::Any,
+///     }
+/// };
+/// # fn check<D: fanpool::Dispatcher<Vec<u8>>>(_: D) {}
+/// # check(strategy);
+/// ```
+///
+/// Wrong: a `WorkerId` that was kept from an earlier call. Its worker may be gone by now, and then
+/// the job goes to `Any`.
+pub trait Dispatcher<J>: Send + 'static {
+    /// Chooses for `job`. `workers` shows those that can take one.
+    fn dispatch(&mut self, job: &Job<J>, workers: &Workers<'_>) -> Target;
+
+    /// Whether every answer is [`Target::Any`]. Then the pool does not ask, and jobs wait in the queue
+    /// until a worker takes one.
+    fn late_binding(&self) -> bool {
+        false
+    }
+}
+
+impl<J, F> Dispatcher<J> for F
+where
+    F: FnMut(&Job<J>, &Workers<'_>) -> Target + Send + 'static,
+{
+    fn dispatch(&mut self, job: &Job<J>, workers: &Workers<'_>) -> Target {
+        self(job, workers)
+    }
+}
+
+impl<J: 'static> Dispatcher<J> for Box<dyn Dispatcher<J>> {
+    fn dispatch(&mut self, job: &Job<J>, workers: &Workers<'_>) -> Target {
+        (**self).dispatch(job, workers)
+    }
+
+    fn late_binding(&self) -> bool {
+        (**self).late_binding()
+    }
+}
+
+/// Where a job goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// To the first worker that asks for one.
+    Any,
+    /// To this worker's inbox, even if it is full: the job waits for it and is given to no other
+    /// while that worker lives.
+    Worker(WorkerId),
+}
+
+/// The workers of one dispatcher, as a strategy sees them.
+#[derive(Clone, Copy)]
+pub struct Workers<'a> {
+    dispatcher: usize,
+    places: &'a [Place],
+    depth: usize,
+}
+
+/// What the desk knows of one worker.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Place {
+    /// There, and able to take jobs.
+    pub(crate) present: bool,
+    pub(crate) busy: bool,
+    pub(crate) queued: usize,
+    /// When it last went idle, on the desk's count of such events.
+    pub(crate) idle_since: u64,
+}
+
+impl<'a> Workers<'a> {
+    pub(crate) fn new(dispatcher: usize, places: &'a [Place], depth: usize) -> Self {
+        Workers {
+            dispatcher,
+            places,
+            depth,
+        }
+    }
+
+    /// The dispatcher's number of places: indices are below it. Some may be vacant.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Never, while jobs are dispatched.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The worker at `index`, unless it is gone or cannot take jobs now. O(1).
+    pub fn get(&self, index: usize) -> Option<WorkerView<'a>> {
+        let place = self.places.get(index)?;
+        place.present.then_some(WorkerView {
+            id: WorkerId::new(self.dispatcher, index),
+            place,
+            depth: self.depth,
+        })
+    }
+
+    /// Those that can take jobs, by index.
+    pub fn iter(&self) -> impl Iterator<Item = WorkerView<'a>> + use<'a> {
+        let workers = *self;
+        (0..self.places.len()).filter_map(move |index| workers.get(index))
+    }
+}
+
+impl fmt::Debug for Workers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// One worker, as a strategy sees it.
+#[derive(Clone, Copy)]
+pub struct WorkerView<'a> {
+    id: WorkerId,
+    place: &'a Place,
+    depth: usize,
+}
+
+impl WorkerView<'_> {
+    /// To name it in [`Target::Worker`].
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// Neither runs a job nor has one waiting.
+    pub fn is_idle(&self) -> bool {
+        self.load() == 0
+    }
+
+    /// Jobs that wait in its inbox.
+    pub fn queued(&self) -> usize {
+        self.place.queued
+    }
+
+    /// Jobs that wait in its inbox or run.
+    pub fn load(&self) -> usize {
+        self.place.queued + usize::from(self.place.busy)
+    }
+
+    /// Whether its inbox is below the depth up to which the pool binds jobs ahead.
+    pub fn has_room(&self) -> bool {
+        self.place.queued < self.depth
+    }
+
+    /// When it last had nothing to do, as a count that only grows: the lower, the longer ago.
+    pub fn idle_since(&self) -> u64 {
+        self.place.idle_since
+    }
+}
+
+impl fmt::Debug for WorkerView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerView")
+            .field("id", &self.id)
+            .field("queued", &self.queued())
+            .field("load", &self.load())
+            .finish()
+    }
+}

@@ -1,0 +1,147 @@
+//! An accepted job on its way: whoever holds the envelope owns the job, and an envelope that is
+//! dropped with a job inside records the outcome `Abandoned`.
+//!
+//! Two forms. A job sent without a handle travels in the envelope itself. A job with a handle stays
+//! in the cell it shares with the handle (outcome.rs), so that a cancel can take it out at once; the
+//! envelope then only points there, and may arrive empty: a *tombstone*.
+//!
+//! Neither form keeps the pool alive or costs a reference count on it: an envelope knows its pool by
+//! number and asks the registry in the rare case that it is dropped full.
+
+use crate::frame;
+use crate::job::{Job, JobId};
+use crate::outcome::{Ending, Tracked};
+use crate::registry::{self, PoolNumber};
+use crate::unwind::dispose;
+use std::fmt;
+use std::sync::Arc;
+
+/// A waiting job, as a [`QueueOrder`](crate::QueueOrder) keeps it.
+///
+/// It can be looked at, moved and dropped, but neither made nor taken apart by an order: so an order
+/// cannot run a job twice or invent one. One that is dropped counts as
+/// [`Abandoned`](crate::JobError::Abandoned), and its handle says so.
+pub struct Queued<J> {
+    id: JobId,
+    body: Body<J>,
+}
+
+enum Body<J> {
+    Plain { pool: PoolNumber, job: Job<J> },
+    Tracked(Arc<dyn Tracked<J>>),
+    Gone,
+}
+
+impl<J> Queued<J> {
+    pub(crate) fn plain(id: JobId, pool: PoolNumber, job: Job<J>) -> Self {
+        Queued {
+            id,
+            body: Body::Plain { pool, job },
+        }
+    }
+
+    pub(crate) fn tracked(id: JobId, cell: Arc<dyn Tracked<J>>) -> Self {
+        Queued {
+            id,
+            body: Body::Tracked(cell),
+        }
+    }
+
+    /// The number of the job: a lower one was accepted earlier.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// Whether a job is still inside: it may have been cancelled since.
+    pub(crate) fn is_full(&self) -> bool {
+        match &self.body {
+            Body::Plain { .. } => true,
+            Body::Tracked(cell) => cell.is_waiting(),
+            Body::Gone => false,
+        }
+    }
+
+    /// Shows the job to `look`, under no lock. `None`: a tombstone.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Job<J>) -> R) -> Option<R> {
+        match &self.body {
+            Body::Plain { job, .. } => Some(look(job)),
+            Body::Tracked(cell) => {
+                let job = cell.lend()?;
+                let seen = look(&job);
+                if let Some(cancelled_meanwhile) = cell.put_back(job) {
+                    dispose(cancelled_meanwhile);
+                    return None;
+                }
+                Some(seen)
+            }
+            Body::Gone => None,
+        }
+    }
+
+    /// Takes the job out: the caller owns it now, and must settle its outcome. `None`: a tombstone.
+    pub(crate) fn claim(mut self) -> Option<Claimed<J>> {
+        match std::mem::replace(&mut self.body, Body::Gone) {
+            Body::Plain { job, .. } => Some(Claimed { job, cell: None }),
+            Body::Tracked(cell) => {
+                let job = cell.claim()?;
+                Some(Claimed {
+                    job,
+                    cell: Some(cell),
+                })
+            }
+            Body::Gone => None,
+        }
+    }
+}
+
+/// A job that was taken out of its envelope, and the cell that waits for its outcome, if any.
+pub(crate) struct Claimed<J> {
+    pub(crate) job: Job<J>,
+    pub(crate) cell: Option<Arc<dyn Tracked<J>>>,
+}
+
+impl<J> Drop for Queued<J> {
+    fn drop(&mut self) {
+        if !matches!(self.body, Body::Gone) {
+            self.abandon();
+        }
+    }
+}
+
+impl<J> Queued<J> {
+    #[cold]
+    fn abandon(&mut self) {
+        let (pool, job, cell) = match std::mem::replace(&mut self.body, Body::Gone) {
+            Body::Plain { pool, job } => (pool, job, None),
+            Body::Tracked(cell) => match cell.claim() {
+                Some(job) => (cell.pool(), job, Some(cell.into_ending())),
+                None => return,
+            },
+            Body::Gone => return,
+        };
+        let id = self.id;
+        let units = job.units();
+        dispose(job);
+        // A queue order may drop envelopes, and it does so under the desk's lock.
+        frame::outside_desk(pool, move || {
+            let home = registry::find(pool);
+            if let Some(home) = &home {
+                home.unrun(units, Ending::Abandoned);
+            }
+            if let Some(cell) = cell {
+                cell.end(Ending::Abandoned);
+            }
+            if let Some(home) = home {
+                home.over(id);
+            }
+        });
+    }
+}
+
+impl<J> fmt::Debug for Queued<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queued")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

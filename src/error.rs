@@ -1,0 +1,203 @@
+//! What can go wrong before a job is accepted, and while a pool is built.
+
+use crate::outcome::JobError;
+use crate::spawner::SpawnError;
+use crate::worker::WorkerId;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+/// Any error, boxed: what a factory may fail with.
+pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
+
+/// A submission that was refused; the job is inside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubmitError<J> {
+    /// There was no room, and the call does not wait.
+    Full(J),
+    /// The pool is closed.
+    Closed(J),
+    /// There was no room in time.
+    TimedOut(J),
+    /// The job takes up more than the whole capacity.
+    TooHeavy(J),
+    /// Waiting for room would never have ended: the call came from inside a job of the same pool, and
+    /// no other worker was left to make room.
+    WouldDeadlock(J),
+}
+
+impl<J> SubmitError<J> {
+    /// The refused job.
+    pub fn into_job(self) -> J {
+        match self {
+            SubmitError::Full(job)
+            | SubmitError::Closed(job)
+            | SubmitError::TimedOut(job)
+            | SubmitError::TooHeavy(job)
+            | SubmitError::WouldDeadlock(job) => job,
+        }
+    }
+
+    /// Whether there was no room: a later try may succeed.
+    pub fn is_full(&self) -> bool {
+        matches!(self, SubmitError::Full(_))
+    }
+
+    /// Whether the pool is closed: no later try will succeed.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, SubmitError::Closed(_))
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            SubmitError::Full(_) => "Full",
+            SubmitError::Closed(_) => "Closed",
+            SubmitError::TimedOut(_) => "TimedOut",
+            SubmitError::TooHeavy(_) => "TooHeavy",
+            SubmitError::WouldDeadlock(_) => "WouldDeadlock",
+        }
+    }
+}
+
+impl<J> fmt::Display for SubmitError<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SubmitError::Full(_) => "the pool's queue is full",
+            SubmitError::Closed(_) => "the pool is closed",
+            SubmitError::TimedOut(_) => "no room in the pool's queue in time",
+            SubmitError::TooHeavy(_) => "the job is heavier than the pool's whole queue",
+            SubmitError::WouldDeadlock(_) => {
+                "waiting for room inside a job of the same pool would deadlock: no worker left"
+            }
+        })
+    }
+}
+
+// Without `J: Debug`, so that `unwrap` and `?` work for any job.
+impl<J> fmt::Debug for SubmitError<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(..)", self.name())
+    }
+}
+
+impl<J> Error for SubmitError<J> {}
+
+/// Why [`run`](crate::Submitter::run) gave no result.
+#[non_exhaustive]
+pub enum RunError<J, E> {
+    /// The job was not accepted, and is inside.
+    Refused(SubmitError<J>),
+    /// The job was accepted and did not complete.
+    Job(JobError<E>),
+}
+
+impl<J, E: fmt::Display> fmt::Display for RunError<J, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Refused(refused) => refused.fmt(f),
+            RunError::Job(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<J, E: fmt::Debug> fmt::Debug for RunError<J, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Refused(refused) => f.debug_tuple("Refused").field(refused).finish(),
+            RunError::Job(error) => f.debug_tuple("Job").field(error).finish(),
+        }
+    }
+}
+
+impl<J, E: Error + 'static> Error for RunError<J, E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            RunError::Refused(_) => None,
+            RunError::Job(error) => error.source(),
+        }
+    }
+}
+
+/// A worker could not get its handler. The pool tries again, with growing pauses.
+#[derive(Debug, Clone)]
+pub struct FactoryError {
+    worker: WorkerId,
+    source: Arc<dyn Error + Send + Sync>,
+}
+
+impl FactoryError {
+    pub(crate) fn new(worker: WorkerId, source: BoxError) -> Self {
+        FactoryError {
+            worker,
+            source: source.into(),
+        }
+    }
+
+    /// The worker that has no handler.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+}
+
+impl fmt::Display for FactoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "worker {} could not get its handler: {}",
+            self.worker, self.source
+        )
+    }
+}
+
+impl Error for FactoryError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+/// Why a pool could not be built.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting is out of range.
+    Setting {
+        /// The builder's method.
+        setting: &'static str,
+        /// What it was given.
+        value: String,
+        /// What it takes.
+        allowed: String,
+    },
+    /// A worker could not be spawned.
+    Spawn {
+        /// The worker.
+        worker: WorkerId,
+        /// What the spawner said.
+        source: SpawnError,
+    },
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Setting {
+                setting,
+                value,
+                allowed,
+            } => write!(f, "{setting} is {value}, allowed is {allowed}"),
+            BuildError::Spawn { worker, source } => {
+                write!(f, "worker {worker} could not be spawned: {source}")
+            }
+        }
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            BuildError::Setting { .. } => None,
+            BuildError::Spawn { source, .. } => Some(source),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Faults that the model checkers must find: each model runs once as the code stands and once with a
+//! fault seeded, and the second run has to fail. In a normal build nothing of this remains.
+
+/// Each one takes a step out of a protocol that looks as if it could be spared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A submitter that found the gate full waits without looking again after it listened.
+    NoSecondLook,
+    /// A worker goes to sleep without looking into the intake after it said so.
+    NoLastLook,
+    /// A close is noticed before the ticket is taken, not by the word that issues it.
+    ClosedApart,
+    /// A woken waiter that is served does not wake the next although room is left.
+    BatonDropped,
+    /// A cancelled job is taken out of its cell in two steps.
+    ClaimTwice,
+    /// A called worker that is dropped does not call another.
+    CallSwallowed,
+}
+
+#[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
+#[inline(always)]
+pub(crate) fn seeded(_: Fault) -> bool {
+    false
+}
+
+#[cfg(any(fanpool_loom, fanpool_shuttle))]
+mod seed {
+    use super::Fault;
+    use std::cell::Cell;
+
+    // Both checkers run all of a model's threads on the thread of the test.
+    std::thread_local!(static SEEDED: Cell<Option<Fault>> = const { Cell::new(None) });
+
+    pub(crate) fn seeded(fault: Fault) -> bool {
+        SEEDED.get() == Some(fault)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_fault<R>(fault: Fault, run: impl FnOnce() -> R) -> R {
+        struct Restore;
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                SEEDED.set(None);
+            }
+        }
+        SEEDED.set(Some(fault));
+        let _restore = Restore;
+        run()
+    }
+}
+
+#[cfg(any(fanpool_loom, fanpool_shuttle))]
+pub(crate) use seed::*;

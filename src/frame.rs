@@ -1,0 +1,86 @@
+//! What the current thread is in the middle of: which job it polls, which pool's desk it holds.
+//!
+//! Two questions are asked here. Would a wait on this pool, from inside one of its jobs, ever end
+//! (standstill.rs)? And is this foreign code that runs under a desk's lock, such as a strategy, so
+//! that whatever needs that lock has to be put off until it is free?
+
+use crate::job::JobId;
+use crate::registry::PoolNumber;
+use crate::sync::thread_local;
+use crate::worker::WorkerId;
+use std::cell::{Cell, RefCell};
+
+/// A job that is being polled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    pub(crate) pool: PoolNumber,
+    pub(crate) seat: WorkerId,
+    pub(crate) job: JobId,
+}
+
+thread_local! {
+    static FRAME: Cell<Option<Frame>> = Cell::new(None);
+    static DESK: Cell<Option<PoolNumber>> = Cell::new(None);
+    static PUT_OFF: RefCell<Vec<Box<dyn FnOnce()>>> = RefCell::new(Vec::new());
+}
+
+/// The job this thread polls for `pool`, if any.
+pub(crate) fn current(pool: PoolNumber) -> Option<Frame> {
+    FRAME
+        .try_with(Cell::get)
+        .ok()
+        .flatten()
+        .filter(|frame| frame.pool == pool)
+}
+
+/// Marks this thread as polling a job until the guard is dropped; frames nest.
+pub(crate) fn enter(frame: Frame) -> Entered {
+    Entered(FRAME.try_with(|current| current.replace(Some(frame))).ok())
+}
+
+pub(crate) struct Entered(Option<Option<Frame>>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(outer) = self.0 {
+            let _ = FRAME.try_with(|current| current.set(outer));
+        }
+    }
+}
+
+/// Marks this thread as holding a desk of `pool`; gives the mark to restore.
+pub(crate) fn mark_desk(pool: PoolNumber) -> Option<PoolNumber> {
+    DESK.try_with(|desk| desk.replace(Some(pool)))
+        .ok()
+        .flatten()
+}
+
+/// Restores the mark, after the lock is free, and does what was put off.
+pub(crate) fn unmark_desk(outer: Option<PoolNumber>) {
+    let _ = DESK.try_with(|desk| desk.set(outer));
+    if outer.is_none() {
+        loop {
+            let due = PUT_OFF
+                .try_with(|due| std::mem::take(&mut *due.borrow_mut()))
+                .unwrap_or_default();
+            if due.is_empty() {
+                break;
+            }
+            due.into_iter().for_each(|act| act());
+        }
+    }
+}
+
+/// Whether this thread holds a desk of `pool`, so that foreign code of that desk is running.
+pub(crate) fn holds_desk(pool: PoolNumber) -> bool {
+    DESK.try_with(Cell::get).ok().flatten() == Some(pool)
+}
+
+/// Does `act` now, or as soon as this thread holds no desk of `pool` any more.
+pub(crate) fn outside_desk(pool: PoolNumber, act: impl FnOnce() + 'static) {
+    if holds_desk(pool) {
+        let _ = PUT_OFF.try_with(|due| due.borrow_mut().push(Box::new(act)));
+    } else {
+        act();
+    }
+}

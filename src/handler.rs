@@ -1,0 +1,288 @@
+//! What runs jobs: handlers, one for each worker, and the factories that make them.
+
+use crate::context::JobContext;
+use crate::error::BoxError;
+use crate::worker::WorkerId;
+use std::fmt;
+use std::future::{Future, ready};
+
+/// Runs the jobs of one worker.
+///
+/// Each worker has a handler of its own, so `&mut self` state, such as a connection or a buffer, needs
+/// no lock. Implementors write `async fn handle`; one that never awaits anything simply blocks its
+/// worker, which is right on threads ([`Threads`](crate::Threads)) and wrong on an executor.
+///
+/// # Contract
+///
+/// A handler is given one job at a time. After it panicked, or after its future was dropped half-way,
+/// it is dropped and replaced by a new one: it never sees a job in a state it did not choose.
+///
+/// ```
+/// use fanpool::{JobContext, JobHandler};
+///
+/// struct Sum(u64);
+///
+/// impl JobHandler<u64> for Sum {
+///     type Output = u64;
+///     type Error = std::convert::Infallible;
+///
+///     async fn handle(&mut self, job: u64, _: &JobContext) -> Result<u64, Self::Error> {
+///         self.0 += job;
+///         Ok(self.0)
+///     }
+/// }
+/// ```
+pub trait JobHandler<J>: Send + 'static {
+    /// What a job gives.
+    type Output: Send + 'static;
+    /// How a job fails.
+    type Error: Send + 'static;
+
+    /// Runs one job.
+    fn handle(
+        &mut self,
+        job: J,
+        cx: &JobContext,
+    ) -> impl Future<Output = Result<Self::Output, Self::Error>> + Send;
+}
+
+/// Makes a handler for each worker.
+///
+/// Called by the worker itself, before its first job and after its handler was lost. A factory that
+/// fails or panics is called again, after 10 ms, then after twice as long each time, up to 10 s; until
+/// then its worker takes no jobs, and [`ready`](crate::Submitter::ready) reports the error. In a closed
+/// pool it is not called again.
+pub trait JobHandlerFactory<J>: Send + Sync + 'static {
+    /// What it makes.
+    type Handler: JobHandler<J>;
+
+    /// Makes the handler of `worker`. May connect, load, or wait: the other workers go on meanwhile.
+    fn create(
+        &self,
+        worker: WorkerId,
+    ) -> impl Future<Output = Result<Self::Handler, BoxError>> + Send;
+}
+
+macro_rules! closure_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub struct $name<F>(F);
+
+        impl<F> fmt::Debug for $name<F> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    };
+}
+
+closure_type!(
+    /// A blocking closure as a handler and its factory: see [`handler_fn`].
+    HandlerFn
+);
+closure_type!(
+    /// The same with the job's context: see [`handler_fn_with`].
+    HandlerFnWith
+);
+closure_type!(
+    /// An async closure as a handler and its factory: see [`async_handler_fn`].
+    AsyncHandlerFn
+);
+closure_type!(
+    /// The same with the job's context: see [`async_handler_fn_with`].
+    AsyncHandlerFnWith
+);
+closure_type!(
+    /// A closure as a factory: see [`handler_factory`].
+    FactoryFn
+);
+
+/// A handler from a blocking closure, cloned for each worker.
+///
+/// ```
+/// use fanpool::{Pool, handler_fn};
+///
+/// let pool = Pool::builder(handler_fn(|text: String| text.parse::<i32>())).build()?;
+/// assert_eq!(pool.run_blocking("42".into())?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn handler_fn<J, T, E, F>(handle: F) -> HandlerFn<F>
+where
+    F: FnMut(J) -> Result<T, E> + Clone + Send + Sync + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    HandlerFn(handle)
+}
+
+/// As [`handler_fn`], for a closure that also takes the job's [`JobContext`].
+pub fn handler_fn_with<J, T, E, F>(handle: F) -> HandlerFnWith<F>
+where
+    F: FnMut(J, &JobContext) -> Result<T, E> + Clone + Send + Sync + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    HandlerFnWith(handle)
+}
+
+/// A handler from a closure that gives a future, cloned for each worker.
+///
+/// ```
+/// use fanpool::{Pool, async_handler_fn};
+///
+/// let pool = Pool::builder(async_handler_fn(|n: u64| async move {
+///     Ok::<_, std::io::Error>(n * 2)
+/// }))
+/// .build()?;
+/// assert_eq!(pool.run_blocking(21)?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn async_handler_fn<J, T, E, Fut, F>(handle: F) -> AsyncHandlerFn<F>
+where
+    F: FnMut(J) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, E>> + Send,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    AsyncHandlerFn(handle)
+}
+
+/// As [`async_handler_fn`], for a closure that also takes the job's [`JobContext`], by value.
+pub fn async_handler_fn_with<J, T, E, Fut, F>(handle: F) -> AsyncHandlerFnWith<F>
+where
+    F: FnMut(J, JobContext) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, E>> + Send,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    AsyncHandlerFnWith(handle)
+}
+
+/// A factory from a closure that makes a handler for a worker, or fails.
+///
+/// ```
+/// use fanpool::{JobContext, JobHandler, Pool, handler_factory};
+///
+/// struct Greeter { name: String }
+///
+/// impl JobHandler<&'static str> for Greeter {
+///     type Output = String;
+///     type Error = std::convert::Infallible;
+///
+///     async fn handle(&mut self, greeting: &'static str, _: &JobContext) -> Result<String, Self::Error> {
+///         Ok(format!("{greeting}, {}!", self.name))
+///     }
+/// }
+///
+/// let pool = Pool::builder(handler_factory(|worker| {
+///     Ok::<_, std::io::Error>(Greeter { name: format!("from worker {worker}") })
+/// }))
+/// .workers_per_dispatcher(1)
+/// .build()?;
+/// assert_eq!(pool.run_blocking("Hello")?, "Hello, from worker 0.0!");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn handler_factory<H, E, F>(create: F) -> FactoryFn<F>
+where
+    F: Fn(WorkerId) -> Result<H, E> + Send + Sync + 'static,
+    H: Send + 'static,
+    E: Into<BoxError>,
+{
+    FactoryFn(create)
+}
+
+impl<J, T, E, F> JobHandler<J> for HandlerFn<F>
+where
+    F: FnMut(J) -> Result<T, E> + Send + 'static,
+    J: Send,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    type Output = T;
+    type Error = E;
+
+    async fn handle(&mut self, job: J, _: &JobContext) -> Result<T, E> {
+        (self.0)(job)
+    }
+}
+
+impl<J, T, E, F> JobHandler<J> for HandlerFnWith<F>
+where
+    F: FnMut(J, &JobContext) -> Result<T, E> + Send + 'static,
+    J: Send,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    type Output = T;
+    type Error = E;
+
+    async fn handle(&mut self, job: J, cx: &JobContext) -> Result<T, E> {
+        (self.0)(job, cx)
+    }
+}
+
+impl<J, T, E, Fut, F> JobHandler<J> for AsyncHandlerFn<F>
+where
+    F: FnMut(J) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T, E>> + Send,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    type Output = T;
+    type Error = E;
+
+    fn handle(&mut self, job: J, _: &JobContext) -> impl Future<Output = Result<T, E>> + Send {
+        (self.0)(job)
+    }
+}
+
+impl<J, T, E, Fut, F> JobHandler<J> for AsyncHandlerFnWith<F>
+where
+    F: FnMut(J, JobContext) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T, E>> + Send,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    type Output = T;
+    type Error = E;
+
+    fn handle(&mut self, job: J, cx: &JobContext) -> impl Future<Output = Result<T, E>> + Send {
+        (self.0)(job, cx.clone())
+    }
+}
+
+macro_rules! clones_itself {
+    ($name:ident, ($($bound:tt)*) $(, $extra:ident: $extra_bound:path)*) => {
+        impl<J, T, E, $($extra,)* F> JobHandlerFactory<J> for $name<F>
+        where
+            F: $($bound)* + Clone + Send + Sync + 'static,
+            $($extra: $extra_bound,)*
+            $name<F>: JobHandler<J, Output = T, Error = E>,
+        {
+            type Handler = Self;
+
+            fn create(&self, _: WorkerId) -> impl Future<Output = Result<Self, BoxError>> + Send {
+                ready(Ok($name(self.0.clone())))
+            }
+        }
+    };
+}
+
+clones_itself!(HandlerFn, (FnMut(J) -> Result<T, E>));
+clones_itself!(HandlerFnWith, (FnMut(J, &JobContext) -> Result<T, E>));
+clones_itself!(AsyncHandlerFn, (FnMut(J) -> Fut), Fut: Future);
+clones_itself!(AsyncHandlerFnWith, (FnMut(J, JobContext) -> Fut), Fut: Future);
+
+impl<J, H, E, F> JobHandlerFactory<J> for FactoryFn<F>
+where
+    F: Fn(WorkerId) -> Result<H, E> + Send + Sync + 'static,
+    H: JobHandler<J>,
+    E: Into<BoxError>,
+{
+    type Handler = H;
+
+    fn create(&self, worker: WorkerId) -> impl Future<Output = Result<H, BoxError>> + Send {
+        ready((self.0)(worker).map_err(Into::into))
+    }
+}

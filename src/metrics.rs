@@ -1,0 +1,187 @@
+//! What the pool counts. Counters are private and move by verbs; a snapshot is for reading.
+
+use crate::outcome::Ending;
+use crate::sync::Padded;
+use crate::sync::atomic::{AtomicU64, Ordering::*};
+use std::fmt;
+
+/// A snapshot of a pool's counters.
+///
+/// In every snapshot `submitted = accepted + refused`, and `accepted` is the sum of the outcomes
+/// (`completed failed panicked cancelled expired shed handed_back abandoned`) and of what is still
+/// under way (`waiting deferred running`). Counters never go back, and all are exact when the pool is
+/// quiet. Counts are of jobs since the pool was built unless they say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Submissions that were answered: accepted or refused.
+    pub submitted: u64,
+    /// Submissions that gave the job back: full, closed, timed out, or bound to deadlock.
+    pub refused: u64,
+    /// Jobs that were let in.
+    pub accepted: u64,
+    /// The handler returned `Ok`.
+    pub completed: u64,
+    /// The handler returned `Err`.
+    pub failed: u64,
+    /// The handler panicked.
+    pub panicked: u64,
+    /// Cancelled before they started.
+    pub cancelled: u64,
+    /// Ran out of time before they started.
+    pub expired: u64,
+    /// Given up to relieve an overloaded pool.
+    pub shed: u64,
+    /// Returned unrun by a shutdown.
+    pub handed_back: u64,
+    /// Lost with whoever held them: a dropped worker, a dead executor.
+    pub abandoned: u64,
+    /// Accepted and not started, now.
+    pub waiting: u64,
+    /// Waiting for a later time, now.
+    pub deferred: u64,
+    /// Started and not over, now.
+    pub running: u64,
+    /// Workers, now.
+    pub workers: u64,
+    /// Workers that run a job, now.
+    pub busy_workers: u64,
+    /// Panics and broken contracts of strategies and queue orders that were contained.
+    pub faults: u64,
+}
+
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "submitted {} = accepted {} + refused {}; completed {}, failed {}, panicked {}, \
+             cancelled {}, expired {}, shed {}, handed back {}, abandoned {}; waiting {}, deferred {}, \
+             running {}",
+            self.submitted,
+            self.accepted,
+            self.refused,
+            self.completed,
+            self.failed,
+            self.panicked,
+            self.cancelled,
+            self.expired,
+            self.shed,
+            self.handed_back,
+            self.abandoned,
+            self.waiting,
+            self.deferred,
+            self.running,
+        )
+    }
+}
+
+/// How a job that was started ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finish {
+    Completed,
+    Failed,
+    Panicked,
+    Abandoned,
+}
+
+/// What one worker counts; on lines of its own, since only its worker writes it.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerCounts(Padded<WorkerCells>);
+
+#[derive(Debug, Default)]
+struct WorkerCells {
+    started: AtomicU64,
+    completed: AtomicU64,
+    failed: AtomicU64,
+    panicked: AtomicU64,
+    abandoned: AtomicU64,
+}
+
+impl WorkerCounts {
+    pub(crate) fn started(&self) {
+        self.0.started.fetch_add(1, Release);
+    }
+
+    pub(crate) fn total_started(&self) -> u64 {
+        self.0.started.load(Acquire)
+    }
+
+    pub(crate) fn finished(&self, how: Finish) {
+        let counter = match how {
+            Finish::Completed => &self.0.completed,
+            Finish::Failed => &self.0.failed,
+            Finish::Panicked => &self.0.panicked,
+            Finish::Abandoned => &self.0.abandoned,
+        };
+        counter.fetch_add(1, Release);
+    }
+}
+
+/// What the pool counts outside its workers: the rare ends.
+#[derive(Debug, Default)]
+pub(crate) struct PoolCounts {
+    refused: AtomicU64,
+    cancelled: AtomicU64,
+    handed_back: AtomicU64,
+    abandoned: AtomicU64,
+}
+
+impl PoolCounts {
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Release);
+    }
+
+    pub(crate) fn unrun(&self, why: Ending) {
+        let counter = match why {
+            Ending::Cancelled => &self.cancelled,
+            Ending::HandedBack => &self.handed_back,
+            Ending::Abandoned => &self.abandoned,
+        };
+        counter.fetch_add(1, Release);
+    }
+
+    /// Reads from the end of a job's journey to its start, so that no job is seen to have ended
+    /// before it started, or started before it was accepted: what lies between two counters is then
+    /// never negative.
+    ///
+    /// While it reads, jobs move on, so a later counter may have run ahead of an earlier one. Where
+    /// the pool's own bounds say how far it can have been ahead at the moment of the earlier reading
+    /// (a worker holds one job, the queue `capacity`), the reading is cut down to that: then no
+    /// snapshot shows more running than workers or more waiting than room.
+    pub(crate) fn snapshot<'a>(
+        &self,
+        workers: impl Iterator<Item = &'a WorkerCounts>,
+        capacity: u64,
+        accepted: impl FnOnce() -> u64,
+    ) -> Metrics {
+        let mut metrics = Metrics {
+            cancelled: self.cancelled.load(Acquire),
+            handed_back: self.handed_back.load(Acquire),
+            abandoned: self.abandoned.load(Acquire),
+            ..Metrics::default()
+        };
+        let mut left_queue = metrics.cancelled + metrics.handed_back + metrics.abandoned;
+        for counts in workers {
+            let [completed, failed, panicked, abandoned] = [
+                &counts.0.completed,
+                &counts.0.failed,
+                &counts.0.panicked,
+                &counts.0.abandoned,
+            ]
+            .map(|counter| counter.load(Acquire));
+            metrics.completed += completed;
+            metrics.failed += failed;
+            metrics.panicked += panicked;
+            metrics.abandoned += abandoned;
+            let finished = completed + failed + panicked + abandoned;
+            let started = counts.0.started.load(Acquire).min(finished + 1);
+            metrics.running += started - finished;
+            left_queue += started;
+        }
+        metrics.accepted = accepted().min(left_queue + capacity);
+        metrics.waiting = metrics.accepted - left_queue;
+        metrics.refused = self.refused.load(Acquire);
+        metrics.submitted = metrics.accepted + metrics.refused;
+        metrics
+    }
+}

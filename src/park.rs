@@ -1,0 +1,101 @@
+//! Drives a future on the calling thread: the blocking half of every waiting call.
+//!
+//! `foo_blocking()` is `block_on(foo())`, so each wait has one state machine, seen twice.
+
+use crate::sync::atomic::{AtomicBool, Ordering::*};
+use crate::sync::{spin_loop, thread, thread_local};
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+/// How a thread waits before it parks. A futex wake costs 5 to 20 µs, so a short look-out pays; the
+/// yields let the other side run when there are fewer cores than threads.
+const PAUSES: u32 = 100;
+const YIELDS: u32 = 20;
+
+struct Parker {
+    thread: thread::Thread,
+    woken: AtomicBool,
+}
+
+impl Parker {
+    /// Waits for a wake since the last one seen; a wake before the call counts.
+    fn park(&self) {
+        if keep_watch(|| self.woken.load(Relaxed)) {
+            self.woken.store(false, Relaxed);
+            // Pairs with the wake: what happened before it is visible to the next poll.
+            std::sync::atomic::fence(Acquire);
+            return;
+        }
+        while !self.woken.swap(false, Acquire) {
+            thread::park();
+        }
+    }
+}
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.woken.swap(true, Release) {
+            self.thread.unpark();
+        }
+    }
+}
+
+/// Watches for `happened` without giving up the thread for long. Answers whether it did happen.
+#[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
+pub(crate) fn keep_watch(mut happened: impl FnMut() -> bool) -> bool {
+    for turn in 0..PAUSES + YIELDS {
+        if happened() {
+            return true;
+        }
+        if turn < PAUSES {
+            spin_loop();
+        } else {
+            thread::yield_now();
+        }
+    }
+    false
+}
+
+/// A model checker explores the wait itself; looking out first would only add states.
+#[cfg(any(fanpool_loom, fanpool_shuttle))]
+pub(crate) fn keep_watch(_: impl FnMut() -> bool) -> bool {
+    let _ = (PAUSES, YIELDS, spin_loop as fn(), thread::yield_now as fn());
+    false
+}
+
+thread_local! {
+    /// This thread's parker, unless a `block_on` further up the stack is using it.
+    static PARKER: RefCell<Option<(Arc<Parker>, Waker)>> = RefCell::new(None);
+}
+
+/// Runs `future` to its end on this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let (parker, waker) = PARKER
+        .try_with(|spare| spare.borrow_mut().take())
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| {
+            let parker = Arc::new(Parker {
+                thread: thread::current(),
+                woken: AtomicBool::new(false),
+            });
+            (parker.clone(), Waker::from(parker))
+        });
+    let mut cx = Context::from_waker(&waker);
+    let output = loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            break output;
+        }
+        parker.park();
+    };
+    let _ = PARKER.try_with(|spare| *spare.borrow_mut() = Some((parker, waker)));
+    output
+}

@@ -1,0 +1,226 @@
+//! The handles of a pool: what a user holds.
+
+use crate::builder::PoolBuilder;
+use crate::core::Core;
+use crate::handler::{JobHandler, JobHandlerFactory};
+use crate::metrics::Metrics;
+use crate::registry;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::{Arc, Weak};
+
+/// What jobs of a pool with the factory `H` give.
+type OutputOf<J, H> = <<H as JobHandlerFactory<J>>::Handler as JobHandler<J>>::Output;
+/// How jobs of a pool with the factory `H` fail.
+type ErrorOf<J, H> = <<H as JobHandlerFactory<J>>::Handler as JobHandler<J>>::Error;
+
+/// A pool of workers behind one bounded queue.
+///
+/// A handle: cheap to clone, and every clone is the same pool. All that can be asked of a pool is asked
+/// of its [`Submitter`], which a pool dereferences to; the methods are listed there, and below under
+/// *Methods from Deref*. Keep a `Submitter` where the factory's type `H` cannot be named.
+///
+/// When the last handle is dropped, the pool closes; jobs that were accepted still run, in the
+/// background. Use [`shutdown`](Submitter::shutdown) or
+/// [`drain_on_drop`](Submitter::drain_on_drop) to wait for them.
+pub struct Pool<J, H: JobHandlerFactory<J>> {
+    submitter: Submitter<J, OutputOf<J, H>, ErrorOf<J, H>>,
+}
+
+/// A pool, without the type of its handlers: to keep in a struct.
+///
+/// As good a handle as the [`Pool`] it came from: it keeps the pool open.
+pub struct Submitter<J, T, E> {
+    handle: Arc<Handle<J>>,
+    _outcome: PhantomData<fn() -> (T, E)>,
+}
+
+/// Shared by all handles of a pool; the last one to go closes it.
+struct Handle<J> {
+    core: Arc<Core<J>>,
+}
+
+impl<J> Drop for Handle<J> {
+    fn drop(&mut self) {
+        if let Some(home) = registry::find(self.core.number) {
+            home.close();
+        }
+    }
+}
+
+impl<J: Send + 'static, H: JobHandlerFactory<J>> Pool<J, H> {
+    /// Starts building a pool whose workers get their handlers from `factory`:
+    /// [`handler_fn`](crate::handler_fn) and its like, [`handler_factory`](crate::handler_factory), or
+    /// your own [`JobHandlerFactory`].
+    pub fn builder(factory: H) -> PoolBuilder<J, H> {
+        PoolBuilder::new(factory)
+    }
+}
+
+impl<J, H: JobHandlerFactory<J>> Pool<J, H> {
+    pub(crate) fn new(core: Arc<Core<J>>) -> Self {
+        Pool {
+            submitter: Submitter {
+                handle: Arc::new(Handle { core }),
+                _outcome: PhantomData,
+            },
+        }
+    }
+
+    /// The same pool, without its factory's type.
+    pub fn submitter(&self) -> Submitter<J, OutputOf<J, H>, ErrorOf<J, H>> {
+        self.submitter.clone()
+    }
+
+    /// A reference that does not keep the pool open, for handlers that submit to their own pool.
+    pub fn downgrade(&self) -> WeakPool<J, H> {
+        WeakPool {
+            submitter: self.submitter.downgrade(),
+        }
+    }
+}
+
+impl<J, H: JobHandlerFactory<J>> Deref for Pool<J, H> {
+    type Target = Submitter<J, OutputOf<J, H>, ErrorOf<J, H>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.submitter
+    }
+}
+
+impl<J, H: JobHandlerFactory<J>> Clone for Pool<J, H> {
+    fn clone(&self) -> Self {
+        Pool {
+            submitter: self.submitter.clone(),
+        }
+    }
+}
+
+impl<J, H: JobHandlerFactory<J>> fmt::Debug for Pool<J, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.submitter.handle.describe("Pool", f)
+    }
+}
+
+impl<J, T, E> Submitter<J, T, E> {
+    pub(crate) fn core(&self) -> &Arc<Core<J>> {
+        &self.handle.core
+    }
+
+    /// A reference that does not keep the pool open.
+    pub fn downgrade(&self) -> WeakSubmitter<J, T, E> {
+        WeakSubmitter {
+            handle: Arc::downgrade(&self.handle),
+            _outcome: PhantomData,
+        }
+    }
+}
+
+/// # Looking at the pool
+impl<J, T, E> Submitter<J, T, E>
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    /// The counters, as one consistent snapshot. Takes no lock; reads some words for each worker.
+    pub fn metrics(&self) -> Metrics {
+        self.core().metrics()
+    }
+
+    /// How many dispatchers have workers.
+    pub fn size(&self) -> usize {
+        self.core().roster.dispatchers()
+    }
+
+    /// Whether new jobs are refused for good.
+    pub fn is_closed(&self) -> bool {
+        self.core().gate.is_closed()
+    }
+}
+
+impl<J, T, E> Clone for Submitter<J, T, E> {
+    fn clone(&self) -> Self {
+        Submitter {
+            handle: self.handle.clone(),
+            _outcome: PhantomData,
+        }
+    }
+}
+
+impl<J, T, E> fmt::Debug for Submitter<J, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle.describe("Submitter", f)
+    }
+}
+
+impl<J> Handle<J> {
+    fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("name", &self.core.name)
+            .field("closed", &self.core.gate.is_closed())
+            .field("waiting", &self.core.gate.occupied())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A [`Pool`] that it does not keep open.
+pub struct WeakPool<J, H: JobHandlerFactory<J>> {
+    submitter: WeakSubmitter<J, OutputOf<J, H>, ErrorOf<J, H>>,
+}
+
+impl<J, H: JobHandlerFactory<J>> WeakPool<J, H> {
+    /// The pool, while any other handle is left.
+    pub fn upgrade(&self) -> Option<Pool<J, H>> {
+        Some(Pool {
+            submitter: self.submitter.upgrade()?,
+        })
+    }
+}
+
+impl<J, H: JobHandlerFactory<J>> Clone for WeakPool<J, H> {
+    fn clone(&self) -> Self {
+        WeakPool {
+            submitter: self.submitter.clone(),
+        }
+    }
+}
+
+impl<J, H: JobHandlerFactory<J>> fmt::Debug for WeakPool<J, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(WeakPool)")
+    }
+}
+
+/// A [`Submitter`] that does not keep its pool open: for closures that submit to the pool they run in,
+/// whose own type `H` would have to name itself.
+pub struct WeakSubmitter<J, T, E> {
+    handle: Weak<Handle<J>>,
+    _outcome: PhantomData<fn() -> (T, E)>,
+}
+
+impl<J, T, E> WeakSubmitter<J, T, E> {
+    /// The pool, while any other handle is left.
+    pub fn upgrade(&self) -> Option<Submitter<J, T, E>> {
+        Some(Submitter {
+            handle: self.handle.upgrade()?,
+            _outcome: PhantomData,
+        })
+    }
+}
+
+impl<J, T, E> Clone for WeakSubmitter<J, T, E> {
+    fn clone(&self) -> Self {
+        WeakSubmitter {
+            handle: self.handle.clone(),
+            _outcome: PhantomData,
+        }
+    }
+}
+
+impl<J, T, E> fmt::Debug for WeakSubmitter<J, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(WeakSubmitter)")
+    }
+}

@@ -1,0 +1,85 @@
+//! Finds a live pool by its number, for the rare cases in which an envelope, a cell or a handle needs
+//! its pool: dropped by foreign code, cancelled, waited for with a time limit.
+//!
+//! The alternative, a reference to the pool in every envelope, was measured as the dearest part of a
+//! whole pool: all threads would count up and down on one word for each job.
+
+use crate::job::JobId;
+use crate::outcome::Ending;
+use crate::standstill::Standstill;
+use crate::clock::Timekeeper;
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+pub(crate) type PoolNumber = NonZeroU32;
+
+/// What a pool offers to those who only know its number.
+pub(crate) trait Home: Send + Sync {
+    /// A job ends without having run: counts it and frees its room.
+    fn unrun(&self, units: u64, why: Ending);
+    /// A job's outcome is known: tells who joins.
+    fn over(&self, id: JobId);
+    /// A cancelled job left an empty envelope in the queue.
+    fn buried(&self);
+    fn close(&self);
+    fn standstill(&self) -> &Standstill;
+    fn time(&self) -> &Timekeeper;
+    /// A worker can serve nobody until its running job goes on (`away`), or can again.
+    fn set_away(&self, seat: crate::worker::WorkerId, away: bool);
+    /// What was put off while this thread held the desk's lock.
+    fn catch_up(&self);
+}
+
+struct Registry {
+    last: u32,
+    pools: BTreeMap<PoolNumber, Weak<dyn Home>>,
+}
+
+// Never held while anything else is locked or called, so a plain mutex is right under the model
+// checkers, too.
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
+    last: 0,
+    pools: BTreeMap::new(),
+});
+
+/// Enters a pool that is made by `make` from its number.
+pub(crate) fn enter<P: Home + 'static>(make: impl FnOnce(PoolNumber) -> Arc<P>) -> Arc<P> {
+    let number = {
+        let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            registry.last = registry.last.wrapping_add(1);
+            let number = NonZeroU32::new(registry.last);
+            if let Some(number) = number.filter(|number| !registry.pools.contains_key(number)) {
+                let nobody: Weak<P> = Weak::new();
+                registry.pools.insert(number, nobody);
+                break number;
+            }
+        }
+    };
+    let pool = make(number);
+    let weak = Arc::downgrade(&pool);
+    REGISTRY
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pools
+        .insert(number, weak);
+    pool
+}
+
+pub(crate) fn leave(number: PoolNumber) {
+    REGISTRY
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pools
+        .remove(&number);
+}
+
+pub(crate) fn find(number: PoolNumber) -> Option<Arc<dyn Home>> {
+    REGISTRY
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pools
+        .get(&number)
+        .and_then(Weak::upgrade)
+}

@@ -1,0 +1,128 @@
+//! "Something changed": an event to wait for, whose wakers never run under its lock.
+//!
+//! `event-listener` calls wakers while it holds the event's lock. A waker is foreign code: it may
+//! poll a future inline that listens to the same event (a deadlock), or panic (which breaks the
+//! event for good). So a [`Listener`] registers a [`Relay`] of ours; when the event wakes the relay,
+//! the foreign waker moves to a thread-local list, and whoever caused the notification calls it
+//! after the event's lock is free.
+//!
+//! The rules of use are those of the event: `listen`, look again, only then wait. A notification
+//! without a listener is lost.
+
+use crate::sync::{Event, EventListener, Mutex, lock, thread_local};
+use crate::unwind::contain;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+pub(crate) struct Signal(Event);
+
+impl Signal {
+    pub(crate) fn new() -> Self {
+        Signal(Event::new())
+    }
+
+    pub(crate) fn listen(&self) -> Listener {
+        Listener {
+            inner: Some(self.0.listen()),
+            relay: None,
+        }
+    }
+
+    /// Notifies up to `n` listeners that were not notified before; answers how many.
+    ///
+    /// A notified listener that is dropped unheard passes its notification on.
+    pub(crate) fn notify(&self, n: usize) -> usize {
+        let notified = self.0.notify_additional(n);
+        run_wakers();
+        notified
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.notify(usize::MAX);
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signal")
+    }
+}
+
+/// One registration with a [`Signal`]; ready once notified.
+pub(crate) struct Listener {
+    inner: Option<EventListener>,
+    relay: Option<Arc<Relay>>,
+}
+
+impl Future for Listener {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let relay = self.relay.get_or_insert_with(Arc::default).clone();
+        let old = lock(&relay.target).replace(cx.waker().clone());
+        drop(old);
+        let waker = Waker::from(relay);
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(());
+        };
+        let poll = Pin::new(inner).poll(&mut Context::from_waker(&waker));
+        if poll.is_ready() {
+            self.inner = None;
+        }
+        poll
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Passing a notification on wakes the next listener under the event's lock, as `notify` does.
+        drop(self.inner.take());
+        run_wakers();
+    }
+}
+
+/// Stands in for a foreign waker inside the event.
+#[derive(Default)]
+struct Relay {
+    target: Mutex<Option<Waker>>,
+}
+
+impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let target = lock(&self.target).take();
+        if let Some(waker) = target {
+            let mut waker = Some(waker);
+            let _ = DUE.try_with(|due| due.borrow_mut().extend(waker.take()));
+            if let Some(waker) = waker {
+                // The thread is ending and has no list any more.
+                call(waker);
+            }
+        }
+    }
+}
+
+thread_local! {
+    /// Foreign wakers that this thread owes a call, as soon as no event's lock is held.
+    static DUE: RefCell<VecDeque<Waker>> = RefCell::new(VecDeque::new());
+}
+
+fn run_wakers() {
+    // One at a time: a waker may notify in turn, and then runs those it caused itself.
+    while let Ok(Some(waker)) = DUE.try_with(|due| due.borrow_mut().pop_front()) {
+        call(waker);
+    }
+}
+
+/// Calls a foreign waker; if it panics, that is its owner's loss alone.
+pub(crate) fn call(waker: Waker) {
+    let _ = contain(|| waker.wake());
+}

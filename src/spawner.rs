@@ -1,0 +1,227 @@
+//! Where workers live: threads of the pool's own, or somebody's executor.
+
+use crate::error::BoxError;
+use crate::park::block_on;
+use crate::unwind::{contain, dispose};
+use crate::worker::WorkerId;
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// A boxed future that may move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Gives workers a place to run.
+///
+/// A closure is a spawner: `|task| { tokio::spawn(task); }`.
+///
+/// # Contract
+///
+/// [`spawn`](Self::spawn) is called once for each worker while the pool is built, on the thread that
+/// builds it, and again when a worker's task was dropped before its end, wherever that happened. An
+/// implementation has the task polled to its end, or drops it; a task that is kept without being
+/// polled keeps its jobs, and shutdowns wait for it. When it panics, it counts as having failed.
+pub trait Spawner: Send + Sync + 'static {
+    /// Starts a worker's task. The task ends when the pool does.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started. Then building the pool fails; a running pool goes on with the other
+    /// workers, and is over when none is left.
+    fn spawn(&self, worker: WorkerId, task: BoxFuture<'static, ()>) -> Result<(), SpawnError>;
+
+    /// Told the pool's name, before the first `spawn`.
+    fn set_pool_name(&mut self, name: &str) {
+        let _ = name;
+    }
+
+    /// Whether each task has a thread of its own, where it may spin and need not give way to others.
+    fn is_dedicated(&self) -> bool {
+        false
+    }
+
+    /// Waits until whatever ran the worker's task is gone, too. Called after the task ended, by a
+    /// shutdown, and never by the worker itself; may block for the moment that takes.
+    fn join(&self, worker: WorkerId) {
+        let _ = worker;
+    }
+}
+
+impl<F> Spawner for F
+where
+    F: Fn(BoxFuture<'static, ()>) + Send + Sync + 'static,
+{
+    fn spawn(&self, _: WorkerId, task: BoxFuture<'static, ()>) -> Result<(), SpawnError> {
+        self(task);
+        Ok(())
+    }
+}
+
+impl Spawner for Box<dyn Spawner> {
+    fn spawn(&self, worker: WorkerId, task: BoxFuture<'static, ()>) -> Result<(), SpawnError> {
+        (**self).spawn(worker, task)
+    }
+
+    fn set_pool_name(&mut self, name: &str) {
+        (**self).set_pool_name(name);
+    }
+
+    fn is_dedicated(&self) -> bool {
+        (**self).is_dedicated()
+    }
+
+    fn join(&self, worker: WorkerId) {
+        (**self).join(worker);
+    }
+}
+
+/// A worker's task could not be started.
+#[derive(Debug)]
+pub struct SpawnError {
+    source: BoxError,
+}
+
+impl SpawnError {
+    /// With the reason.
+    pub fn new(reason: impl Into<BoxError>) -> Self {
+        SpawnError {
+            source: reason.into(),
+        }
+    }
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl Error for SpawnError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.source()
+    }
+}
+
+type Hook = Arc<dyn Fn(WorkerId) + Send + Sync>;
+
+/// A thread for each worker: the default.
+///
+/// Threads are named `pool-dispatcher.worker` (Linux shows the first 15 bytes) and are joined by the
+/// pool's shutdown. Handlers on them may block.
+///
+/// ```
+/// use fanpool::{Pool, Threads, handler_fn};
+///
+/// let pool = Pool::builder(handler_fn(|n: u64| Ok::<_, std::io::Error>(n + 1)))
+///     .name("adders")
+///     .workers_per_dispatcher(2)
+///     .spawner(
+///         Threads::new()
+///             .stack_size(1 << 20)
+///             .on_start(|worker| println!("{worker} starts"))
+///             .on_stop(|worker| println!("{worker} stops")),
+///     )
+///     .build()?;
+/// assert_eq!(pool.run_blocking(1)?, 2);
+/// pool.shutdown_blocking();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Default)]
+pub struct Threads {
+    pool_name: String,
+    stack_size: Option<usize>,
+    on_start: Option<Hook>,
+    on_stop: Option<Hook>,
+    handles: Mutex<HashMap<WorkerId, JoinHandle<()>>>,
+}
+
+impl Threads {
+    /// With the standard library's stack size and no hooks.
+    pub fn new() -> Self {
+        Threads::default()
+    }
+
+    /// The size of each thread's stack, in bytes.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Called on each thread before its worker starts. A panic in it is contained.
+    pub fn on_start(mut self, hook: impl Fn(WorkerId) + Send + Sync + 'static) -> Self {
+        self.on_start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called on each thread after its worker ended. A panic in it is contained.
+    pub fn on_stop(mut self, hook: impl Fn(WorkerId) + Send + Sync + 'static) -> Self {
+        self.on_stop = Some(Arc::new(hook));
+        self
+    }
+}
+
+impl fmt::Debug for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Threads")
+            .field("pool_name", &self.pool_name)
+            .field("stack_size", &self.stack_size)
+            .finish_non_exhaustive()
+    }
+}
+
+fn call_hook(hook: Option<Hook>, worker: WorkerId) {
+    if let Some(hook) = hook {
+        if let Err(panic) = contain(|| hook(worker)) {
+            dispose(panic);
+        }
+    }
+}
+
+impl Spawner for Threads {
+    fn spawn(&self, worker: WorkerId, mut task: BoxFuture<'static, ()>) -> Result<(), SpawnError> {
+        let mut builder =
+            std::thread::Builder::new().name(format!("{}-{worker}", self.pool_name));
+        if let Some(bytes) = self.stack_size {
+            builder = builder.stack_size(bytes);
+        }
+        let (on_start, on_stop) = (self.on_start.clone(), self.on_stop.clone());
+        // Held over the spawn, so that the thread cannot be joined before its handle is here.
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let spawned = builder.spawn(move || {
+            call_hook(on_start, worker);
+            let ended = contain(|| block_on(task.as_mut()));
+            call_hook(on_stop, worker);
+            // The worker counts as gone once its task is dropped: after the hook.
+            dispose((task, ended.err()));
+        });
+        let handle = spawned.map_err(SpawnError::new)?;
+        handles.insert(worker, handle);
+        Ok(())
+    }
+
+    fn set_pool_name(&mut self, name: &str) {
+        self.pool_name = name.to_owned();
+    }
+
+    fn is_dedicated(&self) -> bool {
+        true
+    }
+
+    fn join(&self, worker: WorkerId) {
+        let handle = self
+            .handles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&worker);
+        if let Some(handle) = handle {
+            if handle.thread().id() != std::thread::current().id() {
+                // Panics on it were contained; a thread cannot be poisoned.
+                let _ = handle.join();
+            }
+        }
+    }
+}

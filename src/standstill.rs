@@ -1,0 +1,231 @@
+//! Waits inside a job on the job's own pool, and the one that would never end.
+//!
+//! A job that waits for room in its own pool, or for another job's outcome, keeps its worker. If
+//! every worker is kept so, nobody is left to make what they wait for. Each such wait enters itself
+//! here; the one that would take the last worker is refused (`WouldDeadlock`).
+//!
+//! A wait is seen when it is polled on the thread that polls the handler: blocking calls always, and
+//! futures that the handler awaits itself. A task that the handler spawned elsewhere is not seen.
+
+use crate::frame::{self, Frame};
+use crate::job::JobId;
+use crate::registry::{self, Home, PoolNumber};
+use crate::signal::call;
+use crate::sync::atomic::{AtomicUsize, Ordering::*};
+use crate::sync::{Mutex, lock};
+use crate::worker::WorkerId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// What a job waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// Room in the queue, or another job's outcome.
+    Progress,
+    /// The end of all other jobs: `join` or a shutdown. Two jobs that wait so do not wait for each
+    /// other.
+    TheRest,
+}
+
+/// The wait would never end.
+#[derive(Debug)]
+pub(crate) struct NobodyLeft;
+
+pub(crate) struct Standstill {
+    /// Workers that have not left: changed by the roster.
+    live: AtomicUsize,
+    waits: Mutex<Waits>,
+}
+
+struct Waits {
+    next: u64,
+    entries: BTreeMap<u64, Wait>,
+}
+
+struct Wait {
+    seat: WorkerId,
+    job: JobId,
+    what: For,
+    waker: Waker,
+}
+
+impl Standstill {
+    pub(crate) fn new() -> Self {
+        Standstill {
+            live: AtomicUsize::new(0),
+            waits: Mutex::new(Waits {
+                next: 0,
+                entries: BTreeMap::new(),
+            }),
+        }
+    }
+
+    pub(crate) fn set_live(&self, live: usize) {
+        let before = self.live.swap(live, SeqCst);
+        if live < before {
+            self.wake(|_| true);
+        }
+    }
+
+    /// Jobs that wait for all others, by worker.
+    pub(crate) fn waiting_for_the_rest(&self) -> BTreeMap<WorkerId, JobId> {
+        lock(&self.waits)
+            .entries
+            .values()
+            .filter(|wait| wait.what == For::TheRest)
+            .map(|wait| (wait.seat, wait.job))
+            .collect()
+    }
+
+    fn wake(&self, which: impl Fn(&Wait) -> bool) {
+        let wakers: Vec<Waker> = lock(&self.waits)
+            .entries
+            .values()
+            .filter(|wait| which(wait))
+            .map(|wait| wait.waker.clone())
+            .collect();
+        wakers.into_iter().for_each(call);
+    }
+}
+
+impl Waits {
+    /// Is there a worker that no wait keeps?
+    fn anybody_left(&self, live: usize) -> bool {
+        let kept: BTreeSet<WorkerId> = self.entries.values().map(|wait| wait.seat).collect();
+        kept.len() < live
+    }
+}
+
+/// One wait that is entered; dropping it takes it out.
+pub(crate) struct Stay {
+    home: Arc<dyn Home>,
+    token: u64,
+    seat: WorkerId,
+}
+
+impl Stay {
+    fn begin(home: Arc<dyn Home>, frame: Frame, what: For, waker: Waker) -> Result<Stay, NobodyLeft> {
+        let standstill = home.standstill();
+        let live = standstill.live.load(SeqCst);
+        let token = {
+            let mut waits = lock(&standstill.waits);
+            let token = waits.next;
+            waits.next += 1;
+            let wait = Wait {
+                seat: frame.seat,
+                job: frame.job,
+                what,
+                waker,
+            };
+            waits.entries.insert(token, wait);
+            if !waits.anybody_left(live) {
+                let wait = waits.entries.remove(&token);
+                drop(waits);
+                drop(wait);
+                return Err(NobodyLeft);
+            }
+            token
+        };
+        home.set_away(frame.seat, true);
+        if what == For::TheRest {
+            standstill.wake(|wait| wait.what == For::TheRest && wait.seat != frame.seat);
+        }
+        Ok(Stay {
+            home,
+            token,
+            seat: frame.seat,
+        })
+    }
+
+    fn go_on(&self, waker: &Waker) -> Result<(), NobodyLeft> {
+        let standstill = self.home.standstill();
+        let live = standstill.live.load(SeqCst);
+        let fresh = waker.clone();
+        let mut waits = lock(&standstill.waits);
+        let left = waits.anybody_left(live);
+        let old = waits
+            .entries
+            .get_mut(&self.token)
+            .map(|wait| std::mem::replace(&mut wait.waker, fresh));
+        drop(waits);
+        drop(old);
+        if left { Ok(()) } else { Err(NobodyLeft) }
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let standstill = self.home.standstill();
+        let mut waits = lock(&standstill.waits);
+        let wait = waits.entries.remove(&self.token);
+        let still_kept = waits.entries.values().any(|wait| wait.seat == self.seat);
+        drop(waits);
+        drop(wait);
+        if !still_kept {
+            self.home.set_away(self.seat, false);
+        }
+    }
+}
+
+/// Asked by a wait on `pool` that is about to stay pending.
+fn may_wait(
+    pool: PoolNumber,
+    what: For,
+    stay: &mut Option<Stay>,
+    cx: &Context<'_>,
+) -> Result<(), NobodyLeft> {
+    if frame::holds_desk(pool) {
+        return Err(NobodyLeft);
+    }
+    let Some(frame) = frame::current(pool) else {
+        *stay = None;
+        return Ok(());
+    };
+    match stay {
+        Some(stay) => stay.go_on(cx.waker()),
+        None => {
+            if let Some(home) = registry::find(pool) {
+                *stay = Some(Stay::begin(home, frame, what, cx.waker().clone())?);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// `future`, unless it would wait for ever.
+pub(crate) async fn unless_stuck<F: Future>(
+    pool: PoolNumber,
+    what: For,
+    future: F,
+) -> Result<F::Output, NobodyLeft> {
+    let mut future = std::pin::pin!(future);
+    let mut stay = None;
+    std::future::poll_fn(move |cx| {
+        poll_unless_stuck(pool, what, &mut stay, cx, |cx| future.as_mut().poll(cx))
+    })
+    .await
+}
+
+/// One poll of a wait on `pool`. Looks again before it gives up: the others may have made what this
+/// one waits for, just before the last of them began to wait.
+pub(crate) fn poll_unless_stuck<T>(
+    pool: PoolNumber,
+    what: For,
+    stay: &mut Option<Stay>,
+    cx: &mut Context<'_>,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Poll<Result<T, NobodyLeft>> {
+    if let Poll::Ready(output) = poll(cx) {
+        *stay = None;
+        return Poll::Ready(Ok(output));
+    }
+    let Err(nobody) = may_wait(pool, what, stay, cx) else {
+        return Poll::Pending;
+    };
+    *stay = None;
+    match poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Ok(output)),
+        Poll::Pending => Poll::Ready(Err(nobody)),
+    }
+}

@@ -1,0 +1,389 @@
+//! A desk in the live pool: behind its lock, fed from the intake, with the wakers of its workers.
+//!
+//! # Who waits, who wakes
+//!
+//! A worker that finds no job *searches* for a moment, then *sleeps*. `watch` counts both, sleepers in
+//! its upper half and searchers in its lower, so that one load tells a submitter what to do:
+//!
+//! - **Push.** After its push, a submitter reads `watch`. If somebody searches, it leaves; else, if
+//!   somebody sleeps, it *calls* one: under the desk's lock it takes one sleeper off the list, counts
+//!   it as a searcher, and wakes it after the lock. So at most one worker is called for each push, and
+//!   none while one is on its way.
+//! - **Found.** A searcher that found a job stops counting as one. If it was the last and more is
+//!   waiting, it calls the next: a burst wakes as many workers as it needs, one after the other.
+//!   It reads the gate *after* it stopped counting, and a submitter reads `watch` after its ticket,
+//!   all sequentially consistent: either the submitter saw no searcher, or the searcher sees its job.
+//! - **Sleep.** Under the desk's lock, a worker looks once more at the desk, puts itself on the list
+//!   and moves from the searchers to the sleepers; then it looks into the intake *under the intake's
+//!   lock*. If the push was first there, it sees the job and gets up. If its look was first, the
+//!   submitter's lock came after it, so the submitter reads the new `watch` and calls. Last, it looks
+//!   at the other desks, under their locks: whoever leaves a job for all on one of these calls a
+//!   sleeper after unlocking, so the same argument holds.
+//! - **Called in vain.** A worker that is dropped after it was called calls the next one.
+//! - **Close.** Whoever closes, halts or drains the pool then calls all sleepers of each desk under
+//!   its lock; a worker looks for these states under the same lock before it lies down.
+//!
+//! A waker is foreign code: it is cloned, called and dropped outside the lock.
+
+use crate::desk::Desk;
+use crate::envelope::Queued;
+use crate::fault::{Fault, seeded};
+use crate::frame;
+use crate::gate::Gate;
+use crate::intake::Intake;
+use crate::job::JobId;
+use crate::metrics::WorkerCounts;
+use crate::registry::PoolNumber;
+use crate::signal::call;
+use crate::sync::atomic::{AtomicU64, Ordering::*};
+use crate::sync::{Mutex, MutexGuard, Padded, lock};
+use crate::worker::WorkerId;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::task::Waker;
+
+const SLEEPER: u64 = 1 << 32;
+const SEARCHER: u64 = 1;
+const SEARCHERS: u64 = SLEEPER - 1;
+
+/// From how many waiting jobs on the intake is emptied at once: each time, the channel has to grow a
+/// new buffer, in about log2(n) allocations; one by one, each job costs a lock.
+const DRAIN_FROM: u64 = 192;
+
+/// What outlives one life of a worker: who it is, what it runs, what it has done.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) id: WorkerId,
+    pub(crate) counts: WorkerCounts,
+    /// The running job's number, or 0. Set under a desk's lock, together with taking the job off the
+    /// desk; cleared when the outcome is known.
+    running: AtomicU64,
+}
+
+impl Seat {
+    fn new(id: WorkerId) -> Arc<Self> {
+        Arc::new(Seat {
+            id,
+            counts: WorkerCounts::default(),
+            running: AtomicU64::new(0),
+        })
+    }
+
+    fn begin(&self, id: JobId) {
+        self.running.store(id.get(), SeqCst);
+    }
+
+    /// Sequentially consistent, as is the number that joins set afterwards: see joins.rs.
+    pub(crate) fn end(&self) {
+        self.running.swap(0, SeqCst);
+    }
+
+    /// The running job's number, or 0.
+    pub(crate) fn running(&self) -> u64 {
+        self.running.load(SeqCst)
+    }
+}
+
+pub(crate) struct Station<J> {
+    pool: PoolNumber,
+    floor: Mutex<Floor<J>>,
+    watch: Padded<AtomicU64>,
+    seats: Box<[Arc<Seat>]>,
+    /// Contained panics and broken contracts of the strategy and the order.
+    faults: AtomicU64,
+}
+
+/// What the lock protects.
+pub(crate) struct Floor<J> {
+    desk: Desk<J>,
+    /// Of the workers that sleep.
+    wakers: Vec<Option<Waker>>,
+}
+
+/// The lock held, and this thread marked as holding it, since strategies and orders run under it.
+struct Inside<'a, J> {
+    station: &'a Station<J>,
+    guard: Option<MutexGuard<'a, Floor<J>>>,
+    outer: Option<PoolNumber>,
+}
+
+impl<J> Drop for Inside<'_, J> {
+    fn drop(&mut self) {
+        let faults = std::mem::take(&mut self.desk.faults);
+        if faults > 0 {
+            self.station.faults.fetch_add(faults, Relaxed);
+        }
+        self.guard = None;
+        frame::unmark_desk(self.outer);
+    }
+}
+
+impl<J> Deref for Inside<'_, J> {
+    type Target = Floor<J>;
+    fn deref(&self) -> &Floor<J> {
+        self.guard.as_ref().expect("held until dropped")
+    }
+}
+
+impl<J> DerefMut for Inside<'_, J> {
+    fn deref_mut(&mut self) -> &mut Floor<J> {
+        self.guard.as_mut().expect("held until dropped")
+    }
+}
+
+impl<J: Send + 'static> Station<J> {
+    pub(crate) fn new(pool: PoolNumber, dispatcher: usize, desk: Desk<J>, workers: usize) -> Self {
+        Station {
+            pool,
+            floor: Mutex::new(Floor {
+                desk,
+                wakers: (0..workers).map(|_| None).collect(),
+            }),
+            watch: Padded(AtomicU64::new(0)),
+            seats: (0..workers)
+                .map(|index| Seat::new(WorkerId::new(dispatcher, index)))
+                .collect(),
+            faults: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn seats(&self) -> &[Arc<Seat>] {
+        &self.seats
+    }
+
+    fn enter(&self) -> Inside<'_, J> {
+        debug_assert!(!frame::holds_desk(self.pool), "a desk's lock is taken once");
+        let guard = lock(&self.floor);
+        Inside {
+            station: self,
+            guard: Some(guard),
+            outer: frame::mark_desk(self.pool),
+        }
+    }
+
+    // ---- taking jobs ------------------------------------------------------------------------
+
+    /// The next job for one of this desk's own workers.
+    pub(crate) fn take(&self, worker: usize, gate: &Gate, intake: &Intake<J>) -> Option<Queued<J>> {
+        let mut floor = self.enter();
+        let mut called = Vec::new();
+        let job = floor.next_for(worker, gate, intake, &mut called);
+        if let Some(job) = &job {
+            self.seats[worker].begin(job.id());
+        }
+        let wakers = self.collect_wakers(&mut floor, called);
+        drop(floor);
+        wakers.into_iter().for_each(call);
+        job
+    }
+
+    /// A job of this desk that may go to anyone, for the worker of another desk.
+    pub(crate) fn give_away(&self, to: &Seat) -> Option<Queued<J>> {
+        let mut floor = self.enter();
+        let called = floor.desk.route();
+        let job = floor.desk.take_spare();
+        if let Some(job) = &job {
+            to.begin(job.id());
+        }
+        let wakers = self.collect_wakers(&mut floor, called);
+        drop(floor);
+        wakers.into_iter().for_each(call);
+        job
+    }
+
+    // ---- searching and sleeping -------------------------------------------------------------
+
+    pub(crate) fn begin_search(&self) {
+        self.watch.fetch_add(SEARCHER, SeqCst);
+    }
+
+    /// Answers whether this was the last searcher of the desk.
+    pub(crate) fn end_search(&self) -> bool {
+        self.watch.fetch_sub(SEARCHER, SeqCst) & SEARCHERS == SEARCHER
+    }
+
+    /// (somebody searches, somebody sleeps)
+    pub(crate) fn watched(&self) -> (bool, bool) {
+        let watch = self.watch.load(SeqCst);
+        (watch & SEARCHERS != 0, watch >= SLEEPER)
+    }
+
+    /// Lets a searching worker sleep, unless there is something to do. `up` is asked under the lock
+    /// whether the pool is over.
+    pub(crate) fn lie_down(
+        &self,
+        worker: usize,
+        waker: Waker,
+        intake: &Intake<J>,
+        up: impl FnOnce() -> bool,
+    ) -> bool {
+        let mut floor = self.enter();
+        if up() || floor.desk.has_work_for(worker) {
+            return false;
+        }
+        floor.desk.set_idle(worker);
+        floor.desk.lie_down(worker);
+        let old = floor.wakers[worker].replace(waker);
+        self.watch.fetch_add(SLEEPER - SEARCHER, SeqCst);
+        // The last look, under the intake's lock.
+        let stay = seeded(Fault::NoLastLook) || intake.is_empty();
+        let mut waker = None;
+        if !stay {
+            waker = self.get_up_inside(&mut floor, worker);
+        }
+        drop(floor);
+        drop((old, waker));
+        stay
+    }
+
+    /// A sleeper gets up by itself and searches again; one that was called meanwhile does so already.
+    pub(crate) fn get_up(&self, worker: usize) {
+        let mut floor = self.enter();
+        let waker = self.get_up_inside(&mut floor, worker);
+        drop(floor);
+        drop(waker);
+    }
+
+    fn get_up_inside(&self, floor: &mut Floor<J>, worker: usize) -> Option<Waker> {
+        if floor.desk.rouse(worker) {
+            self.watch.fetch_sub(SLEEPER - SEARCHER, SeqCst);
+        }
+        floor.wakers[worker].take()
+    }
+
+    /// Whether the worker still sleeps; if so it is woken through `waker` from now on.
+    pub(crate) fn still_asleep(&self, worker: usize, waker: Waker) -> bool {
+        let mut floor = self.enter();
+        let asleep = floor.desk.is_asleep(worker);
+        let mut old = Some(waker);
+        if asleep {
+            std::mem::swap(&mut floor.wakers[worker], &mut old);
+        }
+        drop(floor);
+        drop(old);
+        asleep
+    }
+
+    /// Calls one sleeper, or sees to it that those get called whom the strategy chooses.
+    pub(crate) fn call_one(&self, gate: &Gate, intake: &Intake<J>) {
+        let mut floor = self.enter();
+        let called = if floor.desk.routes() {
+            floor.draw(intake, gate.occupied());
+            let mut called = floor.desk.route();
+            if called.is_empty() && floor.desk.has_spare() {
+                called.extend(floor.desk.rouse_one());
+            }
+            called
+        } else {
+            floor.desk.rouse_one().into_iter().collect()
+        };
+        let wakers = self.collect_wakers(&mut floor, called);
+        drop(floor);
+        wakers.into_iter().for_each(call);
+    }
+
+    pub(crate) fn call_all(&self) {
+        let mut floor = self.enter();
+        let mut called = Vec::new();
+        while let Some(worker) = floor.desk.rouse_one() {
+            called.push(worker);
+        }
+        let wakers = self.collect_wakers(&mut floor, called);
+        drop(floor);
+        wakers.into_iter().for_each(call);
+    }
+
+    /// Counts workers that were taken off the sleepers as searchers; their wakers are to be called
+    /// after the lock.
+    fn collect_wakers(&self, floor: &mut Floor<J>, called: Vec<usize>) -> Vec<Waker> {
+        if called.is_empty() {
+            return Vec::new();
+        }
+        self.watch
+            .fetch_sub(called.len() as u64 * (SLEEPER - SEARCHER), SeqCst);
+        called
+            .into_iter()
+            .filter_map(|worker| floor.wakers[worker].take())
+            .collect()
+    }
+
+    // ---- coming and going -------------------------------------------------------------------
+
+    /// The worker can take jobs now, or cannot: then what is bound to it goes to anyone.
+    /// Answers whether that left jobs for others.
+    pub(crate) fn set_present(&self, worker: usize, present: bool) -> bool {
+        let mut floor = self.enter();
+        floor.desk.set_present(worker, present);
+        !present && floor.desk.has_spare()
+    }
+
+    // ---- everything at once -----------------------------------------------------------------
+
+    /// Whether this desk has a job that may go to anyone.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.enter().desk.has_spare()
+    }
+
+    /// Takes out all that waits on the desk and in the intake.
+    pub(crate) fn sweep(&self, intake: &Intake<J>) -> Vec<Queued<J>> {
+        let mut floor = self.enter();
+        floor.draw(intake, DRAIN_FROM);
+        floor.desk.sweep()
+    }
+
+    /// Shows all that waits on the desk and in the intake.
+    pub(crate) fn visit(&self, intake: &Intake<J>, mut waiting: impl FnMut(&Queued<J>)) {
+        let mut floor = self.enter();
+        floor.draw(intake, DRAIN_FROM);
+        floor.desk.visit(&mut waiting);
+    }
+
+    pub(crate) fn drop_tombstones(&self, intake: &Intake<J>) -> usize {
+        let mut floor = self.enter();
+        floor.draw(intake, DRAIN_FROM);
+        floor.desk.drop_tombstones()
+    }
+
+    pub(crate) fn faults(&self) -> u64 {
+        self.faults.load(Relaxed)
+    }
+}
+
+impl<J: Send + 'static> Floor<J> {
+    fn next_for(
+        &mut self,
+        worker: usize,
+        gate: &Gate,
+        intake: &Intake<J>,
+        called: &mut Vec<usize>,
+    ) -> Option<Queued<J>> {
+        if !self.desk.may_leave_in_intake() {
+            self.draw(intake, gate.occupied());
+            called.extend(self.desk.route());
+            return self.desk.take(worker);
+        }
+        if let Some(job) = self.desk.take(worker) {
+            return Some(job);
+        }
+        let occupied = gate.occupied();
+        if occupied >= DRAIN_FROM {
+            self.draw(intake, occupied);
+            self.desk.take(worker)
+        } else {
+            let job = intake.pop();
+            self.desk.set_busy(worker, job.is_some());
+            job
+        }
+    }
+
+    /// Moves all that waits in the intake to the desk.
+    fn draw(&mut self, intake: &Intake<J>, occupied: u64) {
+        if occupied >= DRAIN_FROM {
+            intake.drain().for_each(|job| self.desk.push(job));
+        } else {
+            while let Some(job) = intake.pop() {
+                self.desk.push(job);
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The primitives everything else is built on: the standard library's, or a model checker's.
+//!
+//! No other module names `std::sync::atomic` or `std::sync::Mutex`, so that the protocols that run
+//! in production are, word for word, the ones that loom and shuttle explore.
+
+#[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
+mod imp {
+    pub(crate) use event_listener::{Event, EventListener};
+    pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
+    pub(crate) use std::thread_local;
+    pub(crate) mod thread {
+        pub(crate) use std::thread::{Thread, current, park, yield_now};
+    }
+    pub(crate) use std::hint::spin_loop;
+}
+
+#[cfg(fanpool_loom)]
+mod imp {
+    pub(crate) use crate::model::event::{Event, EventListener};
+    pub(crate) use loom::hint::spin_loop;
+    pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+    pub(crate) use loom::thread_local;
+    pub(crate) mod thread {
+        pub(crate) use loom::thread::{Thread, current, park, yield_now};
+    }
+}
+
+#[cfg(all(fanpool_shuttle, not(fanpool_loom)))]
+mod imp {
+    pub(crate) use crate::model::event::{Event, EventListener};
+    pub(crate) use shuttle::hint::spin_loop;
+    pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic};
+    pub(crate) use shuttle::thread_local;
+    pub(crate) mod thread {
+        pub(crate) use shuttle::thread::{Thread, current, park, yield_now};
+    }
+}
+
+pub(crate) use imp::*;
+
+/// Locks, and goes on when a panic poisoned the lock.
+///
+/// Foreign code that runs under one of our locks is contained (see `unwind.rs`), so a poisoned lock
+/// can only follow a bug of ours, and refusing every later caller would turn it into a hang.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    match mutex.lock() {
+        Ok(guard) => guard,
+        Err(poisoned) => poisoned.into_inner(),
+    }
+}
+
+/// Keeps a value on cache lines of its own, so that writers of its neighbours do not slow it down.
+///
+/// 128 bytes, because current x86-64 processors fetch lines in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Padded<T>(pub(crate) T);
+
+impl<T> std::ops::Deref for Padded<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}

@@ -1,0 +1,91 @@
+//! The only place where panics are caught.
+
+use std::any::Any;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
+
+/// A panic that was contained: its message, and its payload by value.
+///
+/// `Display` shows the message that `panic!` was given, when it was text.
+pub struct Panic {
+    message: Box<str>,
+    // A mutex only to make the payload `Sync`, so that errors that carry a `Panic` can be shared.
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl Panic {
+    fn new(payload: Box<dyn Any + Send>) -> Self {
+        let message = if let Some(text) = payload.downcast_ref::<&'static str>() {
+            *text
+        } else if let Some(text) = payload.downcast_ref::<String>() {
+            text.as_str()
+        } else {
+            "a panic whose payload is not text"
+        };
+        Panic {
+            message: message.into(),
+            payload: Mutex::new(payload),
+        }
+    }
+
+    /// The message that `panic!` was given, or a placeholder when the payload was not text.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The payload, as [`std::thread::JoinHandle::join`] would have given it; pass it to
+    /// [`std::panic::resume_unwind`] to let the panic go on here.
+    pub fn into_inner(self) -> Box<dyn Any + Send> {
+        self.payload
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message).finish()
+    }
+}
+
+/// Runs foreign code; a panic comes back as a value.
+///
+/// What the code was working on counts as broken afterwards: callers replace it or never look at it
+/// again, which is why asserting unwind safety is sound here.
+pub(crate) fn contain<R>(foreign: impl FnOnce() -> R) -> Result<R, Panic> {
+    catch_unwind(AssertUnwindSafe(foreign)).map_err(Panic::new)
+}
+
+/// The same for a future: each poll is contained. After a panic it is not polled again.
+pub(crate) async fn contain_polls<F: Future>(foreign: F) -> Result<F::Output, Panic> {
+    let mut foreign = pin!(foreign);
+    poll_fn(|cx| match contain(|| foreign.as_mut().poll(cx)) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+/// Drops a foreign value; a panic in its `Drop` hurts nobody. Answers whether there was one.
+pub(crate) fn dispose<T>(value: T) -> bool {
+    match contain(|| drop(value)) {
+        Ok(()) => false,
+        Err(panic) => {
+            // A payload whose own `Drop` panics, too, is leaked: there is nobody left to tell.
+            if let Err(again) = contain(|| drop(panic)) {
+                std::mem::forget(again);
+            }
+            true
+        }
+    }
+}

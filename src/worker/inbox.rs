@@ -1,0 +1,233 @@
+//! Where a worker gets its jobs from, and a job in a worker's hands.
+
+use super::WorkerId;
+use super::search::{Search, give_way};
+use crate::context::JobContext;
+use crate::core::Core;
+use crate::frame::{self, Frame};
+use crate::handler::JobHandler;
+use crate::job::{Job, JobId};
+use crate::metrics::Finish;
+use crate::outcome::{Cell, JobError};
+use crate::station::Seat;
+use crate::unwind::{contain_polls, dispose};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::pin::pin;
+use std::sync::Arc;
+
+/// On an executor, a worker lets other tasks run after this many jobs.
+const TURN: u32 = 64;
+
+/// Gives a worker its jobs.
+pub struct Inbox<J, H> {
+    core: Arc<Core<J>>,
+    seat: Arc<Seat>,
+    cx: JobContext,
+    /// The worker has a thread of its own, where it may spin and need not give way.
+    dedicated: bool,
+    /// The handler panicked or was dropped half-way.
+    broken: bool,
+    /// The pool is over.
+    leaving: bool,
+    taken: u32,
+    _handler: PhantomData<fn(H)>,
+}
+
+impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
+    pub(crate) fn new(core: Arc<Core<J>>, worker: WorkerId) -> Self {
+        Inbox {
+            seat: core.seat(worker).clone(),
+            cx: JobContext::new(worker, core.stop.clone()),
+            dedicated: core.spawner.is_dedicated(),
+            core,
+            broken: false,
+            leaving: false,
+            taken: 0,
+            _handler: PhantomData,
+        }
+    }
+
+    /// Waits for the next job. `None`: return from [`Worker::run`](super::Worker::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: a job leaves the queue only with the answer.
+    pub async fn next(&mut self) -> Option<Assigned<'_, J, H>> {
+        if self.broken {
+            return None;
+        }
+        if !self.dedicated && self.taken % TURN == TURN - 1 {
+            give_way().await;
+        }
+        let (core, seat) = (&*self.core, &*self.seat);
+        let mut search = None;
+        let (id, claimed) = loop {
+            if let Some(found) = core.next_job(seat) {
+                break found;
+            }
+            if core.is_over() {
+                self.leaving = true;
+                return None;
+            }
+            let search = search.get_or_insert_with(|| Search::begin(core, seat));
+            if !search.look_out(self.dedicated).await {
+                search.sleep().await;
+            }
+        };
+        drop(search);
+        self.taken = self.taken.wrapping_add(1);
+        let cell = claimed.cell.map(|cell| {
+            let cell = cell.into_any().downcast::<Cell<J, H::Output, H::Error>>();
+            cell.expect("a pool's cells have its handlers' types")
+        });
+        let token = cell.clone().map(|cell| cell as _);
+        self.cx.turn_to(id, token);
+        Some(Assigned {
+            inbox: self,
+            id,
+            job: Some(claimed.job),
+            cell,
+            settled: false,
+        })
+    }
+
+    /// The worker that this inbox belongs to.
+    pub fn worker(&self) -> WorkerId {
+        self.seat.id
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    pub(crate) fn taken(&self) -> u32 {
+        self.taken
+    }
+
+    /// There is a new handler.
+    pub(crate) fn mend(&mut self) {
+        self.broken = false;
+    }
+}
+
+impl<J, H> fmt::Debug for Inbox<J, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("worker", &self.seat.id)
+            .field("broken", &self.broken)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A job in a worker's hands: it has started, and this worker owes it an outcome.
+///
+/// [`run`](Self::run) it, or [`complete`](Self::complete) it by hand. One that is dropped is recorded
+/// as [`Abandoned`](JobError::Abandoned).
+#[must_use = "a job that is dropped is abandoned"]
+pub struct Assigned<'a, J: Send + 'static, H: JobHandler<J>> {
+    inbox: &'a mut Inbox<J, H>,
+    id: JobId,
+    job: Option<Job<J>>,
+    cell: Option<Arc<Cell<J, H::Output, H::Error>>>,
+    settled: bool,
+}
+
+impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
+    /// The job's number.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// What is to be run.
+    pub fn job(&self) -> &Job<J> {
+        self.job.as_ref().expect("there until it is run")
+    }
+
+    /// What the handler is told.
+    pub fn context(&self) -> &JobContext {
+        &self.inbox.cx
+    }
+
+    /// Has the handler run the job, and records what became of it.
+    ///
+    /// A panic of the handler is contained and recorded. Dropping the future before it is ready
+    /// abandons the job. In both cases the handler counts as broken, and the inbox gives no more jobs.
+    pub async fn run(mut self, handler: &mut H) {
+        let Some(job) = self.job.take() else { return };
+        let frame = Frame {
+            pool: self.inbox.core.number,
+            seat: self.inbox.seat.id,
+            job: self.id,
+        };
+        // Until it returns, the handler is in the middle of something.
+        self.inbox.broken = true;
+        let cx = &self.inbox.cx;
+        let outcome = contain_polls(in_frame(frame, async move {
+            handler.handle(job.into_inner(), cx).await
+        }))
+        .await;
+        self.inbox.broken = outcome.is_err();
+        match outcome {
+            Ok(Ok(output)) => self.settle(Finish::Completed, Ok(output)),
+            Ok(Err(error)) => self.settle(Finish::Failed, Err(JobError::Failed(error))),
+            Err(panic) => self.settle(Finish::Panicked, Err(JobError::Panicked(panic))),
+        }
+    }
+
+    /// Records an outcome that was come by without the handler, and drops the job.
+    pub fn complete(mut self, outcome: Result<H::Output, H::Error>) {
+        dispose(self.job.take());
+        match outcome {
+            Ok(output) => self.settle(Finish::Completed, Ok(output)),
+            Err(error) => self.settle(Finish::Failed, Err(JobError::Failed(error))),
+        }
+    }
+
+    /// Counts the outcome, publishes it, then reports the job's end.
+    fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
+        self.settled = true;
+        let Inbox { core, seat, cx, .. } = &mut *self.inbox;
+        seat.counts.finished(how);
+        cx.turn_to(self.id, None);
+        match self.cell.take() {
+            Some(cell) => cell.finish(outcome),
+            None => {
+                dispose(outcome);
+            }
+        }
+        core.leave_seat(seat, self.id);
+    }
+}
+
+impl<J: Send + 'static, H: JobHandler<J>> Drop for Assigned<'_, J, H> {
+    fn drop(&mut self) {
+        if !self.settled {
+            dispose(self.job.take());
+            self.settle(Finish::Abandoned, Err(JobError::Abandoned));
+        }
+    }
+}
+
+impl<J: Send + 'static, H: JobHandler<J>> fmt::Debug for Assigned<'_, J, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assigned")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Polls `future` as part of a job.
+async fn in_frame<F: Future>(frame: Frame, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let _in_job = frame::enter(frame);
+        future.as_mut().poll(cx)
+    })
+    .await
+}

@@ -1,0 +1,318 @@
+//! The life of a worker: it gets a handler, runs its loop, and is made whole again after a panic.
+//!
+//! The task that a spawner is given holds a worker's place. However the task ends, dropping it is what
+//! frees the place: after it ran to its end the worker has *left*; before that, whoever ran it has
+//! dropped it, and the worker is *lost*. A lost worker is replaced. A replacement that is dropped
+//! before its first poll proves that nobody will run any: the pool collapses, and everything that
+//! waits is abandoned.
+
+use super::{Inbox, Worker, WorkerId};
+use crate::clock::Sleep;
+use crate::core::Core;
+use crate::error::FactoryError;
+use crate::handler::{JobHandler, JobHandlerFactory};
+use crate::roster::Stage;
+use crate::spawner::{BoxFuture, SpawnError};
+use crate::unwind::{contain, contain_polls, dispose};
+use crate::sync::atomic::{AtomicU8, Ordering::*};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// A failing factory is asked again after this long, then twice as long, and so on up to the second.
+const RETRY_FIRST: Duration = Duration::from_millis(10);
+const RETRY_LAST: Duration = Duration::from_secs(10);
+
+/// Makes workers, for a pool that does not know their handlers' type.
+pub(crate) trait Crew<J>: Send + Sync {
+    fn life(&self, core: Arc<Core<J>>, worker: WorkerId) -> BoxFuture<'static, ()>;
+}
+
+pub(crate) struct CrewOf<J, F: JobHandlerFactory<J>> {
+    pub(crate) factory: Arc<F>,
+    pub(crate) make: Arc<dyn Fn() -> Box<dyn Worker<J, F::Handler>> + Send + Sync>,
+}
+
+impl<J, F> Crew<J> for CrewOf<J, F>
+where
+    J: Send + 'static,
+    F: JobHandlerFactory<J>,
+{
+    fn life(&self, core: Arc<Core<J>>, worker: WorkerId) -> BoxFuture<'static, ()> {
+        let (factory, make) = (self.factory.clone(), self.make.clone());
+        Box::pin(live(core, worker, factory, make))
+    }
+}
+
+async fn live<J, F>(
+    core: Arc<Core<J>>,
+    id: WorkerId,
+    factory: Arc<F>,
+    make: Arc<dyn Fn() -> Box<dyn Worker<J, F::Handler>> + Send + Sync>,
+) where
+    J: Send + 'static,
+    F: JobHandlerFactory<J>,
+{
+    let mut inbox: Inbox<J, F::Handler> = Inbox::new(core.clone(), id);
+    let mut worker = None;
+    let mut pace = Pace::new();
+    while let Some(mut handler) = hire(&core, id, &*factory, &mut pace).await {
+        core.station(id).set_present(id.index(), true);
+        core.roster.set(id, Stage::Ready);
+        inbox.mend();
+        let taken = inbox.taken();
+        let ended = serve(&mut inbox, &mut worker, &mut handler, &*make).await;
+        core.station(id).set_present(id.index(), false);
+        dispose(handler);
+        if inbox.is_leaving() {
+            break;
+        }
+        core.rouse();
+        if ended.is_err() {
+            dispose(worker.take());
+        }
+        if inbox.taken() == taken {
+            // A loop that does nothing but end would keep a core busy.
+            pace.wait(&core).await;
+        } else {
+            pace = Pace::new();
+        }
+    }
+    dispose(worker);
+}
+
+/// Runs the worker's loop until it returns; again if it returned early, with the handler unharmed.
+async fn serve<J, H>(
+    inbox: &mut Inbox<J, H>,
+    worker: &mut Option<Box<dyn Worker<J, H>>>,
+    handler: &mut H,
+    make: &(dyn Fn() -> Box<dyn Worker<J, H>> + Send + Sync),
+) -> Result<(), crate::unwind::Panic>
+where
+    J: Send + 'static,
+    H: JobHandler<J>,
+{
+    loop {
+        let taken = inbox.taken();
+        let worker = match worker {
+            Some(worker) => worker,
+            None => worker.insert(contain(make)?),
+        };
+        contain_polls(async { worker.run(inbox, handler).await }).await?;
+        if inbox.is_broken() || inbox.is_leaving() || inbox.taken() == taken {
+            return Ok(());
+        }
+    }
+}
+
+/// Gets a handler, asking again and again. `None`: the pool does not need one any more, or it is
+/// closed and the factory failed.
+async fn hire<J, F>(
+    core: &Core<J>,
+    id: WorkerId,
+    factory: &F,
+    pace: &mut Pace,
+) -> Option<F::Handler>
+where
+    J: Send + 'static,
+    F: JobHandlerFactory<J>,
+{
+    loop {
+        let created = {
+            let mut create = pin!(contain_polls(async { factory.create(id).await }));
+            until(core, |core| core.is_over(), |cx| create.as_mut().poll(cx)).await?
+        };
+        let source = match created {
+            Ok(Ok(handler)) => return Some(handler),
+            Ok(Err(error)) => error,
+            Err(panic) => format!("the factory panicked: {panic}").into(),
+        };
+        core.roster
+            .set(id, Stage::Failing(FactoryError::new(id, source)));
+        if core.gate.is_closed() {
+            return None;
+        }
+        pace.wait(core).await;
+    }
+}
+
+/// How long to wait before the next try.
+struct Pace(Duration);
+
+impl Pace {
+    fn new() -> Self {
+        Pace(RETRY_FIRST)
+    }
+
+    /// Waits, twice as long each time; not at all in a closed pool.
+    async fn wait<J: Send + 'static>(&mut self, core: &Core<J>) {
+        let mut sleep: Pin<&mut Sleep> = pin!(core.time.sleep(self.0));
+        until(core, |core| core.gate.is_closed(), |cx| sleep.as_mut().poll(cx)).await;
+        self.0 = (self.0 * 2).min(RETRY_LAST);
+    }
+}
+
+/// Polls until it is ready, or until the pool's state makes it pointless (`None`).
+async fn until<J: Send + 'static, T>(
+    core: &Core<J>,
+    pointless: impl Fn(&Core<J>) -> bool,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Option<T> {
+    loop {
+        let mut news = core.roster.listen();
+        if pointless(core) {
+            return None;
+        }
+        let ready = poll_fn(|cx| {
+            if let Poll::Ready(output) = poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            Pin::new(&mut news).poll(cx).map(|()| None)
+        })
+        .await;
+        if ready.is_some() {
+            return ready;
+        }
+    }
+}
+
+/// What a spawner is given: the place of a worker, freed when this is dropped.
+struct Task<J: Send + 'static> {
+    life: Option<BoxFuture<'static, ()>>,
+    core: Arc<Core<J>>,
+    worker: WorkerId,
+    replacement: bool,
+    polled: bool,
+    finished: bool,
+    handover: Arc<Handover>,
+}
+
+/// Tells a spawner that refuses a task from one that takes it and throws it away.
+///
+/// While `Core::spawn` is under way, a task that is dropped unpolled leaves it to `Core::spawn`, which
+/// will know the spawner's answer, to say what that means.
+#[derive(Default)]
+struct Handover(AtomicU8);
+
+impl Handover {
+    const UNDER_WAY: u8 = 0;
+    const OVER: u8 = 1;
+    const DROPPED: u8 = 2;
+
+    /// The task was dropped unpolled. Answers whether `Core::spawn` will see to it.
+    fn drop_under_way(&self) -> bool {
+        self.settle(Self::DROPPED) == Self::UNDER_WAY
+    }
+
+    /// The spawner has answered. Answers whether the task was dropped before.
+    fn end(&self) -> bool {
+        self.settle(Self::OVER) == Self::DROPPED
+    }
+
+    fn settle(&self, to: u8) -> u8 {
+        let settled = self.0.compare_exchange(Self::UNDER_WAY, to, AcqRel, Acquire);
+        settled.unwrap_or_else(|before| before)
+    }
+}
+
+impl<J: Send + 'static> Future for Task<J> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.polled = true;
+        let Some(life) = &mut self.life else {
+            return Poll::Ready(());
+        };
+        let poll = life.as_mut().poll(cx);
+        self.finished = poll.is_ready();
+        poll
+    }
+}
+
+impl<J: Send + 'static> Drop for Task<J> {
+    fn drop(&mut self) {
+        // First what the worker holds: a job in its hands gets its outcome here.
+        dispose(self.life.take());
+        if self.finished {
+            self.core.worker_left(self.worker);
+        } else if self.polled {
+            self.core.worker_lost(self.worker);
+        } else if !self.handover.drop_under_way() {
+            self.core.worker_thrown_away(self.worker, self.replacement);
+        }
+    }
+}
+
+impl<J: Send + 'static> Core<J> {
+    /// Has a worker spawned. When that fails, its place is still to be freed.
+    pub(crate) fn spawn(
+        self: &Arc<Self>,
+        worker: WorkerId,
+        replacement: bool,
+    ) -> Result<(), SpawnError> {
+        let handover = Arc::new(Handover::default());
+        let task = Task {
+            life: Some(self.crew.life(self.clone(), worker)),
+            core: self.clone(),
+            worker,
+            replacement,
+            polled: false,
+            finished: false,
+            handover: handover.clone(),
+        };
+        let spawned = contain(|| self.spawner.spawn(worker, Box::pin(task)));
+        let thrown_away = handover.end();
+        match spawned {
+            Ok(Ok(())) if thrown_away => {
+                self.worker_thrown_away(worker, replacement);
+                Ok(())
+            }
+            Ok(spawned) => spawned,
+            Err(panic) => Err(SpawnError::new(format!("the spawner panicked: {panic}"))),
+        }
+    }
+
+    /// A worker's task was accepted and dropped before its first poll.
+    fn worker_thrown_away(self: &Arc<Self>, worker: WorkerId, replacement: bool) {
+        if replacement {
+            self.collapse();
+            self.worker_left(worker);
+        } else {
+            self.worker_lost(worker);
+        }
+    }
+
+    /// A worker's task was dropped before its end.
+    fn worker_lost(self: &Arc<Self>, worker: WorkerId) {
+        if self.station(worker).set_present(worker.index(), false) {
+            self.rouse();
+        }
+        let started = self.seat(worker).counts.total_started();
+        let replaced = !self.is_over()
+            && self.roster.may_replace(worker, started)
+            && self.spawn(worker, true).is_ok();
+        if !replaced {
+            self.worker_left(worker);
+        }
+    }
+
+    /// Frees a worker's place for good. The last one to leave sees to what is still waiting.
+    pub(crate) fn worker_left(&self, worker: WorkerId) {
+        let Some(live) = self.roster.leave(worker) else {
+            return;
+        };
+        if self.station(worker).set_present(worker.index(), false) {
+            self.rouse();
+        }
+        if live == 0 {
+            if !self.is_over() {
+                self.collapse();
+            }
+            self.time.stop();
+        }
+        self.standstill.set_live(live);
+        self.roster.notify();
+    }
+}

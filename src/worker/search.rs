@@ -1,0 +1,120 @@
+//! A worker without a job: it looks out for a moment, then sleeps. The protocol is in station.rs.
+
+use crate::core::Core;
+use crate::fault::{Fault, seeded};
+use crate::station::Seat;
+use crate::sync::{spin_loop, thread};
+use std::future::poll_fn;
+use std::task::Poll;
+
+/// How long a worker on a thread of its own looks out before it sleeps: a wake-up by the operating
+/// system takes 5 to 20 µs, a hundred pauses some 2.5. The yields let the submitter run when there
+/// are fewer cores than threads.
+const PAUSES: u32 = 100;
+const YIELDS: u32 = 20;
+
+/// A worker that counts as a searcher, or sleeps; dropping it ends either.
+pub(crate) struct Search<'a, J: Send + 'static> {
+    core: &'a Core<J>,
+    seat: &'a Seat,
+    turns: u32,
+    /// Set while the worker is, or was until somebody called it, on the list of sleepers.
+    resting: bool,
+}
+
+impl<'a, J: Send + 'static> Search<'a, J> {
+    pub(crate) fn begin(core: &'a Core<J>, seat: &'a Seat) -> Self {
+        core.station(seat.id).begin_search();
+        Search {
+            core,
+            seat,
+            turns: 0,
+            resting: false,
+        }
+    }
+
+    /// Looks out for work without sleeping; answers whether it is worth trying again. On a thread of
+    /// the pool's own (`dedicated`) it spins and yields for some microseconds; on an executor it lets
+    /// the other tasks run, once.
+    pub(crate) async fn look_out(&mut self, dedicated: bool) -> bool {
+        if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+            return false;
+        }
+        if !dedicated {
+            self.turns += 1;
+            if self.turns == 1 {
+                give_way().await;
+            }
+            return self.turns == 1;
+        }
+        while self.turns < PAUSES + YIELDS {
+            self.turns += 1;
+            if self.core.gate.occupied() > 0 {
+                return true;
+            }
+            if self.turns < PAUSES {
+                spin_loop();
+            } else {
+                thread::yield_now();
+            }
+        }
+        false
+    }
+
+    /// Sleeps until it is called, or returns at once if there is something to do after all.
+    pub(crate) async fn sleep(&mut self) {
+        // Submitters wait while there is room? Somebody forgot to pass the word on.
+        self.core.gate.wake_before_sleep();
+        let worker = self.seat.id.index();
+        poll_fn(|cx| {
+            let station = self.core.station(self.seat.id);
+            let waker = cx.waker().clone();
+            if self.resting {
+                if station.still_asleep(worker, waker) {
+                    return Poll::Pending;
+                }
+                // Called: whoever called counted this worker as a searcher again.
+                self.resting = false;
+                return Poll::Ready(());
+            }
+            if !station.lie_down(worker, waker, &self.core.intake, || self.core.is_over()) {
+                return Poll::Ready(());
+            }
+            self.resting = true;
+            if self.core.siblings_have_spare(self.seat.id) {
+                station.get_up(worker);
+                self.resting = false;
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl<J: Send + 'static> Drop for Search<'_, J> {
+    fn drop(&mut self) {
+        let station = self.core.station(self.seat.id);
+        if self.resting {
+            station.get_up(self.seat.id.index());
+        }
+        let last = station.end_search();
+        if last && self.core.gate.occupied() > 0 && !seeded(Fault::CallSwallowed) {
+            self.core.rouse();
+        }
+    }
+}
+
+/// Lets the executor run other tasks first.
+pub(crate) async fn give_way() {
+    let mut given = false;
+    poll_fn(|cx| {
+        if given {
+            return Poll::Ready(());
+        }
+        given = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,23 @@
+use super::{Inbox, Worker};
+use crate::handler::JobHandler;
+use async_trait::async_trait;
+
+/// Runs one job after the other: the default.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SerialWorker;
+
+impl SerialWorker {
+    /// The worker.
+    pub fn new() -> Self {
+        SerialWorker
+    }
+}
+
+#[async_trait]
+impl<J: Send + 'static, H: JobHandler<J>> Worker<J, H> for SerialWorker {
+    async fn run(&mut self, inbox: &mut Inbox<J, H>, handler: &mut H) {
+        while let Some(job) = inbox.next().await {
+            job.run(handler).await;
+        }
+    }
+}
