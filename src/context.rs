@@ -91,7 +91,10 @@ impl JobContext {
     /// Whether the job was asked to stop. Two loads.
     pub fn is_cancelled(&self) -> bool {
         self.stop.asked.load(Acquire)
-            || self.token.as_ref().is_some_and(|token| token.is_cancelled())
+            || self
+                .token
+                .as_ref()
+                .is_some_and(|token| token.is_cancelled())
     }
 
     /// Ready once the job is asked to stop. Dropping the future loses nothing.

@@ -249,13 +249,13 @@ impl<J: Send + 'static> Core<J> {
     }
 
     pub(crate) fn metrics(&self) -> Metrics {
-        let mut metrics = self.counts.snapshot(
-            self.seats().map(|seat| &seat.counts),
-            self.capacity,
-            || self.gate.issued(),
-        );
+        let mut metrics =
+            self.counts
+                .snapshot(self.seats().map(|seat| &seat.counts), self.capacity, || {
+                    self.gate.issued()
+                });
         metrics.workers = self.roster.live() as u64;
-        metrics.busy_workers = self.seats().filter(|seat| seat.running() != 0).count() as u64;
+        metrics.busy_workers = self.seats().filter(|seat| seat.running().is_some()).count() as u64;
         metrics.faults = self.stations.iter().map(Station::faults).sum();
         metrics
     }

@@ -110,6 +110,9 @@ impl Gate {
                 }
                 self.head.limit.fetch_max(limit, AcqRel);
             }
+            if seeded(Fault::ClosedApart) {
+                return Ok(self.head.tickets.fetch_add(n, SeqCst) & !CLOSED);
+            }
             // SeqCst: a worker that stops searching compares this with the count of searchers
             // (station.rs, "Searching").
             match self
@@ -118,8 +121,6 @@ impl Gate {
                 .compare_exchange_weak(head, head + n, SeqCst, Acquire)
             {
                 Ok(ticket) => return Ok(ticket),
-                // The mistake of keeping "closed" in a flag of its own, looked at once.
-                Err(now) if seeded(Fault::ClosedApart) => head = now & !CLOSED,
                 Err(now) => head = now,
             }
         }
@@ -191,9 +192,9 @@ impl Gate {
 
     /// What a notified waiter does once it has looked, whether or not it got room.
     fn pass_baton(&self) {
-        let _ = self.tail.fetch_update(AcqRel, Acquire, |tail| {
-            Some(tail & !WOKEN | WAITING)
-        });
+        let _ = self
+            .tail
+            .fetch_update(AcqRel, Acquire, |tail| Some(tail & !WOKEN | WAITING));
         if self.free() > 0 {
             self.wake_one();
         }

@@ -134,7 +134,7 @@ impl<J: Send + 'static> Core<J> {
         let still_running = self
             .seats()
             .filter_map(|seat| {
-                let id = seat.running().checked_sub(1).map(JobId::from_ticket)?;
+                let id = seat.running()?;
                 let worker = seat.id;
                 Some(RunningJob { id, worker })
             })
@@ -156,11 +156,9 @@ impl<J: Send + 'static> Core<J> {
             });
         }
         // Last, since jobs move from the desks to the seats.
-        for seat in self.seats() {
-            if seat.running() != 0 {
-                add(seat.running());
-            }
-        }
+        self.seats()
+            .filter_map(|seat| seat.running())
+            .for_each(|id| add(id.get()));
         self.rouse();
     }
 
@@ -270,7 +268,9 @@ where
     pub async fn shutdown_timeout(&self, limit: Duration) -> ShutdownReport<J> {
         let core = self.core();
         core.close();
-        let in_time = first(core.all_gone(), core.time.sleep(limit)).await.is_some();
+        let in_time = first(core.all_gone(), core.time.sleep(limit))
+            .await
+            .is_some();
         if !in_time || !core.gate.is_drained() {
             core.hand_back();
         }
@@ -317,9 +317,7 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn drain_on_drop(&self) -> DrainGuard<J, T, E> {
-        DrainGuard {
-            pool: self.clone(),
-        }
+        DrainGuard { pool: self.clone() }
     }
 }
 

@@ -74,9 +74,9 @@ impl<E: fmt::Display> fmt::Display for JobError<E> {
             JobError::Shed => f.write_str("job shed by an overloaded pool"),
             JobError::HandedBack => f.write_str("job handed back by a shutdown before it started"),
             JobError::Abandoned => f.write_str("job abandoned: nobody was left to finish it"),
-            JobError::WouldDeadlock => {
-                f.write_str("waiting for the job inside its own pool would deadlock: no worker left")
-            }
+            JobError::WouldDeadlock => f.write_str(
+                "waiting for the job inside its own pool would deadlock: no worker left",
+            ),
         }
     }
 }

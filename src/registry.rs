@@ -4,10 +4,10 @@
 //! The alternative, a reference to the pool in every envelope, was measured as the dearest part of a
 //! whole pool: all threads would count up and down on one word for each job.
 
+use crate::clock::Timekeeper;
 use crate::job::JobId;
 use crate::outcome::Ending;
 use crate::standstill::Standstill;
-use crate::clock::Timekeeper;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

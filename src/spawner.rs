@@ -183,8 +183,7 @@ fn call_hook(hook: Option<Hook>, worker: WorkerId) {
 
 impl Spawner for Threads {
     fn spawn(&self, worker: WorkerId, mut task: BoxFuture<'static, ()>) -> Result<(), SpawnError> {
-        let mut builder =
-            std::thread::Builder::new().name(format!("{}-{worker}", self.pool_name));
+        let mut builder = std::thread::Builder::new().name(format!("{}-{worker}", self.pool_name));
         if let Some(bytes) = self.stack_size {
             builder = builder.stack_size(bytes);
         }

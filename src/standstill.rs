@@ -105,7 +105,12 @@ pub(crate) struct Stay {
 }
 
 impl Stay {
-    fn begin(home: Arc<dyn Home>, frame: Frame, what: For, waker: Waker) -> Result<Stay, NobodyLeft> {
+    fn begin(
+        home: Arc<dyn Home>,
+        frame: Frame,
+        what: For,
+        waker: Waker,
+    ) -> Result<Stay, NobodyLeft> {
         let standstill = home.standstill();
         let live = standstill.live.load(SeqCst);
         let token = {

@@ -78,9 +78,10 @@ impl Seat {
         self.running.swap(0, SeqCst);
     }
 
-    /// The running job's number, or 0.
-    pub(crate) fn running(&self) -> u64 {
-        self.running.load(SeqCst)
+    /// The running job.
+    pub(crate) fn running(&self) -> Option<JobId> {
+        let number = self.running.load(SeqCst);
+        number.checked_sub(1).map(JobId::from_ticket)
     }
 }
 

@@ -13,8 +13,8 @@ use crate::error::FactoryError;
 use crate::handler::{JobHandler, JobHandlerFactory};
 use crate::roster::Stage;
 use crate::spawner::{BoxFuture, SpawnError};
-use crate::unwind::{contain, contain_polls, dispose};
 use crate::sync::atomic::{AtomicU8, Ordering::*};
+use crate::unwind::{contain, contain_polls, dispose};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -149,7 +149,12 @@ impl Pace {
     /// Waits, twice as long each time; not at all in a closed pool.
     async fn wait<J: Send + 'static>(&mut self, core: &Core<J>) {
         let mut sleep: Pin<&mut Sleep> = pin!(core.time.sleep(self.0));
-        until(core, |core| core.gate.is_closed(), |cx| sleep.as_mut().poll(cx)).await;
+        until(
+            core,
+            |core| core.gate.is_closed(),
+            |cx| sleep.as_mut().poll(cx),
+        )
+        .await;
         self.0 = (self.0 * 2).min(RETRY_LAST);
     }
 }
@@ -212,7 +217,9 @@ impl Handover {
     }
 
     fn settle(&self, to: u8) -> u8 {
-        let settled = self.0.compare_exchange(Self::UNDER_WAY, to, AcqRel, Acquire);
+        let settled = self
+            .0
+            .compare_exchange(Self::UNDER_WAY, to, AcqRel, Acquire);
         settled.unwrap_or_else(|before| before)
     }
 }

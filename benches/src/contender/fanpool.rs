@@ -1,0 +1,59 @@
+//! fanpool, with the default settings but for the sizes.
+
+use super::{CAPACITY, Contender, Kind, Sends, Submits};
+use crate::work::Work;
+use fanpool::{JobHandle, Pool, Submitter, handler_fn};
+use std::convert::Infallible;
+
+pub struct Fanpool<W: Work> {
+    pool: Submitter<u64, W::Output, Infallible>,
+}
+
+impl<W: Work> Contender for Fanpool<W> {
+    const NAME: &'static str = "fanpool";
+    const KIND: Kind = Kind::Typed;
+
+    fn build(workers: usize) -> Self {
+        let pool = Pool::builder(handler_fn(|job: u64| Ok(W::run(job))))
+            .workers_per_dispatcher(workers)
+            .queue_capacity(CAPACITY)
+            .build()
+            .expect("the settings are allowed");
+        pool.ready_blocking().expect("the factory cannot fail");
+        Fanpool {
+            pool: pool.submitter(),
+        }
+    }
+
+    fn shut_down(self) {
+        drop(self.pool.shutdown_blocking());
+    }
+}
+
+impl<W: Work> Sends for Fanpool<W> {
+    type Sender = Submitter<u64, W::Output, Infallible>;
+
+    fn sender(&self) -> Self::Sender {
+        self.pool.clone()
+    }
+
+    fn send(sender: &Self::Sender, job: u64) {
+        sender.send_blocking(job).expect("the pool is open");
+    }
+}
+
+impl<W: Work<Output = u64>> Submits for Fanpool<W> {
+    type Handle = JobHandle<u64, Infallible>;
+
+    fn submit(&self, job: u64) -> Self::Handle {
+        self.pool.submit_blocking(job).expect("the pool is open")
+    }
+
+    fn wait(handle: Self::Handle) -> u64 {
+        handle.wait().expect("the job completes")
+    }
+
+    fn run(&self, job: u64) -> u64 {
+        self.pool.run_blocking(job).expect("the job completes")
+    }
+}

@@ -1,0 +1,62 @@
+//! rusty_pool, with its core size as its greatest size and all workers started beforehand.
+
+use super::{Contender, Kind, Sends, Submits};
+use crate::work::Work;
+use rusty_pool::{JoinHandle, ThreadPool};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// Only for workers beyond the core size, of which there are none.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+pub struct RustyPool<W> {
+    pool: ThreadPool,
+    _work: PhantomData<fn() -> W>,
+}
+
+impl<W: Work> Contender for RustyPool<W> {
+    const NAME: &'static str = "rusty_pool";
+    const KIND: Kind = Kind::Boxed;
+
+    fn build(workers: usize) -> Self {
+        let pool = ThreadPool::new(workers, workers, KEEP_ALIVE);
+        pool.start_core_threads();
+        RustyPool {
+            pool,
+            _work: PhantomData,
+        }
+    }
+
+    fn shut_down(self) {
+        self.pool.shutdown_join();
+    }
+}
+
+impl<W: Work> Sends for RustyPool<W> {
+    type Sender = RustyPool<W>;
+
+    fn sender(&self) -> Self::Sender {
+        RustyPool {
+            pool: self.pool.clone(),
+            _work: PhantomData,
+        }
+    }
+
+    fn send(sender: &Self::Sender, job: u64) {
+        sender.pool.execute(move || {
+            W::run(job);
+        });
+    }
+}
+
+impl<W: Work<Output = u64>> Submits for RustyPool<W> {
+    type Handle = JoinHandle<u64>;
+
+    fn submit(&self, job: u64) -> Self::Handle {
+        self.pool.evaluate(move || W::run(job))
+    }
+
+    fn wait(handle: Self::Handle) -> u64 {
+        handle.await_complete()
+    }
+}

@@ -1,0 +1,5 @@
+//! What is measured: one file for each workload.
+
+pub mod pingpong;
+pub mod results;
+pub mod send;

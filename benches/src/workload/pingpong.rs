@@ -1,0 +1,71 @@
+//! Jobs whose results are waited for, one at a time: the way there and back.
+
+use crate::contender::{Fanpool, RustyPool, Submits, ThreadPool};
+use crate::report::{print_legend, print_table};
+use crate::rounds::{self, Lane, Options};
+use crate::work::Increment;
+use clap::Args;
+use std::time::{Duration, Instant};
+
+/// Jobs that go through a new pool before the clock starts.
+const WARM_UP: u64 = 100;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Jobs in each round
+    #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..))]
+    jobs: u64,
+
+    /// Workers
+    #[arg(long, value_delimiter = ',', default_value = "1,2,8")]
+    workers: Vec<usize>,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+pub fn measure(arguments: &Arguments) {
+    let Arguments {
+        jobs,
+        workers,
+        options,
+    } = arguments;
+    let mut last = Vec::new();
+    for &workers in workers {
+        last = rounds::measure(lanes(workers, *jobs), *jobs, options);
+        let title = format!(
+            "pingpong, 1 caller x {workers} workers, {jobs} jobs, {} rounds",
+            options.rounds
+        );
+        print_table(&title, &last);
+    }
+    print_legend(&last, 1);
+}
+
+fn lanes(workers: usize, jobs: u64) -> Vec<Lane> {
+    fn lane<C: Submits + 'static>(workers: usize, jobs: u64) -> Lane {
+        Lane::new::<C>(move || turn::<C>(workers, jobs))
+    }
+    vec![
+        lane::<Fanpool<Increment>>(workers, jobs),
+        lane::<ThreadPool<Increment>>(workers, jobs),
+        lane::<RustyPool<Increment>>(workers, jobs),
+    ]
+}
+
+/// From the first call to the last result.
+fn turn<C: Submits>(workers: usize, jobs: u64) -> Duration {
+    let pool = C::build(workers);
+    rally(&pool, WARM_UP);
+    let begun = Instant::now();
+    rally(&pool, jobs);
+    let time = begun.elapsed();
+    pool.shut_down();
+    time
+}
+
+fn rally<C: Submits>(pool: &C, jobs: u64) {
+    for job in 0..jobs {
+        assert_eq!(pool.run(job), job + 1, "{}: wrong result", C::NAME);
+    }
+}

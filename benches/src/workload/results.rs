@@ -1,0 +1,102 @@
+//! Jobs whose results are waited for in their order, many in flight: one submitter.
+
+use crate::contender::{Fanpool, RustyPool, Submits, ThreadPool};
+use crate::report::{print_legend, print_table};
+use crate::rounds::{self, Lane, Options};
+use crate::work::Increment;
+use clap::Args;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Jobs in each round
+    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..))]
+    jobs: u64,
+
+    /// Jobs in flight
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    in_flight: u32,
+
+    /// Workers
+    #[arg(long, value_delimiter = ',', default_value = "2,4")]
+    workers: Vec<usize>,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+pub fn measure(arguments: &Arguments) {
+    let Arguments {
+        jobs,
+        in_flight,
+        workers,
+        options,
+    } = arguments;
+    let mut last = Vec::new();
+    for &workers in workers {
+        let lanes = lanes(workers, *jobs, *in_flight as usize);
+        last = rounds::measure(lanes, *jobs, options);
+        let title = format!(
+            "results, 1 submitter x {workers} workers, {in_flight} in flight, {jobs} jobs, {} rounds",
+            options.rounds
+        );
+        print_table(&title, &last);
+    }
+    print_legend(&last, (*jobs).min((*in_flight).into()));
+}
+
+fn lanes(workers: usize, jobs: u64, in_flight: usize) -> Vec<Lane> {
+    fn lane<C: Submits + 'static>(workers: usize, jobs: u64, in_flight: usize) -> Lane {
+        Lane::new::<C>(move || turn::<C>(workers, jobs, in_flight))
+    }
+    vec![
+        lane::<Fanpool<Increment>>(workers, jobs, in_flight),
+        lane::<ThreadPool<Increment>>(workers, jobs, in_flight),
+        lane::<RustyPool<Increment>>(workers, jobs, in_flight),
+    ]
+}
+
+/// From the first submission to the last result.
+fn turn<C: Submits>(workers: usize, jobs: u64, in_flight: usize) -> Duration {
+    let pool = C::build(workers);
+    pump(&pool, in_flight as u64, in_flight);
+    let begun = Instant::now();
+    pump(&pool, jobs, in_flight);
+    let time = begun.elapsed();
+    pool.shut_down();
+    time
+}
+
+fn pump<C: Submits>(pool: &C, jobs: u64, in_flight: usize) {
+    let mut flying = VecDeque::with_capacity(in_flight);
+    let mut results = 0..jobs;
+    let mut check = |handle| {
+        let job = results.next().expect("no more results than jobs");
+        assert_eq!(C::wait(handle), job + 1, "{}: wrong result", C::NAME);
+    };
+    for job in 0..jobs {
+        if flying.len() == in_flight {
+            flying.pop_front().into_iter().for_each(&mut check);
+        }
+        flying.push_back(pool.submit(job));
+    }
+    flying.into_iter().for_each(check);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_contender_gives_every_result() {
+        let options = Options {
+            rounds: 1,
+            only: Vec::new(),
+        };
+        for in_flight in [1, 7, 5000] {
+            let measured = rounds::measure(lanes(2, 3000, in_flight), 3000, &options);
+            assert_eq!(measured.len(), 3);
+        }
+    }
+}

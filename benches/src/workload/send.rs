@@ -1,0 +1,205 @@
+//! Counting jobs without a result, sent as fast as they go in.
+
+use crate::contender::{Crossbeam, Crossfire, Fanpool, RustyPool, Sends, ThreadPool};
+use crate::report::{print_legend, print_table, ratio};
+use crate::rounds::{self, Lane, Measured, Options};
+use crate::work::{Count, TALLY};
+use clap::Args;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Jobs that go through a new pool before the clock starts.
+const WARM_UP: u64 = 1000;
+
+/// fanpool is to be this many times as fast as each of the peers below, at the shape below.
+const BAR: f64 = 2.0;
+const BAR_PEERS: [&str; 2] = ["threadpool", "rusty_pool"];
+const BAR_SHAPE: Shape = Shape {
+    producers: 1,
+    workers: 2,
+};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Jobs in each round
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    jobs: u64,
+
+    /// Producers and workers
+    #[arg(
+        long = "shape",
+        value_name = "PRODUCERSxWORKERS",
+        value_delimiter = ',',
+        default_value = "1x2,2x2,4x4,8x2"
+    )]
+    shapes: Vec<Shape>,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    producers: usize,
+    workers: usize,
+}
+
+impl FromStr for Shape {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
+        text.split_once('x')
+            .and_then(|(producers, workers)| {
+                Some(Shape {
+                    producers: number(producers)?,
+                    workers: number(workers)?,
+                })
+            })
+            .ok_or("a shape is two numbers from 1 on, as in 4x2")
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.producers, self.workers)
+    }
+}
+
+pub fn measure(arguments: &Arguments) {
+    let Arguments {
+        jobs,
+        shapes,
+        options,
+    } = arguments;
+    let mut bar = None;
+    let mut last = Vec::new();
+    for &shape in shapes {
+        let measured = rounds::measure(lanes(shape, *jobs), *jobs, options);
+        let title = format!(
+            "send, {} producers x {} workers, {jobs} jobs, {} rounds",
+            shape.producers, shape.workers, options.rounds
+        );
+        print_table(&title, &measured);
+        if shape == BAR_SHAPE {
+            bar = verdict(&measured);
+        }
+        last = measured;
+    }
+    print_legend(&last, *jobs);
+    println!();
+    println!(
+        "bar: fanpool at {BAR_SHAPE} at least {BAR:.1}x as fast as {}: {}",
+        BAR_PEERS.join(" and "),
+        bar.as_deref().unwrap_or("not measured")
+    );
+}
+
+fn lanes(shape: Shape, jobs: u64) -> Vec<Lane> {
+    fn lane<C: Sends + 'static>(shape: Shape, jobs: u64) -> Lane {
+        Lane::new::<C>(move || turn::<C>(shape, jobs))
+    }
+    vec![
+        lane::<Fanpool<Count>>(shape, jobs),
+        lane::<ThreadPool<Count>>(shape, jobs),
+        lane::<RustyPool<Count>>(shape, jobs),
+        lane::<Crossfire<Count>>(shape, jobs),
+        lane::<Crossbeam<Count>>(shape, jobs),
+    ]
+}
+
+/// From the first send to the moment the last job was counted.
+fn turn<C: Sends>(shape: Shape, jobs: u64) -> Duration {
+    let pool = C::build(shape.workers);
+
+    TALLY.expect(WARM_UP);
+    let sender = pool.sender();
+    for _ in 0..WARM_UP {
+        C::send(&sender, 1);
+    }
+    drop(sender);
+    TALLY.wait(C::NAME);
+
+    TALLY.expect(jobs);
+    let ready = Barrier::new(shape.producers);
+    let (begun, ended) = thread::scope(|scope| {
+        let producers: Vec<_> = shares(jobs, shape.producers)
+            .map(|share| {
+                let (sender, ready) = (pool.sender(), &ready);
+                scope.spawn(move || {
+                    ready.wait();
+                    let begun = Instant::now();
+                    for _ in 0..share {
+                        C::send(&sender, 1);
+                    }
+                    begun
+                })
+            })
+            .collect();
+        let ended = TALLY.wait(C::NAME);
+        let begun = producers
+            .into_iter()
+            .map(|producer| producer.join().expect("sending does not panic"))
+            .min();
+        (begun.expect("a shape has producers"), ended)
+    });
+    pool.shut_down();
+    ended - begun
+}
+
+/// `jobs` in `count` parts that differ by one at most.
+fn shares(jobs: u64, count: usize) -> impl Iterator<Item = u64> {
+    let count = count as u64;
+    (0..count).map(move |index| jobs / count + u64::from(index < jobs % count))
+}
+
+/// Whether the bar is met, if the peers were measured.
+fn verdict(measured: &[Measured]) -> Option<String> {
+    let mut met = true;
+    let mut parts = Vec::new();
+    for peer in BAR_PEERS {
+        let ratio = ratio(measured, peer)?.median;
+        met &= ratio >= BAR;
+        parts.push(format!("{peer} {ratio:.2}x"));
+    }
+    let verdict = if met { "met" } else { "missed" };
+    Some(format!("{}: {verdict}", parts.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up() {
+        assert_eq!(shares(10, 4).collect::<Vec<_>>(), [3, 3, 2, 2]);
+        assert_eq!(shares(1, 2).sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn shapes_are_parsed() {
+        let shape: Shape = "8x2".parse().expect("a shape");
+        assert_eq!((shape.producers, shape.workers), (8, 2));
+        for wrong in ["", "8", "x2", "0x2", "8x0", "8x2x1", "a x b"] {
+            assert!(wrong.parse::<Shape>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn every_job_of_every_contender_is_counted() {
+        let shape = Shape {
+            producers: 3,
+            workers: 2,
+        };
+        let options = Options {
+            rounds: 1,
+            only: Vec::new(),
+        };
+        let measured = rounds::measure(lanes(shape, 5001), 5001, &options);
+        assert_eq!(measured.len(), 5);
+        assert!(measured.iter().all(|one| one.ns_per_job[0] > 0.0));
+    }
+}

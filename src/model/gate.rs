@@ -1,0 +1,182 @@
+//! Every interleaving of the gate's protocols.
+
+use super::with_control;
+use crate::fault::Fault;
+use crate::gate::{Gate, Refusal};
+use crate::park::block_on;
+use loom::thread;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// `FANPOOL_MODEL=deep` lifts the bound on preemptions from 2 to 3.
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    let deep = std::env::var("FANPOOL_MODEL").is_ok_and(|depth| depth == "deep");
+    builder.preemption_bound = Some(if deep { 3 } else { 2 });
+    builder.check(model);
+}
+
+/// Accepted or refused: what the close saw is all there will ever be.
+fn close_against_acceptance() {
+    let gate = Arc::new(Gate::new(2));
+    let submitters: Vec<_> = (0..2)
+        .map(|_| {
+            let gate = gate.clone();
+            thread::spawn(move || gate.try_acquire(1).is_ok())
+        })
+        .collect();
+    gate.close();
+    let seen = gate.issued();
+    let accepted = submitters
+        .into_iter()
+        .filter_map(|submitter| submitter.join().unwrap().then_some(()))
+        .count();
+    assert_eq!(seen, accepted as u64, "accepted after the close");
+    assert_eq!(gate.is_drained(), accepted == 0);
+    (0..accepted).for_each(|n| assert_eq!(gate.release(1), n + 1 == accepted));
+}
+
+#[test]
+fn a_close_sees_every_acceptance() {
+    with_control(Fault::ClosedApart, || check(close_against_acceptance));
+}
+
+#[test]
+fn the_bound_is_never_exceeded_and_full_means_full() {
+    check(|| {
+        let gate = Arc::new(Gate::new(1));
+        let inside = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let (gate, inside) = (gate.clone(), inside.clone());
+                thread::spawn(move || match gate.try_acquire(1) {
+                    Ok(_) => {
+                        let before = inside.fetch_add(1, loom::sync::atomic::Ordering::SeqCst);
+                        assert_eq!(before, 0, "two inside a gate for one");
+                        inside.fetch_sub(1, loom::sync::atomic::Ordering::SeqCst);
+                        gate.release(1);
+                        1
+                    }
+                    Err(refusal) => {
+                        assert_eq!(refusal, Refusal::Full);
+                        0
+                    }
+                })
+            })
+            .collect();
+        let accepted: u64 = threads.into_iter().map(|t| t.join().unwrap()).sum();
+        assert!(accepted >= 1, "one of them finds room");
+        assert_eq!(gate.issued(), accepted);
+        assert_eq!(gate.occupied(), 0);
+    });
+}
+
+/// One waits for room, one makes it.
+fn waiter_against_release() {
+    let gate = Arc::new(Gate::new(1));
+    gate.try_acquire(1).unwrap();
+    let waiter = {
+        let gate = gate.clone();
+        thread::spawn(move || block_on(gate.acquire(1)).unwrap())
+    };
+    gate.release(1);
+    waiter.join().unwrap();
+    assert_eq!(gate.occupied(), 1);
+}
+
+#[test]
+fn a_waiter_is_woken_by_a_release_whenever_it_comes() {
+    with_control(Fault::NoSecondLook, || check(waiter_against_release));
+}
+
+/// Two wait, room for both comes at once.
+fn two_waiters_one_release() {
+    let gate = Arc::new(Gate::new(8));
+    gate.try_acquire(8).unwrap();
+    let waiter = {
+        let gate = gate.clone();
+        thread::spawn(move || block_on(gate.acquire(1)).unwrap())
+    };
+    let releaser = {
+        let gate = gate.clone();
+        thread::spawn(move || gate.release(2))
+    };
+    block_on(gate.acquire(1)).unwrap();
+    waiter.join().unwrap();
+    releaser.join().unwrap();
+}
+
+#[test]
+fn the_baton_reaches_the_second_waiter() {
+    with_control(Fault::BatonDropped, || check(two_waiters_one_release));
+}
+
+fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_waiter_that_is_dropped_passes_its_wake_up_on() {
+    check(|| {
+        let gate = Arc::new(Gate::new(1));
+        gate.try_acquire(1).unwrap();
+        let dropped = {
+            let gate = gate.clone();
+            thread::spawn(move || {
+                let mut waiting = pin!(gate.acquire(1));
+                if poll_once(waiting.as_mut()).is_ready() {
+                    gate.release(1);
+                }
+            })
+        };
+        let releaser = {
+            let gate = gate.clone();
+            thread::spawn(move || gate.release(1))
+        };
+        block_on(gate.acquire(1)).unwrap();
+        dropped.join().unwrap();
+        releaser.join().unwrap();
+    });
+}
+
+#[test]
+fn a_waiter_that_is_forgotten_keeps_nobody_waiting_once_a_worker_is_idle() {
+    check(|| {
+        let gate = Arc::new(Gate::new(4));
+        gate.try_acquire(4).unwrap();
+        // Forgotten with its listener registered, so the first notification is its own.
+        let forgotten = Box::leak(Box::new(gate.clone()));
+        let mut waiting = Box::pin(forgotten.acquire(1));
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        std::mem::forget(waiting);
+        let worker = {
+            let gate = gate.clone();
+            thread::spawn(move || {
+                gate.release(1);
+                gate.wake_before_sleep();
+            })
+        };
+        block_on(gate.acquire(1)).unwrap();
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_close_wakes_every_waiter() {
+    check(|| {
+        let gate = Arc::new(Gate::new(1));
+        gate.try_acquire(1).unwrap();
+        let waiters: Vec<_> = (0..2)
+            .map(|_| {
+                let gate = gate.clone();
+                thread::spawn(move || block_on(gate.acquire(1)))
+            })
+            .collect();
+        gate.close();
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap(), Err(Refusal::Closed));
+        }
+    });
+}

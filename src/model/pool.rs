@@ -1,0 +1,359 @@
+//! Whole pools under random schedules.
+
+use super::with_control;
+use crate::fault::Fault;
+use crate::park::block_on;
+use crate::{
+    Cancellation, Job, JobError, Metrics, Pool, PoolBuilder, RunError, SubmitError, Target,
+    Workers, handler_fn, handler_fn_with,
+};
+use shuttle::sync::Mutex;
+use shuttle::thread;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+/// `FANPOOL_MODEL=deep` tries fifty times as many schedules.
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let deep = std::env::var("FANPOOL_MODEL").is_ok_and(|depth| depth == "deep");
+    let schedules = if deep { 50_000 } else { 1_000 };
+    let model = Arc::new(model);
+    let again = model.clone();
+    shuttle::check_random(move || again(), schedules);
+    shuttle::check_pct(move || model(), schedules, 3);
+}
+
+type Numbers = crate::HandlerFn<fn(u64) -> Result<u64, String>>;
+
+fn double(n: u64) -> Result<u64, String> {
+    Ok(2 * n)
+}
+
+/// A pool whose workers are the checker's threads.
+fn pool(workers: usize, capacity: usize) -> PoolBuilder<u64, Numbers> {
+    on_checked_threads(Pool::builder(handler_fn(double as fn(u64) -> _)))
+        .workers_per_dispatcher(workers)
+        .queue_capacity(capacity)
+}
+
+fn on_checked_threads<J, H>(builder: PoolBuilder<J, H>) -> PoolBuilder<J, H>
+where
+    J: Send + 'static,
+    H: crate::JobHandlerFactory<J>,
+{
+    builder.spawner(|worker| {
+        thread::spawn(move || block_on(worker));
+    })
+}
+
+fn assert_closed_books(counts: Metrics) {
+    assert_eq!(counts.submitted, counts.accepted + counts.refused);
+    let over = counts.completed
+        + counts.failed
+        + counts.panicked
+        + counts.cancelled
+        + counts.handed_back
+        + counts.abandoned;
+    assert_eq!(counts.accepted, over, "{counts}");
+    assert_eq!(counts.waiting + counts.running, 0, "{counts}");
+}
+
+fn a_job_meets_a_worker_that_falls_asleep() {
+    let pool = pool(1, 4).build().unwrap();
+    let other = pool.clone();
+    let sender = thread::spawn(move || other.send_blocking(1).unwrap());
+    assert_eq!(pool.run_blocking(2).unwrap(), 4);
+    sender.join().unwrap();
+    pool.join_blocking();
+    assert_eq!(pool.metrics().completed, 2);
+    assert_closed_books(pool.shutdown_blocking().counts);
+}
+
+#[test]
+fn no_job_is_left_with_a_worker_asleep() {
+    with_control(Fault::NoLastLook, || {
+        check(a_job_meets_a_worker_that_falls_asleep);
+    });
+}
+
+#[test]
+fn no_submitter_is_left_with_room_free() {
+    check(|| {
+        let pool = pool(2, 1).build().unwrap();
+        let senders: Vec<_> = (0..3)
+            .map(|n| {
+                let pool = pool.clone();
+                thread::spawn(move || {
+                    pool.send_blocking(n).unwrap();
+                    pool.send_blocking(n).unwrap();
+                })
+            })
+            .collect();
+        senders
+            .into_iter()
+            .for_each(|sender| sender.join().unwrap());
+        let report = pool.shutdown_blocking();
+        assert_eq!(report.counts.completed, 6);
+        assert_closed_books(report.counts);
+    });
+}
+
+fn submissions_race_a_shutdown() {
+    let pool = pool(1, 2).build().unwrap();
+    let submitters: Vec<_> = (0..2)
+        .map(|n| {
+            let pool = pool.clone();
+            thread::spawn(move || match pool.submit_blocking(n) {
+                Ok(handle) => assert_eq!(handle.wait().unwrap(), 2 * n),
+                Err(refused) => assert!(matches!(refused, SubmitError::Closed(job) if job == n)),
+            })
+        })
+        .collect();
+    let report = pool.shutdown_blocking();
+    submitters
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+    assert!(report.unrun.is_empty());
+    assert_closed_books(pool.metrics());
+}
+
+#[test]
+fn accepted_during_a_shutdown_runs_and_refused_comes_back() {
+    with_control(Fault::ClosedApart, || check(submissions_race_a_shutdown));
+}
+
+#[test]
+fn two_shutdowns_hand_back_each_job_once() {
+    check(|| {
+        let pool = pool(1, 4).build().unwrap();
+        let handles: Vec<_> = (0..3).map(|n| pool.submit_blocking(n).unwrap()).collect();
+        let other = pool.clone();
+        let second = thread::spawn(move || other.shutdown_now_blocking().unrun);
+        let mut unrun = pool.shutdown_now_blocking().unrun;
+        unrun.extend(second.join().unwrap());
+        let mut unrun: Vec<u64> = unrun.into_iter().map(Job::into_inner).collect();
+        unrun.sort_unstable();
+        let mut told: Vec<u64> = Vec::new();
+        for (n, handle) in (0..).zip(handles) {
+            match handle.wait() {
+                Ok(doubled) => assert_eq!(doubled, 2 * n),
+                Err(JobError::HandedBack) => told.push(n),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(unrun, told);
+        assert_closed_books(pool.metrics());
+    });
+}
+
+fn a_cancel_races_the_worker() {
+    let pool = pool(1, 2).build().unwrap();
+    let handle = pool.submit_blocking(1).unwrap();
+    let cancel = handle.cancel_handle();
+    let canceller = thread::spawn(move || cancel.cancel());
+    let outcome = handle.wait();
+    match canceller.join().unwrap() {
+        Cancellation::Removed => assert!(matches!(outcome, Err(JobError::Cancelled))),
+        Cancellation::Requested | Cancellation::TooLate => assert_eq!(outcome.unwrap(), 2),
+    }
+    assert_closed_books(pool.shutdown_blocking().counts);
+}
+
+#[test]
+fn one_of_cancel_and_worker_gets_the_job() {
+    with_control(Fault::ClaimTwice, || check(a_cancel_races_the_worker));
+}
+
+#[test]
+fn a_dropped_handle_races_the_outcome() {
+    check(|| {
+        let pool = pool(1, 2).build().unwrap();
+        let kept = Arc::new(());
+        let handle = {
+            let handle = pool.submit_blocking(1).unwrap();
+            let cancel = handle.cancel_handle();
+            let kept = kept.clone();
+            thread::spawn(move || {
+                drop((handle, kept));
+                let _ = cancel.cancel();
+            })
+        };
+        handle.join().unwrap();
+        assert_closed_books(pool.shutdown_blocking().counts);
+        assert_eq!(Arc::strong_count(&kept), 1);
+    });
+}
+
+#[test]
+fn tombstones_free_their_room_at_once() {
+    check(|| {
+        let pool = pool(1, 1).build().unwrap();
+        let canceller = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                for n in 0..3 {
+                    let _ = pool.submit_blocking(n).unwrap().cancel();
+                }
+            })
+        };
+        pool.send_blocking(9).unwrap();
+        canceller.join().unwrap();
+        assert_closed_books(pool.shutdown_blocking().counts);
+    });
+}
+
+#[test]
+fn a_join_waits_for_all_before_it_and_not_for_what_comes_after() {
+    check(|| {
+        let pool = pool(2, 4).build().unwrap();
+        let handles: Vec<_> = (0..3).map(|n| pool.submit_blocking(n).unwrap()).collect();
+        let other = pool.clone();
+        let more = thread::spawn(move || other.send_blocking(7).unwrap());
+        pool.join_blocking();
+        for handle in &handles {
+            assert!(handle.is_finished());
+        }
+        more.join().unwrap();
+        assert_closed_books(pool.shutdown_blocking().counts);
+    });
+}
+
+#[test]
+fn desks_do_not_sleep_while_a_sibling_has_work() {
+    check(|| {
+        let pool = pool(1, 8).dispatchers(2).build().unwrap();
+        let senders: Vec<_> = (0..2)
+            .map(|n| {
+                let pool = pool.clone();
+                thread::spawn(move || (0..2).for_each(|m| pool.send_blocking(n + m).unwrap()))
+            })
+            .collect();
+        senders
+            .into_iter()
+            .for_each(|sender| sender.join().unwrap());
+        pool.join_blocking();
+        assert_closed_books(pool.shutdown_blocking().counts);
+    });
+}
+
+#[test]
+fn bound_jobs_reach_their_worker() {
+    check(|| {
+        let to_the_last = |_: &Job<u64>, workers: &Workers<'_>| {
+            workers
+                .iter()
+                .last()
+                .map_or(Target::Any, |worker| Target::Worker(worker.id()))
+        };
+        let pool = pool(2, 4).dispatcher(move || to_the_last).build().unwrap();
+        let other = pool.clone();
+        let sender = thread::spawn(move || other.send_blocking(1).unwrap());
+        assert_eq!(pool.run_blocking(2).unwrap(), 4);
+        sender.join().unwrap();
+        pool.join_blocking();
+        assert_closed_books(pool.shutdown_blocking().counts);
+    });
+}
+
+#[test]
+fn jobs_that_wait_for_their_own_pool_are_told() {
+    check(|| {
+        let slot: Arc<Mutex<Option<crate::WeakSubmitter<u64, u64, String>>>> = Arc::default();
+        let own = slot.clone();
+        let nested = move |n: u64, _: &crate::JobContext| -> Result<u64, String> {
+            if n == 0 {
+                return Ok(0);
+            }
+            let pool = own.lock().unwrap().as_ref().and_then(|weak| weak.upgrade());
+            let Some(pool) = pool else { return Ok(1) };
+            match pool.run_blocking(n - 1) {
+                Ok(below) => Ok(below + 1),
+                Err(RunError::Refused(SubmitError::WouldDeadlock(_)))
+                | Err(RunError::Job(JobError::WouldDeadlock)) => Err("deadlock".to_owned()),
+                Err(other) => Err(format!("{other:?}")),
+            }
+        };
+        let pool = on_checked_threads(Pool::builder(handler_fn_with(nested)))
+            .workers_per_dispatcher(2)
+            .queue_capacity(1)
+            .build()
+            .unwrap();
+        *slot.lock().unwrap() = Some(pool.submitter().downgrade());
+        let other = pool.clone();
+        let second = thread::spawn(move || other.run_blocking(1).map_err(drop));
+        let _ = pool.run_blocking(2).map_err(drop);
+        let _ = second.join().unwrap();
+        assert_closed_books(pool.shutdown_blocking().counts);
+    });
+}
+
+#[test]
+fn a_shutdown_inside_a_job_returns() {
+    check(|| {
+        let slot: Arc<Mutex<Option<crate::WeakSubmitter<u64, (), String>>>> = Arc::default();
+        let own = slot.clone();
+        let close_all = move |_: u64, _: &crate::JobContext| -> Result<(), String> {
+            let pool = own.lock().unwrap().as_ref().and_then(|weak| weak.upgrade());
+            if let Some(pool) = pool {
+                drop(pool.shutdown_blocking());
+            }
+            Ok(())
+        };
+        let pool = on_checked_threads(Pool::builder(handler_fn_with(close_all)))
+            .workers_per_dispatcher(2)
+            .queue_capacity(2)
+            .build()
+            .unwrap();
+        *slot.lock().unwrap() = Some(pool.submitter().downgrade());
+        pool.send_blocking(1).unwrap();
+        let _ = pool.send_blocking(2);
+        assert_closed_books(pool.shutdown_blocking().counts);
+    });
+}
+
+/// An executor of the test's own: it keeps tasks until they are told to go.
+type Tasks = Arc<Mutex<Vec<Option<crate::BoxFuture<'static, ()>>>>>;
+
+fn a_called_worker_is_dropped() {
+    let tasks: Tasks = Arc::default();
+    let spawned = tasks.clone();
+    struct Two(Tasks);
+    impl crate::Spawner for Two {
+        fn spawn(
+            &self,
+            _: crate::WorkerId,
+            task: crate::BoxFuture<'static, ()>,
+        ) -> Result<(), crate::SpawnError> {
+            let mut tasks = self.0.lock().unwrap();
+            if tasks.len() == 2 {
+                return Err(crate::SpawnError::new("only two"));
+            }
+            tasks.push(Some(task));
+            Ok(())
+        }
+    }
+    let pool = Pool::builder(handler_fn(double as fn(u64) -> _))
+        .workers_per_dispatcher(2)
+        .spawner(Two(spawned))
+        .build()
+        .unwrap();
+    let mut first = tasks.lock().unwrap()[0].take().unwrap();
+    let second = tasks.lock().unwrap()[1].take().unwrap();
+    let stays = thread::spawn(move || block_on(second));
+    let mut cx = Context::from_waker(Waker::noop());
+    // Lies down; called or not by the submission below, it is dropped without another poll.
+    for _ in 0..2 {
+        let _ = Pin::as_mut(&mut first).poll(&mut cx);
+    }
+    let other = pool.clone();
+    let sender = thread::spawn(move || other.run_blocking(1).unwrap());
+    drop(first);
+    assert_eq!(sender.join().unwrap(), 2_u64);
+    assert_closed_books(pool.shutdown_blocking().counts);
+    stays.join().unwrap();
+}
+
+#[test]
+fn a_worker_that_is_dropped_after_it_was_called_calls_another() {
+    with_control(Fault::CallSwallowed, || check(a_called_worker_is_dropped));
+}
