@@ -25,7 +25,9 @@
 //!   one window, and of the directories on the way to the current file.
 
 use clap::Parser;
-use fanpool::{BuildError, JobContext, JobError, JobHandle, JobHandler, Pool, Submitter, handler_factory};
+use fanpool::{
+    BuildError, JobContext, JobError, JobHandle, JobHandler, Pool, Submitter, handler_factory,
+};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use sha2::{Digest, Sha256, digest::Output};
 use std::cmp::Reverse;
@@ -86,9 +88,13 @@ fn main() -> ExitCode {
 }
 
 fn fail(why: &dyn fmt::Display) -> ExitCode {
-    // If stderr is gone, too, the status has to do.
-    let _ = writeln!(io::stderr(), "sha256sum: {why}");
+    say(why);
     ExitCode::FAILURE
+}
+
+fn say(what: &dyn fmt::Display) {
+    // If stderr is gone, the exit status has to do.
+    let _ = writeln!(io::stderr(), "sha256sum: {what}");
 }
 
 // ---- The pool -----------------------------------------------------------------------------------------
@@ -165,12 +171,10 @@ fn hash_all(paths: Vec<OsString>, pool: &Hashers, report: &mut Report) -> io::Re
         // Standard input has one reader at a time: of two `-`, the first gets it all.
         let room = if path == "-" { 0 } else { WINDOW };
         window.push_back(InFlight::start(path, found, pool));
-        while let Some(file) = window.pop_front_if(|file| file.is_over()) {
-            report.file(file)?;
-        }
-        while window.len() > room {
-            let Some(file) = window.pop_front() else { break };
-            report.file(file)?;
+        while window.len() > room || window.front().is_some_and(InFlight::is_over) {
+            if let Some(file) = window.pop_front() {
+                report.file(file)?;
+            }
         }
     }
     window.into_iter().try_for_each(|file| report.file(file))
@@ -251,8 +255,7 @@ impl Iterator for Walk {
                 return Some((path, Ok(())));
             }
             if let Err(error) = self.enter(&path) {
-                let dir = Path::new(&path).components().as_path();
-                return Some((dir.into(), Err(error)));
+                return Some((path, Err(error)));
             }
         }
         None
@@ -273,11 +276,13 @@ fn progress_bar(paths: &[OsString], hashed: Arc<AtomicU64>) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{bar:32} {pos}/{len} files, {hashed} in {elapsed}")
         .expect("the template is well-formed")
-        .with_key("hashed", move |_: &ProgressState, out: &mut dyn fmt::Write| {
-            let _ = write!(out, "{}", HumanBytes(hashed.load(Relaxed)));
-        });
+        .with_key(
+            "hashed",
+            move |_: &ProgressState, out: &mut dyn fmt::Write| {
+                let _ = write!(out, "{}", HumanBytes(hashed.load(Relaxed)));
+            },
+        );
     bar.set_style(style);
-    bar.tick();
     bar.enable_steady_tick(Duration::from_millis(100));
     // The walk that feeds the pool is never far ahead of it. The bar's length comes from a second walk
     // that only counts; it is soon done, and nobody waits for it.
@@ -331,7 +336,8 @@ impl Report {
     fn complain(&mut self, path: &OsStr, why: &dyn fmt::Display) -> io::Result<()> {
         self.complained = true;
         self.out.flush()?;
-        self.bar.suspend(|| fail(&format_args!("{}: {why}", quoted(path))));
+        self.bar
+            .suspend(|| say(&format_args!("{}: {why}", quoted(path))));
         Ok(())
     }
 }
@@ -339,23 +345,19 @@ impl Report {
 /// A line of GNU sha256sum. A name that would break the line is escaped, and a backslash at the very
 /// beginning says so.
 fn line(path: &OsStr, digest: &Output<Sha256>) -> Vec<u8> {
-    let mut line = format!("{digest:x}  ").into_bytes();
-    let mut escaped = false;
-    for &byte in path.as_encoded_bytes() {
-        let letter = match byte {
-            b'\\' => b'\\',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            plain => {
-                line.push(plain);
-                continue;
-            }
-        };
-        line.extend([b'\\', letter]);
-        escaped = true;
+    let name = path.as_encoded_bytes();
+    let mut line = Vec::new();
+    if name.iter().any(|byte| b"\\\n\r".contains(byte)) {
+        line.push(b'\\');
     }
-    if escaped {
-        line.insert(0, b'\\');
+    line.extend(format!("{digest:x}  ").bytes());
+    for &byte in name {
+        match byte {
+            b'\\' => line.extend(br"\\"),
+            b'\n' => line.extend(br"\n"),
+            b'\r' => line.extend(br"\r"),
+            plain => line.push(plain),
+        }
     }
     line.push(b'\n');
     line
@@ -364,7 +366,9 @@ fn line(path: &OsStr, digest: &Output<Sha256>) -> Vec<u8> {
 /// The system's words, without the number that Rust adds.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
-    let number = error.raw_os_error().map(|code| format!(" (os error {code})"));
+    let number = error
+        .raw_os_error()
+        .map(|code| format!(" (os error {code})"));
     match number.and_then(|number| text.strip_suffix(&number)) {
         Some(words) => words.to_owned(),
         None => text,
@@ -374,7 +378,10 @@ fn reason(error: &io::Error) -> String {
 /// A name in a message, as GNU quotes it: if need be in `'…'`, with what cannot be printed in `$'…'`.
 fn quoted(name: &OsStr) -> String {
     let plain = |c: char| c.is_alphanumeric() || "%+,-./@_".contains(c);
-    if let Some(name) = name.to_str().filter(|name| !name.is_empty() && name.chars().all(plain)) {
+    if let Some(name) = name
+        .to_str()
+        .filter(|name| !name.is_empty() && name.chars().all(plain))
+    {
         return name.to_owned();
     }
     let mut text = "'".to_owned();

@@ -1,5 +1,6 @@
 //! Measures fanpool beside its peers: see `README.md`.
 
+mod clock;
 mod contender;
 mod machine;
 mod report;

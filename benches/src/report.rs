@@ -1,30 +1,35 @@
 //! Tables.
 
 use crate::contender::{CAPACITY, Kind};
-use crate::rounds::Measured;
+use crate::rounds::{Measured, Table};
 use crate::stats::Quartiles;
 
 /// Whose time every other one is compared with.
 const BASE: &str = "fanpool";
 
+/// From how many cores in others' use on the figures are called doubtful.
+const DISTURBED: f64 = 0.1;
+
 /// How many times as long as fanpool `name` takes, round by round.
-pub fn ratio(measured: &[Measured], name: &str) -> Option<Quartiles> {
-    let times = |name| measured.iter().find(|m| m.name == name);
+pub fn ratio(table: &Table, name: &str) -> Option<Quartiles> {
+    let times = |name| table.rows.iter().find(|m| m.name == name);
     let (peer, base) = (times(name)?, times(BASE)?);
     Some(Quartiles::of_ratios(&peer.ns_per_job, &base.ns_per_job))
 }
 
-pub fn print_table(title: &str, measured: &[Measured]) {
+pub fn print_table(title: &str, table: &Table) {
     println!();
     println!("{title}");
     println!(
-        "{:<14}{:>12}{:>14}{:>18}",
-        "contender", "ns/job", "vs fanpool", "quartiles"
+        "{:<14}{:>12}{:>8}{:>14}{:>18}",
+        "contender", "ns/job", "cores", "vs fanpool", "quartiles"
     );
-    for one in measured {
-        let median = Quartiles::of(&one.ns_per_job).median;
-        print!("{:<14}{median:>12.1}", one.name);
-        match ratio(measured, one.name) {
+    for one in &table.rows {
+        let Measured { name, .. } = one;
+        let time = Quartiles::of(&one.ns_per_job).median;
+        let cores = Quartiles::of(&one.cores).median;
+        print!("{name:<14}{time:>12.1}{cores:>8.2}");
+        match ratio(table, one.name) {
             Some(ratio) if one.name != BASE => {
                 let quartiles = format!("{:.2} to {:.2}", ratio.lower, ratio.upper);
                 println!("{:>13.2}x{quartiles:>18}", ratio.median);
@@ -32,12 +37,21 @@ pub fn print_table(title: &str, measured: &[Measured]) {
             _ => println!(),
         }
     }
+    if let Some(others) = table.others {
+        let verdict = if others < DISTURBED {
+            ""
+        } else {
+            ": the figures are DOUBTFUL"
+        };
+        println!("other programs kept {others:.2} cores busy{verdict}");
+    }
 }
 
-/// What a reader of the tables must know.
-pub fn print_legend(measured: &[Measured], jobs: u64) {
+/// What a reader of the tables must know. `closures`: the most that can wait in an unbounded queue.
+pub fn print_legend(table: &Table, closures: u64) {
     println!();
     println!("ns/job: median of the rounds, less is better");
+    println!("cores: processor time over wall time, median of the rounds");
     println!("vs fanpool: its time over fanpool's in the same round, median and quartiles");
     for (kind, text) in [
         (
@@ -47,8 +61,8 @@ pub fn print_legend(measured: &[Measured], jobs: u64) {
         (
             Kind::Boxed,
             format!(
-                "unbounded queue, a boxed closure for each job: no producer ever waits, and up to \
-                 {jobs} closures may be in memory at once"
+                "unbounded queue, a boxed closure for each job: no producer ever waits, and the \
+                 closures in memory at once may be up to {closures}"
             ),
         ),
         (
@@ -56,7 +70,8 @@ pub fn print_legend(measured: &[Measured], jobs: u64) {
             format!("bare bounded channel of {CAPACITY} jobs with threads: the floor, not a pool"),
         ),
     ] {
-        let names: Vec<_> = measured
+        let names: Vec<_> = table
+            .rows
             .iter()
             .filter(|one| one.kind == kind)
             .map(|one| one.name)

@@ -1,6 +1,7 @@
 //! Rounds in which every contender has its turn, so that what disturbs the machine for a while disturbs
 //! them all.
 
+use crate::clock::{Others, Span};
 use crate::contender::{Contender, Kind};
 use clap::Args;
 use std::thread;
@@ -24,12 +25,12 @@ pub struct Options {
 pub struct Lane {
     name: &'static str,
     kind: Kind,
-    turn: Box<dyn Fn() -> Duration>,
+    turn: Box<dyn Fn() -> Span>,
 }
 
 impl Lane {
-    /// `turn` runs the workload once and answers how long it took.
-    pub fn new<C: Contender>(turn: impl Fn() -> Duration + 'static) -> Self {
+    /// `turn` runs the workload once and answers what it took.
+    pub fn new<C: Contender>(turn: impl Fn() -> Span + 'static) -> Self {
         Lane {
             name: C::NAME,
             kind: C::KIND,
@@ -44,32 +45,48 @@ pub struct Measured {
     pub kind: Kind,
     /// One for each round, in their order.
     pub ns_per_job: Vec<f64>,
+    /// Cores kept busy: processor time over wall time, one for each round.
+    pub cores: Vec<f64>,
 }
 
-pub fn measure(lanes: Vec<Lane>, jobs: u64, options: &Options) -> Vec<Measured> {
+/// All contenders under one workload.
+pub struct Table {
+    pub rows: Vec<Measured>,
+    /// Cores that other programs kept busy meanwhile, if the system tells.
+    pub others: Option<f64>,
+}
+
+pub fn measure(lanes: Vec<Lane>, jobs: u64, options: &Options) -> Table {
     let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|o| o == name);
     let lanes: Vec<Lane> = lanes.into_iter().filter(|lane| wanted(lane.name)).collect();
     let turn = |lane: &Lane| {
-        let time = (lane.turn)();
+        let span = (lane.turn)();
         thread::sleep(REST);
-        time.as_nanos() as f64 / jobs as f64
+        span
     };
 
     for lane in &lanes {
         turn(lane);
     }
-    let mut measured: Vec<Measured> = lanes
+    let others = Others::watch();
+    let mut rows: Vec<Measured> = lanes
         .iter()
         .map(|lane| Measured {
             name: lane.name,
             kind: lane.kind,
             ns_per_job: Vec::new(),
+            cores: Vec::new(),
         })
         .collect();
     for _ in 0..options.rounds {
-        for (lane, measured) in lanes.iter().zip(&mut measured) {
-            measured.ns_per_job.push(turn(lane));
+        for (lane, row) in lanes.iter().zip(&mut rows) {
+            let Span { wall, cpu } = turn(lane);
+            row.ns_per_job.push(wall.as_nanos() as f64 / jobs as f64);
+            row.cores.push(cpu.as_secs_f64() / wall.as_secs_f64());
         }
     }
-    measured
+    Table {
+        rows,
+        others: others.cores(),
+    }
 }

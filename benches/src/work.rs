@@ -1,9 +1,10 @@
 //! What the jobs do. Every job is a `u64`.
 
+use crate::clock::Moment;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub trait Work: 'static {
     type Output: Send + 'static;
@@ -43,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Tally {
     count: Alone<AtomicU64>,
     total: AtomicU64,
-    reached: Mutex<Option<Instant>>,
+    reached: Mutex<Option<Moment>>,
     news: Condvar,
 }
 
@@ -73,14 +74,14 @@ impl Tally {
     fn add(&self, amount: u64) {
         let count = self.count.0.fetch_add(amount, Relaxed) + amount;
         if count == self.total.load(Relaxed) {
-            *self.reached() = Some(Instant::now());
+            *self.reached() = Some(Moment::now());
             self.news.notify_all();
         }
     }
 
     /// Sleeps until the total is reached and answers when that was. Ends the program if `who` hangs:
     /// its threads could not be ended.
-    pub fn wait(&self, who: &str) -> Instant {
+    pub fn wait(&self, who: &str) -> Moment {
         let mut reached = self.reached();
         let mut seen = self.count.0.load(Relaxed);
         loop {
@@ -102,7 +103,7 @@ impl Tally {
         }
     }
 
-    fn reached(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn reached(&self) -> MutexGuard<'_, Option<Moment>> {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

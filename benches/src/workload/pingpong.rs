@@ -1,11 +1,11 @@
 //! Jobs whose results are waited for, one at a time: the way there and back.
 
+use crate::clock::{Moment, Span};
 use crate::contender::{Fanpool, RustyPool, Submits, ThreadPool};
 use crate::report::{print_legend, print_table};
 use crate::rounds::{self, Lane, Options};
 use crate::work::Increment;
 use clap::Args;
-use std::time::{Duration, Instant};
 
 /// Jobs that go through a new pool before the clock starts.
 const WARM_UP: u64 = 100;
@@ -30,16 +30,19 @@ pub fn measure(arguments: &Arguments) {
         workers,
         options,
     } = arguments;
-    let mut last = Vec::new();
+    let mut last = None;
     for &workers in workers {
-        last = rounds::measure(lanes(workers, *jobs), *jobs, options);
+        let measured = rounds::measure(lanes(workers, *jobs), *jobs, options);
         let title = format!(
-            "pingpong, 1 caller x {workers} workers, {jobs} jobs, {} rounds",
+            "pingpong, callers x workers: 1x{workers}, {jobs} jobs, {} rounds",
             options.rounds
         );
-        print_table(&title, &last);
+        print_table(&title, &measured);
+        last = Some(measured);
     }
-    print_legend(&last, 1);
+    if let Some(table) = last {
+        print_legend(&table, 1);
+    }
 }
 
 fn lanes(workers: usize, jobs: u64) -> Vec<Lane> {
@@ -54,14 +57,14 @@ fn lanes(workers: usize, jobs: u64) -> Vec<Lane> {
 }
 
 /// From the first call to the last result.
-fn turn<C: Submits>(workers: usize, jobs: u64) -> Duration {
+fn turn<C: Submits>(workers: usize, jobs: u64) -> Span {
     let pool = C::build(workers);
     rally(&pool, WARM_UP);
-    let begun = Instant::now();
+    let begun = Moment::now();
     rally(&pool, jobs);
-    let time = begun.elapsed();
+    let span = Moment::now().since(begun);
     pool.shut_down();
-    time
+    span
 }
 
 fn rally<C: Submits>(pool: &C, jobs: u64) {

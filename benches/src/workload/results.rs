@@ -1,12 +1,12 @@
 //! Jobs whose results are waited for in their order, many in flight: one submitter.
 
+use crate::clock::{Moment, Span};
 use crate::contender::{Fanpool, RustyPool, Submits, ThreadPool};
 use crate::report::{print_legend, print_table};
 use crate::rounds::{self, Lane, Options};
 use crate::work::Increment;
 use clap::Args;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -33,17 +33,20 @@ pub fn measure(arguments: &Arguments) {
         workers,
         options,
     } = arguments;
-    let mut last = Vec::new();
+    let mut last = None;
     for &workers in workers {
         let lanes = lanes(workers, *jobs, *in_flight as usize);
-        last = rounds::measure(lanes, *jobs, options);
+        let measured = rounds::measure(lanes, *jobs, options);
         let title = format!(
-            "results, 1 submitter x {workers} workers, {in_flight} in flight, {jobs} jobs, {} rounds",
+            "results, submitters x workers: 1x{workers}, {in_flight} in flight, {jobs} jobs, {} rounds",
             options.rounds
         );
-        print_table(&title, &last);
+        print_table(&title, &measured);
+        last = Some(measured);
     }
-    print_legend(&last, (*jobs).min((*in_flight).into()));
+    if let Some(table) = last {
+        print_legend(&table, (*jobs).min((*in_flight).into()));
+    }
 }
 
 fn lanes(workers: usize, jobs: u64, in_flight: usize) -> Vec<Lane> {
@@ -58,14 +61,14 @@ fn lanes(workers: usize, jobs: u64, in_flight: usize) -> Vec<Lane> {
 }
 
 /// From the first submission to the last result.
-fn turn<C: Submits>(workers: usize, jobs: u64, in_flight: usize) -> Duration {
+fn turn<C: Submits>(workers: usize, jobs: u64, in_flight: usize) -> Span {
     let pool = C::build(workers);
     pump(&pool, in_flight as u64, in_flight);
-    let begun = Instant::now();
+    let begun = Moment::now();
     pump(&pool, jobs, in_flight);
-    let time = begun.elapsed();
+    let span = Moment::now().since(begun);
     pool.shut_down();
-    time
+    span
 }
 
 fn pump<C: Submits>(pool: &C, jobs: u64, in_flight: usize) {
@@ -96,7 +99,7 @@ mod tests {
         };
         for in_flight in [1, 7, 5000] {
             let measured = rounds::measure(lanes(2, 3000, in_flight), 3000, &options);
-            assert_eq!(measured.len(), 3);
+            assert_eq!(measured.rows.len(), 3);
         }
     }
 }

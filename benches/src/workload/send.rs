@@ -1,15 +1,15 @@
 //! Counting jobs without a result, sent as fast as they go in.
 
+use crate::clock::{Moment, Span};
 use crate::contender::{Crossbeam, Crossfire, Fanpool, RustyPool, Sends, ThreadPool};
 use crate::report::{print_legend, print_table, ratio};
-use crate::rounds::{self, Lane, Measured, Options};
+use crate::rounds::{self, Lane, Options, Table};
 use crate::work::{Count, TALLY};
 use clap::Args;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// Jobs that go through a new pool before the clock starts.
 const WARM_UP: u64 = 1000;
@@ -76,20 +76,22 @@ pub fn measure(arguments: &Arguments) {
         options,
     } = arguments;
     let mut bar = None;
-    let mut last = Vec::new();
+    let mut last = None;
     for &shape in shapes {
         let measured = rounds::measure(lanes(shape, *jobs), *jobs, options);
         let title = format!(
-            "send, {} producers x {} workers, {jobs} jobs, {} rounds",
-            shape.producers, shape.workers, options.rounds
+            "send, producers x workers: {shape}, {jobs} jobs, {} rounds",
+            options.rounds
         );
         print_table(&title, &measured);
         if shape == BAR_SHAPE {
             bar = verdict(&measured);
         }
-        last = measured;
+        last = Some(measured);
     }
-    print_legend(&last, *jobs);
+    if let Some(table) = last {
+        print_legend(&table, *jobs);
+    }
     println!();
     println!(
         "bar: fanpool at {BAR_SHAPE} at least {BAR:.1}x as fast as {}: {}",
@@ -112,7 +114,7 @@ fn lanes(shape: Shape, jobs: u64) -> Vec<Lane> {
 }
 
 /// From the first send to the moment the last job was counted.
-fn turn<C: Sends>(shape: Shape, jobs: u64) -> Duration {
+fn turn<C: Sends>(shape: Shape, jobs: u64) -> Span {
     let pool = C::build(shape.workers);
 
     TALLY.expect(WARM_UP);
@@ -131,7 +133,7 @@ fn turn<C: Sends>(shape: Shape, jobs: u64) -> Duration {
                 let (sender, ready) = (pool.sender(), &ready);
                 scope.spawn(move || {
                     ready.wait();
-                    let begun = Instant::now();
+                    let begun = Moment::now();
                     for _ in 0..share {
                         C::send(&sender, 1);
                     }
@@ -143,11 +145,11 @@ fn turn<C: Sends>(shape: Shape, jobs: u64) -> Duration {
         let begun = producers
             .into_iter()
             .map(|producer| producer.join().expect("sending does not panic"))
-            .min();
+            .min_by_key(|begun| begun.wall);
         (begun.expect("a shape has producers"), ended)
     });
     pool.shut_down();
-    ended - begun
+    ended.since(begun)
 }
 
 /// `jobs` in `count` parts that differ by one at most.
@@ -157,7 +159,7 @@ fn shares(jobs: u64, count: usize) -> impl Iterator<Item = u64> {
 }
 
 /// Whether the bar is met, if the peers were measured.
-fn verdict(measured: &[Measured]) -> Option<String> {
+fn verdict(measured: &Table) -> Option<String> {
     let mut met = true;
     let mut parts = Vec::new();
     for peer in BAR_PEERS {
@@ -199,7 +201,7 @@ mod tests {
             only: Vec::new(),
         };
         let measured = rounds::measure(lanes(shape, 5001), 5001, &options);
-        assert_eq!(measured.len(), 5);
-        assert!(measured.iter().all(|one| one.ns_per_job[0] > 0.0));
+        assert_eq!(measured.rows.len(), 5);
+        assert!(measured.rows.iter().all(|one| one.ns_per_job[0] > 0.0));
     }
 }
