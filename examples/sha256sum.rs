@@ -274,14 +274,12 @@ fn progress_bar(paths: &[OsString], hashed: Arc<AtomicU64>) -> ProgressBar {
     if bar.is_hidden() {
         return bar;
     }
+    let bytes = move |_: &ProgressState, out: &mut dyn fmt::Write| {
+        let _ = write!(out, "{}", HumanBytes(hashed.load(Relaxed)));
+    };
     let style = ProgressStyle::with_template("{bar:32} {pos}/{len} files, {hashed} in {elapsed}")
         .expect("the template is well-formed")
-        .with_key(
-            "hashed",
-            move |_: &ProgressState, out: &mut dyn fmt::Write| {
-                let _ = write!(out, "{}", HumanBytes(hashed.load(Relaxed)));
-            },
-        );
+        .with_key("hashed", bytes);
     bar.set_style(style);
     bar.enable_steady_tick(Duration::from_millis(100));
     // The walk that feeds the pool is never far ahead of it. The bar's length comes from a second walk
@@ -375,7 +373,8 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// A name in a message, as GNU quotes it: if need be in `'…'`, with what cannot be printed in `$'…'`.
+/// A name in a message, as a shell would take it back: if need be in `'…'`, and in that, much as GNU does
+/// it, what cannot be printed as `'$'\n''`.
 fn quoted(name: &OsStr) -> String {
     let plain = |c: char| c.is_alphanumeric() || "%+,-./@_".contains(c);
     if let Some(name) = name
@@ -384,30 +383,18 @@ fn quoted(name: &OsStr) -> String {
     {
         return name.to_owned();
     }
-    let mut text = "'".to_owned();
-    let mut in_dollar = false;
-    let mut add = |dollar: bool, piece: &str| {
-        match (in_dollar, dollar) {
-            (false, true) => text.push_str("'$'"),
-            (true, false) => text.push_str("''"),
-            _ => {}
-        }
-        in_dollar = dollar;
-        text.push_str(piece);
-    };
+    let octal = |byte: u8| format!(r"'$'\{byte:03o}''");
+    let mut text = String::new();
     for chunk in name.as_encoded_bytes().utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
-                '\'' => add(false, r"'\''"),
-                '\n' | '\r' | '\t' => add(true, &c.escape_default().to_string()),
-                c if c.is_ascii_control() => add(true, &format!(r"\{:03o}", c as u32)),
-                c => add(false, c.encode_utf8(&mut [0; 4])),
+                '\'' => text.push_str(r"'\''"),
+                '\n' | '\r' | '\t' => text += &format!("'$'{}''", c.escape_default()),
+                '\0'..' ' | '\x7f' => text += &octal(c as u8),
+                c => text.push(c),
             }
         }
-        for byte in chunk.invalid() {
-            add(true, &format!(r"\{byte:03o}"));
-        }
+        text.extend(chunk.invalid().iter().map(|&byte| octal(byte)));
     }
-    text.push('\'');
-    text
+    format!("'{text}'")
 }

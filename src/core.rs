@@ -65,6 +65,7 @@ impl<J: Send + 'static> Core<J> {
     pub(crate) fn new(make: impl FnOnce(PoolNumber) -> Parts<J>) -> Arc<Self> {
         registry::enter(|number| {
             let parts = make(number);
+            let roster = Roster::new(parts.stations.iter().flat_map(Station::seats));
             Arc::new(Core {
                 number,
                 name: parts.name,
@@ -73,8 +74,8 @@ impl<J: Send + 'static> Core<J> {
                 capacity: parts.capacity,
                 counts: PoolCounts::default(),
                 joins: Joins::new(),
-                standstill: Standstill::new(),
-                roster: Roster::new(parts.stations.iter().flat_map(Station::seats)),
+                standstill: Standstill::new(roster.live()),
+                roster,
                 stations: parts.stations,
                 time: parts.time,
                 stop: Arc::new(StopAll::new()),

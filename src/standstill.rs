@@ -51,9 +51,9 @@ struct Wait {
 }
 
 impl Standstill {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(live: usize) -> Self {
         Standstill {
-            live: AtomicUsize::new(0),
+            live: AtomicUsize::new(live),
             waits: Mutex::new(Waits {
                 next: 0,
                 entries: BTreeMap::new(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -60,9 +60,9 @@ fn files(base: &Path, dir: &str) -> Vec<OsString> {
     found
 }
 
-/// The same for several directories, as `LC_ALL=C sort` sorts it.
-fn sorted_files(base: &Path, dirs: &[&str]) -> Vec<OsString> {
-    let mut found: Vec<_> = dirs.iter().flat_map(|dir| files(base, dir)).collect();
+/// The same as `LC_ALL=C sort` sorts it.
+fn sorted_files(base: &Path, dir: &str) -> Vec<OsString> {
+    let mut found = files(base, dir);
     found.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
     found
 }
@@ -105,7 +105,8 @@ fn awkward() -> TempDir {
         b"z/z/z/z/z",
     ];
     for name in names {
-        write(base, [b"tree/", name].concat().as_os_str(), name);
+        let path = OsString::from_vec([b"tree/", name].concat());
+        write(base, path, name);
     }
     write(base, "tree/empty", "");
     write(base, "tree/large", pattern(3 << 20 | 77));
@@ -117,16 +118,6 @@ fn awkward() -> TempDir {
     symlink("plain", base.join("tree/link to a file")).expect("a symlink");
     symlink("..", base.join("tree/a/link to a directory")).expect("a symlink");
     temp
-}
-
-trait AsOsStr {
-    fn as_os_str(&self) -> &OsStr;
-}
-
-impl AsOsStr for Vec<u8> {
-    fn as_os_str(&self) -> &OsStr {
-        OsStr::from_bytes(self)
-    }
 }
 
 fn pattern(len: usize) -> Vec<u8> {
@@ -150,7 +141,7 @@ fn assert_clean(output: &Output) {
 #[test]
 fn prints_what_gnu_prints_sorted_by_path() {
     let temp = awkward();
-    let paths = sorted_files(temp.path(), &["tree"]);
+    let paths = sorted_files(temp.path(), "tree");
     assert_eq!(paths.len(), 34);
     for threads in ["1", "2", "7"] {
         let ours = run(temp.path(), ["--threads", threads, "tree"]);
@@ -185,7 +176,7 @@ fn without_arguments_it_hashes_the_current_directory() {
     assert_clean(&ours);
     assert_same(&ours.stdout, &run(&tree, ["."]).stdout);
     assert_same(&ours.stdout, &run(&tree, ["./"]).stdout);
-    if let Some(gnus) = gnu(&tree, sorted_files(&tree, &["."])) {
+    if let Some(gnus) = gnu(&tree, sorted_files(&tree, ".")) {
         assert_same(&ours.stdout, &gnus.stdout);
     }
 }
@@ -196,11 +187,10 @@ fn several_arguments_are_merged() {
     let args = ["tree/z", "tree/a", "tree/plain", "tree/", "tree/a"];
     let ours = run(temp.path(), args);
     assert_clean(&ours);
-    let mut paths = files(temp.path(), "tree/z");
-    paths.extend(files(temp.path(), "tree/a"));
-    paths.extend(files(temp.path(), "tree/a"));
-    paths.extend(files(temp.path(), "tree"));
-    paths.push("tree/plain".into());
+    let mut paths = vec![OsString::from("tree/plain")];
+    for dir in ["tree/z", "tree/a", "tree", "tree/a"] {
+        paths.extend(files(temp.path(), dir));
+    }
     paths.sort();
     if let Some(gnus) = gnu(temp.path(), paths) {
         assert_same(&ours.stdout, &gnus.stdout);
@@ -232,15 +222,22 @@ fn what_cannot_be_read_is_reported_and_the_rest_goes_on() {
     let base = temp.path();
     symlink("loop", base.join("loop")).expect("a symlink");
     let long = "n".repeat(300);
-    // In order already, as GNU takes them.
-    let mut args: Vec<&OsStr> = ["", " missing", "loop", "missing", "missing", &long]
-        .map(OsStr::new)
-        .into();
-    args.push(OsStr::new("tree/plain"));
-    args.push(OsStr::new("tree/plain/"));
-    args.push(OsStr::new("tree/plain/x"));
-    args.push(OsStr::from_bytes(b"x\n\ny\\\xff\x01'"));
-    args.push(OsStr::new("z missing"));
+    // In order already, since GNU does not sort them.
+    let args = [
+        b"",
+        b" missing" as &[u8],
+        b"loop",
+        b"missing",
+        b"missing",
+        long.as_bytes(),
+        b"tree/plain",
+        b"tree/plain/",
+        b"tree/plain/x",
+        b"x\ny\\\xffz\t\"\x7f.",
+        b"y'\"$*",
+        b"z missing",
+    ];
+    let args = args.map(OsStr::from_bytes);
     let ours = run(base, args.iter().rev());
     assert_eq!(ours.status.code(), Some(1));
     assert_eq!(ours.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
@@ -291,6 +288,7 @@ fn files_and_directories_without_permission_are_reported() {
         b"sha256sum: tree/a/: Permission denied\nsha256sum: tree/plain: Permission denied\n",
     );
     assert_eq!(ours.status.code(), Some(1));
+    // Three files in tree/a, and tree/plain.
     let lines = |text: &[u8]| -> BTreeSet<Vec<u8>> {
         text.split(|byte| *byte == b'\n').map(Vec::from).collect()
     };
@@ -342,7 +340,7 @@ fn memory_stays_small() {
     stdout.read_to_end(&mut text).expect("the rest");
     assert!(child.wait().expect("its status").success());
 
-    let paths = sorted_files(temp.path(), &["."]);
+    let paths = sorted_files(temp.path(), ".");
     assert_eq!(paths.len(), FILES);
     if let Some(gnus) = gnu(temp.path(), paths) {
         assert_same(&text, &gnus.stdout);
@@ -359,12 +357,9 @@ fn memory_stays_small() {
 #[test]
 fn a_closed_pipe_ends_it_quietly() {
     let temp = awkward();
-    let large = temp.path().join("tree/large");
     // More lines than a pipe holds.
     let mut command = example();
-    command
-        .args(vec![large; 1])
-        .args(vec![temp.path().join("tree"); 100]);
+    command.args(vec![temp.path().join("tree"); 100]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the example runs");
     let mut first = [0; 64];

@@ -17,6 +17,11 @@ pub fn ratio(table: &Table, name: &str) -> Option<Quartiles> {
     Some(Quartiles::of_ratios(&peer.ns_per_job, &base.ns_per_job))
 }
 
+/// Whether others used the machine meanwhile.
+pub fn is_doubtful(table: &Table) -> bool {
+    table.others.is_some_and(|others| others >= DISTURBED)
+}
+
 pub fn print_table(title: &str, table: &Table) {
     println!();
     println!("{title}");
@@ -38,10 +43,10 @@ pub fn print_table(title: &str, table: &Table) {
         }
     }
     if let Some(others) = table.others {
-        let verdict = if others < DISTURBED {
-            ""
-        } else {
+        let verdict = if is_doubtful(table) {
             ": the figures are DOUBTFUL"
+        } else {
+            ""
         };
         println!("other programs kept {others:.2} cores busy{verdict}");
     }

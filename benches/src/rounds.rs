@@ -2,13 +2,23 @@
 //! them all.
 
 use crate::clock::{Others, Span};
-use crate::contender::{Contender, Kind};
+use crate::contender::{Contender, Crossbeam, Crossfire, Fanpool, Kind, RustyPool, ThreadPool};
+use crate::work::Count;
 use clap::Args;
 use std::thread;
 use std::time::Duration;
 
 /// How long the machine rests between two turns: threads that were told to end have ended then.
 const REST: Duration = Duration::from_millis(10);
+
+/// Of all contenders; not every workload has all of them.
+const NAMES: [&str; 5] = [
+    Fanpool::<Count>::NAME,
+    ThreadPool::<Count>::NAME,
+    RustyPool::<Count>::NAME,
+    Crossfire::<Count>::NAME,
+    Crossbeam::<Count>::NAME,
+];
 
 #[derive(Args)]
 pub struct Options {
@@ -17,7 +27,7 @@ pub struct Options {
     pub rounds: u32,
 
     /// Only these contenders, by name; for a profiler
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = NAMES)]
     pub only: Vec<String>,
 }
 

@@ -17,8 +17,8 @@ pub struct Arguments {
     jobs: u64,
 
     /// Workers
-    #[arg(long, value_delimiter = ',', default_value = "1,2,8")]
-    workers: Vec<usize>,
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..), default_value = "1,2,8")]
+    workers: Vec<u32>,
 
     #[command(flatten)]
     options: Options,
@@ -32,7 +32,7 @@ pub fn measure(arguments: &Arguments) {
     } = arguments;
     let mut last = None;
     for &workers in workers {
-        let measured = rounds::measure(lanes(workers, *jobs), *jobs, options);
+        let measured = rounds::measure(lanes(workers as usize, *jobs), *jobs, options);
         let title = format!(
             "pingpong, callers x workers: 1x{workers}, {jobs} jobs, {} rounds",
             options.rounds

@@ -19,8 +19,8 @@ pub struct Arguments {
     in_flight: u32,
 
     /// Workers
-    #[arg(long, value_delimiter = ',', default_value = "2,4")]
-    workers: Vec<usize>,
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..), default_value = "2,4")]
+    workers: Vec<u32>,
 
     #[command(flatten)]
     options: Options,
@@ -35,7 +35,7 @@ pub fn measure(arguments: &Arguments) {
     } = arguments;
     let mut last = None;
     for &workers in workers {
-        let lanes = lanes(workers, *jobs, *in_flight as usize);
+        let lanes = lanes(workers as usize, *jobs, *in_flight as usize);
         let measured = rounds::measure(lanes, *jobs, options);
         let title = format!(
             "results, submitters x workers: 1x{workers}, {in_flight} in flight, {jobs} jobs, {} rounds",

@@ -2,7 +2,7 @@
 
 use crate::clock::{Moment, Span};
 use crate::contender::{Crossbeam, Crossfire, Fanpool, RustyPool, Sends, ThreadPool};
-use crate::report::{print_legend, print_table, ratio};
+use crate::report::{is_doubtful, print_legend, print_table, ratio};
 use crate::rounds::{self, Lane, Options, Table};
 use crate::work::{Count, TALLY};
 use clap::Args;
@@ -168,7 +168,12 @@ fn verdict(measured: &Table) -> Option<String> {
         parts.push(format!("{peer} {ratio:.2}x"));
     }
     let verdict = if met { "met" } else { "missed" };
-    Some(format!("{}: {verdict}", parts.join(", ")))
+    let doubt = if is_doubtful(measured) {
+        ", but DOUBTFUL"
+    } else {
+        ""
+    };
+    Some(format!("{}: {verdict}{doubt}", parts.join(", ")))
 }
 
 #[cfg(test)]
