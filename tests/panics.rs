@@ -1,0 +1,402 @@
+//! Panics wherever foreign code runs: each hurts its own job, and nothing else.
+
+mod common;
+
+use common::{Door, Payload, watched};
+use fanpool::queue_order::{QueueOrder, Queued};
+use fanpool::{Job, JobError, JobHandle, Pool, Target, Threads, Workers, handler_fn};
+use std::pin::Pin;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
+
+/// Panics when it is dropped, unless it was defused.
+#[derive(Debug)]
+struct Bomb(&'static str);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !self.0.is_empty() && !std::thread::panicking() {
+            panic!("drop of a {}", self.0);
+        }
+    }
+}
+
+#[test]
+fn a_panicking_job_fails_alone_and_its_handle_tells() {
+    watched(|ledger| {
+        let pool = Pool::builder(handler_fn(|job: Payload| {
+            job.started();
+            let id = job.id();
+            match id % 3 {
+                0 => panic!("job {id} of the test"),
+                1 => std::panic::panic_any(id),
+                _ => Ok::<_, String>(id),
+            }
+        }))
+        .workers_per_dispatcher(2)
+        .queue_capacity(1)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        for id in 0..60 {
+            let outcome = pool.submit_blocking(ledger.job()).unwrap().wait();
+            match (id % 3, outcome) {
+                (0, Err(JobError::Panicked(panic))) => {
+                    assert_eq!(panic.to_string(), format!("job {id} of the test"));
+                }
+                (1, Err(JobError::Panicked(panic))) => {
+                    assert_eq!(*panic.into_inner().downcast::<u64>().unwrap(), id);
+                }
+                (_, outcome) => assert_eq!(outcome.unwrap(), id),
+            }
+        }
+        let counts = pool.shutdown_blocking().counts;
+        assert_eq!((counts.panicked, counts.completed), (40, 20));
+        ledger.close(counts);
+    });
+}
+
+#[test]
+fn every_job_panics_and_the_submitters_are_served_all_the_same() {
+    watched(|ledger| {
+        let pool = Pool::builder(handler_fn(|job: Payload| -> Result<(), String> {
+            job.run(|| panic!("always"))
+        }))
+        .workers_per_dispatcher(1)
+        .queue_capacity(1)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        let submitters: Vec<_> = (0..4)
+            .map(|_| {
+                let (pool, ledger) = (pool.clone(), ledger.clone());
+                std::thread::spawn(move || {
+                    for _ in 0..100 {
+                        pool.send_blocking(ledger.job()).unwrap();
+                    }
+                })
+            })
+            .collect();
+        submitters.into_iter().for_each(|s| s.join().unwrap());
+        let counts = pool.shutdown_blocking().counts;
+        assert_eq!(counts.panicked, 400);
+        ledger.close(counts);
+    });
+}
+
+#[test]
+fn drops_of_jobs_results_and_errors_may_panic() {
+    watched(|ledger| {
+        let door = Door::new();
+        let behind = door.clone();
+        let pool = Pool::builder(handler_fn(move |mut job: Bomb| {
+            let what = std::mem::replace(&mut job.0, "");
+            match what {
+                "result" => Ok(Bomb("result")),
+                "error" => Err(Bomb("error")),
+                "behind" => {
+                    behind.pass();
+                    Ok(Bomb(""))
+                }
+                "handler" => {
+                    job.0 = "job inside its handler";
+                    Ok(Bomb(""))
+                }
+                other => panic!("{other}"),
+            }
+        }))
+        .workers_per_dispatcher(1)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        // Unseen by anybody, seen by a handle that is dropped before, and after.
+        for what in ["result", "error", "handler"] {
+            pool.send_blocking(Bomb(what)).unwrap();
+            drop(pool.submit_blocking(Bomb(what)).unwrap());
+            let handle = pool.submit_blocking(Bomb(what)).unwrap();
+            pool.join_blocking();
+            assert!(handle.is_finished());
+            drop(handle);
+        }
+        // Cancelled, handed back, and thrown away.
+        let mut busy = pool.submit_blocking(Bomb("behind")).unwrap();
+        door.wait_for(1);
+        let cancelled = pool.submit_blocking(Bomb("job")).unwrap();
+        assert_eq!(cancelled.cancel(), fanpool::Cancellation::Removed);
+        drop(pool.submit_blocking(Bomb("job")).unwrap());
+        let ending = {
+            let pool = pool.clone();
+            std::thread::spawn(move || pool.shutdown_now_blocking())
+        };
+        while !pool.is_closed() {
+            std::thread::yield_now();
+        }
+        assert!(common::poll_once(&mut busy).is_pending());
+        door.open();
+        let mut report = ending.join().unwrap();
+        drop(busy);
+        for job in std::mem::take(&mut report.unrun) {
+            job.into_inner().0 = "";
+        }
+        let counts = report.counts;
+        assert_eq!(
+            (counts.cancelled, counts.handed_back, counts.panicked),
+            (1, 1, 3)
+        );
+        assert_eq!((counts.completed, counts.failed), (4, 3), "{counts}");
+        ledger.close_with_foreign_jobs(counts);
+    });
+}
+
+#[test]
+fn a_panicking_strategy_is_replaced_by_any_for_that_job() {
+    watched(|ledger| {
+        let strategy = |job: &Job<Payload>, workers: &Workers<'_>| {
+            if job.data().id() % 2 == 0 {
+                panic!("no idea where to put it");
+            }
+            workers
+                .iter()
+                .next()
+                .map_or(Target::Any, |worker| Target::Worker(worker.id()))
+        };
+        let pool = Pool::builder(handler_fn(|job: Payload| {
+            job.run(|| ());
+            Ok::<_, String>(job.id())
+        }))
+        .workers_per_dispatcher(3)
+        .dispatcher(move || strategy)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        let handles: Vec<_> = (0..100)
+            .map(|_| pool.submit_blocking(ledger.job()).unwrap())
+            .collect();
+        for (id, handle) in (0..).zip(handles) {
+            assert_eq!(handle.wait().unwrap(), id);
+        }
+        let counts = pool.shutdown_blocking().counts;
+        assert_eq!(counts.faults, 50);
+        ledger.close(counts);
+    });
+}
+
+/// Breaks its contract at the n-th push: by a panic, by losing jobs, or by hiding them.
+struct Faulty<J> {
+    jobs: Vec<Queued<J>>,
+    pushes: usize,
+    fault: &'static str,
+}
+
+impl<J: Send + 'static> QueueOrder<J> for Faulty<J> {
+    fn push(&mut self, job: Queued<J>) {
+        self.pushes += 1;
+        if self.pushes == 5 {
+            match self.fault {
+                "panics" => panic!("push"),
+                "loses" => drop(job),
+                _ => self.jobs.push(job),
+            }
+        } else {
+            self.jobs.push(job);
+        }
+    }
+    fn pop(&mut self) -> Option<Queued<J>> {
+        if self.fault == "hides" && self.pushes >= 5 {
+            return None;
+        }
+        (!self.jobs.is_empty()).then(|| self.jobs.remove(0))
+    }
+    fn len(&self) -> usize {
+        self.jobs.len()
+    }
+    fn retain(&mut self, keep: &mut dyn FnMut(&Queued<J>) -> bool) {
+        self.jobs.retain(keep);
+    }
+}
+
+#[test]
+fn a_faulty_queue_order_is_replaced_and_every_job_has_an_outcome() {
+    for fault in ["panics", "loses", "hides"] {
+        watched(move |ledger| {
+            let door = Door::new();
+            let behind = door.clone();
+            let pool = Pool::builder(handler_fn(move |job: Payload| {
+                job.run(|| behind.pass());
+                Ok::<_, String>(job.id())
+            }))
+            .workers_per_dispatcher(1)
+            .queue_order(move || Faulty {
+                jobs: Vec::new(),
+                pushes: 0,
+                fault,
+            })
+            .build()
+            .unwrap();
+            ledger.watch(&pool);
+            let first = pool.submit_blocking(ledger.job()).unwrap();
+            door.wait_for(1);
+            let handles: Vec<_> = (0..20)
+                .map(|_| pool.submit_blocking(ledger.job()).unwrap())
+                .collect();
+            for _ in 0..10 {
+                pool.send_blocking(ledger.job()).unwrap();
+            }
+            door.open();
+            first.wait().unwrap();
+            let (mut done, mut abandoned) = (0, 0);
+            for handle in handles {
+                match handle.wait() {
+                    Ok(_) => done += 1,
+                    Err(JobError::Abandoned) => abandoned += 1,
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+            let counts = pool.shutdown_blocking().counts;
+            match fault {
+                "panics" => assert_eq!((done, abandoned, counts.faults), (19, 1, 1), "{counts}"),
+                "loses" => assert_eq!((done, abandoned, counts.faults), (19, 1, 0), "{counts}"),
+                _ => {
+                    assert!(abandoned > 0, "{counts}");
+                    assert_eq!(counts.faults, 1);
+                }
+            }
+            ledger.close(counts);
+        });
+    }
+}
+
+#[test]
+fn hooks_may_panic() {
+    watched(|ledger| {
+        let pool = Pool::builder(handler_fn(|job: Payload| {
+            job.run(|| ());
+            Ok::<_, String>(())
+        }))
+        .workers_per_dispatcher(2)
+        .spawner(
+            Threads::new()
+                .on_start(|worker| panic!("start of {worker}"))
+                .on_stop(|worker| panic!("stop of {worker}")),
+        )
+        .build()
+        .unwrap();
+        pool.run_blocking(ledger.job()).unwrap();
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}
+
+struct PanickingWaker;
+
+impl Wake for PanickingWaker {
+    fn wake(self: Arc<Self>) {
+        panic!("wake");
+    }
+}
+
+#[test]
+fn wakers_may_panic() {
+    watched(|ledger| {
+        let door = Door::new();
+        let behind = door.clone();
+        let pool = Pool::builder(handler_fn(move |job: Payload| {
+            job.run(|| behind.pass());
+            Ok::<_, String>(job.id())
+        }))
+        .workers_per_dispatcher(1)
+        .queue_capacity(1)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        let waker = Waker::from(Arc::new(PanickingWaker));
+        let mut cx = Context::from_waker(&waker);
+        let mut handle = pool.submit_blocking(ledger.job()).unwrap();
+        assert!(Pin::new(&mut handle).poll(&mut cx).is_pending());
+        door.wait_for(1);
+        pool.try_send(ledger.job()).unwrap();
+        let mut pending = Box::pin(pool.submit(ledger.job()));
+        assert!(pending.as_mut().poll(&mut cx).is_pending());
+        let mut joining = Box::pin(pool.join());
+        assert!(joining.as_mut().poll(&mut cx).is_pending());
+        let mut ending = Box::pin(pool.shutdown());
+        door.let_one();
+        assert_eq!(handle.wait().unwrap(), 0);
+        door.let_one();
+        futures_lite::future::block_on(joining);
+        // Events go on working after a waker panicked.
+        let handle = futures_lite::future::block_on(pending).unwrap();
+        assert!(ending.as_mut().poll(&mut cx).is_pending());
+        door.open();
+        handle.wait().unwrap();
+        drop(futures_lite::future::block_on(ending));
+        ledger.close(pool.metrics());
+    });
+}
+
+/// A waker that does, inline, what an executor that polls on wake-up would do.
+struct Reentrant(Box<dyn Fn() + Send + Sync>);
+
+impl Wake for Reentrant {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+#[test]
+fn wakers_may_use_the_pool() {
+    watched(|ledger| {
+        let door = Door::new();
+        let behind = door.clone();
+        let pool = Pool::builder(handler_fn(move |job: Payload| {
+            job.run(|| behind.pass());
+            Ok::<_, String>(job.id())
+        }))
+        .workers_per_dispatcher(1)
+        .queue_capacity(1)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        pool.send_blocking(ledger.job()).unwrap();
+        door.wait_for(1);
+        pool.try_send(ledger.job()).unwrap();
+        let (woken, wakes) = mpsc::channel();
+        let (inner, books) = (pool.submitter().downgrade(), ledger.clone());
+        let waker = Waker::from(Arc::new(Reentrant(Box::new(move || {
+            let pool = inner.upgrade().unwrap();
+            // Listens to the very event that woke it, and looks around.
+            let mut waiting = Box::pin(pool.submit(books.job()));
+            let _ = common::poll_once(&mut waiting);
+            let _ = pool.metrics();
+            woken.send(()).unwrap();
+        }))));
+        let mut cx = Context::from_waker(&waker);
+        let mut pending = Box::pin(pool.send(ledger.job()));
+        assert!(pending.as_mut().poll(&mut cx).is_pending());
+        door.open();
+        wakes.recv().unwrap();
+        futures_lite::future::block_on(pending).unwrap();
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}
+
+#[test]
+fn a_pool_may_be_dropped_while_a_panic_unwinds() {
+    watched(|ledger| {
+        let (ran, order) = mpsc::channel();
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let pool = Pool::builder(handler_fn(move |job: Payload| {
+                job.run(|| ());
+                ran.send(()).unwrap();
+                Ok::<_, String>(())
+            }))
+            .build()
+            .unwrap();
+            let handles: Vec<JobHandle<(), String>> = (0..10)
+                .map(|_| pool.submit_blocking(ledger.job()).unwrap())
+                .collect();
+            assert!(handles.is_empty(), "unwind with the pool and its handles");
+        }));
+        assert!(unwound.is_err());
+        assert_eq!(order.iter().count(), 10);
+    });
+}
