@@ -270,7 +270,7 @@ fn ends_with_slash(path: &OsStr) -> bool {
 
 /// A bar that draws itself on stderr if that is a terminal, and does nothing otherwise.
 fn progress_bar(paths: &[OsString], hashed: Arc<AtomicU64>) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
     if bar.is_hidden() {
         return bar;
     }
@@ -285,7 +285,11 @@ fn progress_bar(paths: &[OsString], hashed: Arc<AtomicU64>) -> ProgressBar {
     // The walk that feeds the pool is never far ahead of it. The bar's length comes from a second walk
     // that only counts; it is soon done, and nobody waits for it.
     let (paths, total) = (paths.to_vec(), bar.clone());
-    thread::spawn(move || Walk::new(paths).for_each(|_| total.inc_length(1)));
+    thread::spawn(move || {
+        for (_, files) in Walk::new(paths).zip(1..) {
+            total.set_length(files);
+        }
+    });
     bar
 }
 
