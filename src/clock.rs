@@ -159,6 +159,10 @@ impl Timekeeper {
         }
     }
 
+    pub(crate) fn now(&self) -> Instant {
+        self.shared.clock.now()
+    }
+
     /// Ready once `time` has passed from now; at once when the timekeeper has stopped or cannot be
     /// started, because a limit that nobody watches would be no limit.
     pub(crate) fn sleep(&self, time: Duration) -> Sleep {
@@ -182,8 +186,9 @@ impl Timekeeper {
         due.into_values().for_each(call);
     }
 
-    /// Waits until the thread is gone, after a stop.
+    /// Ends the thread and waits until it is gone.
     pub(crate) fn join(&self) {
+        self.stop();
         let thread = guard(&self.shared.state).thread.take();
         if let Some(thread) = thread {
             if thread.thread().id() != std::thread::current().id() {

@@ -5,7 +5,7 @@ use crate::clock::Timekeeper;
 use crate::context::StopAll;
 use crate::envelope::{Claimed, Queued};
 use crate::frame;
-use crate::gate::{Gate, Ticket};
+use crate::gate::{Gate, Lane, Ticket};
 use crate::intake::Intake;
 use crate::job::{Job, JobId};
 use crate::joins::Joins;
@@ -15,12 +15,16 @@ use crate::registry::{self, Home, PoolNumber};
 use crate::roster::Roster;
 use crate::spawner::Spawner;
 use crate::standstill::Standstill;
-use crate::station::{Seat, Station};
+use crate::station::{DRAIN_FROM, Seat, Station};
 use crate::sync::atomic::{AtomicBool, AtomicIsize, Ordering::*};
-use crate::sync::{Mutex, thread};
+use crate::sync::{Mutex, spin_loop, thread};
 use crate::unwind::dispose;
-use crate::worker::{Crew, WorkerId};
+use crate::worker::{Crew, Hand, WorkerId};
 use std::sync::Arc;
+
+/// How long a worker lingers at most: some 5 µs, looking every 200 ns.
+const LINGER_TURNS: u32 = 24;
+const LINGER_PAUSES: u32 = 8;
 
 pub(crate) struct Core<J> {
     pub(crate) number: PoolNumber,
@@ -65,7 +69,8 @@ impl<J: Send + 'static> Core<J> {
     pub(crate) fn new(make: impl FnOnce(PoolNumber) -> Parts<J>) -> Arc<Self> {
         registry::enter(|number| {
             let parts = make(number);
-            let roster = Roster::new(parts.stations.iter().flat_map(Station::seats));
+            let seats = parts.stations.iter().flat_map(Station::seats);
+            let roster = Roster::new(seats.map(|seat| seat.id));
             Arc::new(Core {
                 number,
                 name: parts.name,
@@ -88,11 +93,11 @@ impl<J: Send + 'static> Core<J> {
         })
     }
 
-    pub(crate) fn seats(&self) -> impl Iterator<Item = &Arc<Seat>> {
+    pub(crate) fn seats(&self) -> impl Iterator<Item = &Arc<Seat<J>>> {
         self.stations.iter().flat_map(Station::seats)
     }
 
-    pub(crate) fn seat(&self, worker: WorkerId) -> &Arc<Seat> {
+    pub(crate) fn seat(&self, worker: WorkerId) -> &Arc<Seat<J>> {
         &self.stations[worker.dispatcher()].seats()[worker.index()]
     }
 
@@ -152,19 +157,33 @@ impl<J: Send + 'static> Core<J> {
     // ---- out --------------------------------------------------------------------------------
 
     /// The next job for a worker, which owns it from here on.
-    pub(crate) fn next_job(&self, seat: &Seat) -> Option<(JobId, Claimed<J>)> {
+    pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
+        self.claim_from(seat, || {
+            self.in_hand(seat, hand)
+                .or_else(|| self.from_desk(seat, hand))
+        })
+    }
+
+    /// A job that another worker took ahead, or that another desk can spare: for a worker that would
+    /// have to sleep otherwise. Sooner it would only get in the way of others that are quick.
+    pub(crate) fn last_resort(&self, seat: &Seat<J>) -> Option<(JobId, Claimed<J>)> {
+        self.claim_from(seat, || self.from_others(seat))
+    }
+
+    fn claim_from(
+        &self,
+        seat: &Seat<J>,
+        mut take: impl FnMut() -> Option<Queued<J>>,
+    ) -> Option<(JobId, Claimed<J>)> {
         loop {
             if self.is_halted() {
                 return None;
             }
-            let own = self.station(seat.id);
-            let job = own
-                .take(seat.id.index(), &self.gate, &self.intake)
-                .or_else(|| self.from_siblings(seat))?;
+            let job = take()?;
             let id = job.id();
             if let Some(claimed) = job.claim() {
                 seat.counts.started();
-                self.release(claimed.job.units());
+                self.release(claimed.job.units(), seat.lane);
                 return Some((id, claimed));
             }
             self.tombstones.fetch_sub(1, Relaxed);
@@ -172,10 +191,59 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    fn from_siblings(&self, seat: &Seat) -> Option<Queued<J>> {
+    /// What the worker took ahead, unless others were quicker.
+    fn in_hand(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
+        if hand.ahead == 0 {
+            return None;
+        }
+        let job = self.station(seat.id).take_from_tray(seat, seat);
+        hand.ahead = if job.is_some() { hand.ahead - 1 } else { 0 };
+        job
+    }
+
+    fn from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
+        let most = hand.appetite(|| self.time.now());
+        let own = self.station(seat.id);
+        if hand.is_tiny() {
+            self.linger(own);
+        }
+        let (job, ahead) = own.take(seat, most, &self.gate, &self.intake)?;
+        hand.ahead = ahead;
+        if ahead > 0 {
+            self.rouse();
+        }
+        Some(job)
+    }
+
+    /// A worker that is quicker than the submitters would take their jobs one by one, and meet them at
+    /// every lock. While the jobs are tiny and more keep coming, it waits a moment for enough of them.
+    fn linger(&self, own: &Station<J>) {
+        let mut seen = self.waiting_hint(own);
+        for _ in 0..LINGER_TURNS {
+            if seen == 0 || seen >= DRAIN_FROM {
+                return;
+            }
+            (0..LINGER_PAUSES).for_each(|_| spin_loop());
+            let now = self.waiting_hint(own);
+            if now <= seen {
+                return;
+            }
+            seen = now;
+        }
+    }
+
+    /// About how many jobs a look at the desk would find.
+    pub(crate) fn waiting_hint(&self, own: &Station<J>) -> u64 {
+        self.gate.issued().saturating_sub(self.intake.drawn()) + own.backlog_hint()
+    }
+
+    /// What other workers of the desk took ahead, then what other desks can spare.
+    fn from_others(&self, seat: &Seat<J>) -> Option<Queued<J>> {
         let count = self.stations.len();
         let own = seat.id.dispatcher();
-        (own + 1..own + count).find_map(|other| self.stations[other % count].give_away(seat))
+        self.stations[own].steal(seat).or_else(|| {
+            (own + 1..own + count).find_map(|other| self.stations[other % count].give_away(seat))
+        })
     }
 
     /// Whether a desk other than the worker's own has a job for it.
@@ -187,13 +255,13 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// A job is over and its outcome is known.
-    pub(crate) fn leave_seat(&self, seat: &Seat, id: JobId) {
+    pub(crate) fn leave_seat(&self, seat: &Seat<J>, id: JobId) {
         seat.end();
         self.joins.over(id);
     }
 
-    pub(crate) fn release(&self, units: u64) {
-        if self.gate.release(units) {
+    fn release(&self, units: u64, lane: Lane) {
+        if self.gate.release(units, lane) {
             // The last job of a closed pool was started: nobody needs to stay for more.
             self.call_all();
         }
@@ -265,7 +333,7 @@ impl<J: Send + 'static> Core<J> {
 impl<J: Send + 'static> Home for Core<J> {
     fn unrun(&self, units: u64, why: Ending) {
         self.counts.unrun(why);
-        self.release(units);
+        self.release(units, Lane::COMMON);
     }
 
     fn over(&self, id: JobId) {

@@ -87,6 +87,33 @@ impl<J: Send + 'static> Desk<J> {
         job
     }
 
+    pub(crate) fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
+        self.ordered(|order| order.append(jobs));
+        // If the order broke on the way, its replacement takes the rest.
+        self.ordered(|order| order.append(jobs));
+    }
+
+    /// How many wait that may go to anyone, or are yet to be routed.
+    pub(crate) fn backlog(&mut self) -> usize {
+        self.spare.len() + self.ordered(|order| order.len()).unwrap_or(0)
+    }
+
+    /// Takes up to `most` further jobs that may go to anyone.
+    pub(crate) fn take_many(&mut self, most: usize, out: &mut VecDeque<Queued<J>>) {
+        let from_spare = most.min(self.spare.len());
+        out.extend(self.spare.drain(..from_spare));
+        if self.late {
+            self.ordered(|order| order.pop_many(most - from_spare, out));
+        }
+    }
+
+    /// Takes jobs back that had been taken ahead: they are next, and may go to anyone.
+    pub(crate) fn put_back(&mut self, mut jobs: VecDeque<Queued<J>>) {
+        while let Some(job) = jobs.pop_back() {
+            self.spare.push_front(job);
+        }
+    }
+
     /// Takes the next job that may go to anyone.
     pub(crate) fn take_spare(&mut self) -> Option<Queued<J>> {
         match self.spare.pop_front() {

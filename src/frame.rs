@@ -6,7 +6,7 @@
 
 use crate::job::JobId;
 use crate::registry::PoolNumber;
-use crate::sync::thread_local;
+use crate::sync::local;
 use crate::worker::WorkerId;
 use std::cell::{Cell, RefCell};
 
@@ -18,11 +18,10 @@ pub(crate) struct Frame {
     pub(crate) job: JobId,
 }
 
-thread_local! {
-    static FRAME: Cell<Option<Frame>> = Cell::new(None);
-    static DESK: Cell<Option<PoolNumber>> = Cell::new(None);
-    static PUT_OFF: RefCell<Vec<Box<dyn FnOnce()>>> = RefCell::new(Vec::new());
-}
+local! { static FRAME: Cell<Option<Frame>> = Cell::new(None); }
+local! { static DESK: Cell<Option<PoolNumber>> = Cell::new(None); }
+local! { static ANY_PUT_OFF: Cell<bool> = Cell::new(false); }
+local! { static PUT_OFF: RefCell<Vec<Box<dyn FnOnce()>>> = RefCell::new(Vec::new()); }
 
 /// The job this thread polls for `pool`, if any.
 pub(crate) fn current(pool: PoolNumber) -> Option<Frame> {
@@ -58,7 +57,7 @@ pub(crate) fn mark_desk(pool: PoolNumber) -> Option<PoolNumber> {
 /// Restores the mark, after the lock is free, and does what was put off.
 pub(crate) fn unmark_desk(outer: Option<PoolNumber>) {
     let _ = DESK.try_with(|desk| desk.set(outer));
-    if outer.is_none() {
+    if outer.is_none() && ANY_PUT_OFF.try_with(Cell::take).unwrap_or(false) {
         loop {
             let due = PUT_OFF
                 .try_with(|due| std::mem::take(&mut *due.borrow_mut()))
@@ -80,6 +79,7 @@ pub(crate) fn holds_desk(pool: PoolNumber) -> bool {
 pub(crate) fn outside_desk(pool: PoolNumber, act: impl FnOnce() + 'static) {
     if holds_desk(pool) {
         let _ = PUT_OFF.try_with(|due| due.borrow_mut().push(Box::new(act)));
+        let _ = ANY_PUT_OFF.try_with(|any| any.set(true));
     } else {
         act();
     }

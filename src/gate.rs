@@ -1,18 +1,22 @@
 //! The bound: how much may be accepted and not started, and who waits for room.
 //!
-//! Two counters that only grow. `head` counts what was let in (*tickets*), `tail` what was let go
-//! again; the difference is what waits inside, wherever it sits. A job holds its ticket from the
-//! moment it is accepted until a worker starts it or it ends without running.
+//! Counters that only grow. `tickets` counts what was let in, `lanes` what was let go again; the
+//! difference is what waits inside, wherever it sits. A job holds its ticket from the moment it is
+//! accepted until a worker starts it or it ends without running. Each worker lets go in a lane of its
+//! own, because a word that all workers write for every job was the dearest part of a tiny job; what
+//! was let go is the sum of the lanes.
 //!
 //! # Exact bound
 //!
-//! A ticket is issued by a compare-exchange on `head` that ends at most at `limit`, and `limit` is
-//! never more than `released + capacity` was at some earlier moment. Released only grows, so
-//! `head <= released + capacity` holds at every moment.
+//! A ticket is issued by a compare-exchange on `tickets` that ends at most at `limit`, and `limit` is
+//! never more than `released + capacity` was at some earlier moment: lanes only grow, so a sum that is
+//! read one by one is never more than the true sum at its end. Hence `tickets <= released + capacity`
+//! at every moment. And a sum is never less than the true sum at its beginning, so room that was made
+//! before a call is seen by it.
 //!
 //! # Close against acceptance
 //!
-//! The closed bit sits in `head`, the word that each acceptance changes. An acceptance is therefore
+//! The closed bit sits in `tickets`, the word that each acceptance changes. An acceptance is therefore
 //! either before the close, and counted in the tickets that the close sees, or refused. When
 //! `released` has reached the tickets of a closed gate, nothing waits anywhere and nothing ever will
 //! again: the gate is *drained*. A submitter between its ticket and its push to the intake holds the
@@ -20,10 +24,11 @@
 //!
 //! # Waiting for room
 //!
-//! The low bits of `tail` say what a release has to do beyond counting:
+//! `flags` says what a release has to do beyond counting:
 //!
-//! - A waiter listens, sets `WAITING`, and tries again. If a release came before the bit in the order
-//!   of `tail`, the second try sees its room; if after, the release sees the bit.
+//! - A waiter listens, sets `WAITING`, and tries again. A release counts in its lane, then reads
+//!   `flags`. These four are sequentially consistent: either the release sees the flag, or the second
+//!   try sees its room.
 //! - The release that turns `WAITING` into `WOKEN` notifies one waiter; that waiter carries the
 //!   *baton*. Releases that find only `WOKEN` notify nobody: the carrier is on its way, and a wake-up
 //!   costs more than dozens of jobs. So waiters are woken as soon as the first slot frees, but not
@@ -34,22 +39,39 @@
 //!   so). A carrier that is forgotten cannot: then `WOKEN` stands while others wait. It is healed by
 //!   waking everybody once half of the room is free, and by each worker that is about to sleep
 //!   ([`Gate::wake_before_sleep`]).
+//!
+//! The last release of a closed gate is found in the same way: a close sets `CLOSING` and then sums up;
+//! a release counts, and if it sees `CLOSING` sums up, too. Whichever is last sees all.
 
 use crate::fault::{Fault, seeded};
 use crate::signal::Signal;
 use crate::sync::Padded;
-use crate::sync::atomic::{AtomicU64, Ordering::*};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering::*};
 
-/// In `head`: no more tickets.
+/// In `tickets`: no more of them.
 const CLOSED: u64 = 1 << 63;
 
-/// In `tail`: somebody waits, and no wake-up is under way.
-const WAITING: u64 = 1;
-/// In `tail`: a woken waiter is on its way.
-const WOKEN: u64 = 2;
-/// In `tail`: the gate is closed, so releases watch for the last one.
-const CLOSING: u64 = 4;
-const SHIFT: u32 = 3;
+/// Somebody waits, and no wake-up is under way.
+const WAITING: u8 = 1;
+/// A woken waiter is on its way.
+const WOKEN: u8 = 2;
+/// The gate is closed, so releases watch for the last one.
+const CLOSING: u8 = 4;
+
+/// Enough for machines with few cores, and few enough to sum up; workers beyond share lanes.
+const LANES: usize = if cfg!(fanpool_loom) { 2 } else { 16 };
+
+/// Who releases: workers by their number, everybody else in lane 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lane(usize);
+
+impl Lane {
+    pub(crate) const COMMON: Lane = Lane(0);
+
+    pub(crate) fn of_worker(number: usize) -> Lane {
+        Lane(1 + number % (LANES - 1))
+    }
+}
 
 /// The number of a job let in: unique in its pool, in the order of acceptance.
 pub(crate) type Ticket = u64;
@@ -63,7 +85,8 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 pub(crate) struct Gate {
     head: Padded<Head>,
-    tail: Padded<AtomicU64>,
+    lanes: [Padded<AtomicU64>; LANES],
+    flags: Padded<AtomicU8>,
     capacity: u64,
     room: Signal,
 }
@@ -72,7 +95,7 @@ pub(crate) struct Gate {
 struct Head {
     /// `CLOSED`, and the tickets issued so far.
     tickets: AtomicU64,
-    /// Tickets may be issued up to here without a look at `tail`, which releases keep busy.
+    /// Tickets may be issued up to here without a look at the lanes, which releases keep busy.
     limit: AtomicU64,
 }
 
@@ -83,7 +106,8 @@ impl Gate {
                 tickets: AtomicU64::new(0),
                 limit: AtomicU64::new(capacity),
             }),
-            tail: Padded(AtomicU64::new(0)),
+            lanes: std::array::from_fn(|_| Padded(AtomicU64::new(0))),
+            flags: Padded(AtomicU8::new(0)),
             capacity,
             room: Signal::new(),
         }
@@ -136,8 +160,8 @@ impl Gate {
         }
         loop {
             let listener = self.room.listen();
-            // AcqRel: the second try must see every release that did not see the bit.
-            self.tail.fetch_or(WAITING, AcqRel);
+            self.flags.fetch_or(WAITING, SeqCst);
+            loom_fence();
             if !seeded(Fault::NoSecondLook) {
                 match self.try_acquire(n) {
                     Err(Refusal::Full) => {}
@@ -156,45 +180,47 @@ impl Gate {
     }
 
     /// Gives `n` units of room back. Answers whether that drained a closed gate.
-    pub(crate) fn release(&self, n: u64) -> bool {
-        let old = self.tail.fetch_add(n << SHIFT, SeqCst);
-        if old & (WAITING | WOKEN | CLOSING) == 0 {
-            return false;
+    pub(crate) fn release(&self, n: u64, lane: Lane) -> bool {
+        self.lanes[lane.0].fetch_add(n, SeqCst);
+        loom_fence();
+        match self.flags.load(SeqCst) {
+            0 => false,
+            flags => self.after_release(flags),
         }
-        self.after_release(old + (n << SHIFT))
     }
 
     #[cold]
-    fn after_release(&self, tail: u64) -> bool {
-        if tail & WAITING != 0 {
+    fn after_release(&self, flags: u8) -> bool {
+        if flags & WAITING != 0 {
             self.wake_one();
-        } else if tail & WOKEN != 0 && self.free() >= (self.capacity / 2).max(1) {
+        } else if flags & WOKEN != 0 && self.free() >= (self.capacity / 2).max(1) {
             self.wake_all();
         }
-        tail & CLOSING != 0 && self.is_drained()
+        flags & CLOSING != 0 && self.is_drained()
     }
 
     /// Turns `WAITING` into `WOKEN` and notifies one waiter, unless somebody else just did.
     fn wake_one(&self) {
-        let turn = self.tail.fetch_update(AcqRel, Acquire, |tail| {
-            (tail & WAITING != 0).then_some(tail & !WAITING | WOKEN)
+        let turn = self.flags.fetch_update(SeqCst, SeqCst, |flags| {
+            (flags & WAITING != 0).then_some(flags & !WAITING | WOKEN)
         });
         if turn.is_ok() && self.room.notify(1) == 0 {
             // The waiter got its room by its second look and is gone.
-            self.tail.fetch_and(!WOKEN, AcqRel);
+            self.flags.fetch_and(!WOKEN, SeqCst);
         }
     }
 
     fn wake_all(&self) {
-        self.tail.fetch_and(!(WAITING | WOKEN), AcqRel);
+        self.flags.fetch_and(!(WAITING | WOKEN), SeqCst);
         self.room.notify_all();
     }
 
     /// What a notified waiter does once it has looked, whether or not it got room.
     fn pass_baton(&self) {
         let _ = self
-            .tail
-            .fetch_update(AcqRel, Acquire, |tail| Some(tail & !WOKEN | WAITING));
+            .flags
+            .fetch_update(SeqCst, SeqCst, |flags| Some(flags & !WOKEN | WAITING));
+        loom_fence();
         if self.free() > 0 {
             self.wake_one();
         }
@@ -203,7 +229,7 @@ impl Gate {
     /// For a worker that is about to sleep: if somebody waits although there is room, wake all, so
     /// that a forgotten carrier of the baton keeps nobody waiting.
     pub(crate) fn wake_before_sleep(&self) {
-        if self.tail.load(Acquire) & (WAITING | WOKEN) != 0 && self.free() > 0 {
+        if self.flags.load(SeqCst) & (WAITING | WOKEN) != 0 && self.free() > 0 {
             self.wake_all();
         }
     }
@@ -212,8 +238,8 @@ impl Gate {
     /// second: is the gate drained.
     pub(crate) fn close(&self) -> (bool, bool) {
         let first = self.head.tickets.fetch_or(CLOSED, SeqCst) & CLOSED == 0;
-        // A release before this bit is seen by the look at the end, one after it looks itself.
-        self.tail.fetch_or(CLOSING, AcqRel);
+        self.flags.fetch_or(CLOSING, SeqCst);
+        loom_fence();
         self.wake_all();
         (first, self.is_drained())
     }
@@ -246,6 +272,14 @@ impl Gate {
     }
 
     fn released(&self) -> u64 {
-        self.tail.load(Acquire) >> SHIFT
+        self.lanes.iter().map(|lane| lane.load(SeqCst)).sum()
     }
+}
+
+/// loom takes sequentially consistent accesses for acquire and release (loom#180) and knows the total
+/// order of fences only: so where an order between two words is needed, its models get a fence.
+#[inline(always)]
+fn loom_fence() {
+    #[cfg(fanpool_loom)]
+    loom::sync::atomic::fence(SeqCst);
 }

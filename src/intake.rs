@@ -8,18 +8,25 @@
 //! under these rules.
 
 use crate::envelope::Queued;
+use crate::sync::Padded;
+use crate::sync::atomic::{AtomicU64, Ordering::*};
 
 #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
 pub(crate) struct Intake<J> {
     sender: flume::Sender<Queued<J>>,
     receiver: flume::Receiver<Queued<J>>,
+    drawn: Padded<AtomicU64>,
 }
 
 #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
 impl<J> Intake<J> {
     pub(crate) fn new() -> Self {
         let (sender, receiver) = flume::unbounded();
-        Intake { sender, receiver }
+        Intake {
+            sender,
+            receiver,
+            drawn: Padded::default(),
+        }
     }
 
     pub(crate) fn push(&self, job: Queued<J>) {
@@ -45,27 +52,46 @@ impl<J> Intake<J> {
 }
 
 #[cfg(any(fanpool_loom, fanpool_shuttle))]
-pub(crate) struct Intake<J>(crate::sync::Mutex<std::collections::VecDeque<Queued<J>>>);
+pub(crate) struct Intake<J> {
+    queue: crate::sync::Mutex<std::collections::VecDeque<Queued<J>>>,
+    drawn: Padded<AtomicU64>,
+}
 
 #[cfg(any(fanpool_loom, fanpool_shuttle))]
 impl<J> Intake<J> {
     pub(crate) fn new() -> Self {
-        Intake(crate::sync::Mutex::new(std::collections::VecDeque::new()))
+        Intake {
+            queue: Default::default(),
+            drawn: Padded::default(),
+        }
     }
 
     pub(crate) fn push(&self, job: Queued<J>) {
-        crate::sync::lock(&self.0).push_back(job);
+        crate::sync::lock(&self.queue).push_back(job);
     }
 
     pub(crate) fn pop(&self) -> Option<Queued<J>> {
-        crate::sync::lock(&self.0).pop_front()
+        crate::sync::lock(&self.queue).pop_front()
     }
 
     pub(crate) fn drain(&self) -> impl Iterator<Item = Queued<J>> {
-        std::mem::take(&mut *crate::sync::lock(&self.0)).into_iter()
+        std::mem::take(&mut *crate::sync::lock(&self.queue)).into_iter()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        crate::sync::lock(&self.0).is_empty()
+        crate::sync::lock(&self.queue).is_empty()
+    }
+}
+
+impl<J> Intake<J> {
+    /// Jobs were taken out: for a hint to those who look whether looking is worth it.
+    pub(crate) fn note_drawn(&self, jobs: usize) {
+        if jobs > 0 {
+            self.drawn.fetch_add(jobs as u64, Relaxed);
+        }
+    }
+
+    pub(crate) fn drawn(&self) -> u64 {
+        self.drawn.load(Relaxed)
     }
 }

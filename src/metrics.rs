@@ -99,7 +99,7 @@ struct WorkerCells {
 
 impl WorkerCounts {
     pub(crate) fn started(&self) {
-        self.0.started.fetch_add(1, Release);
+        count_one(&self.0.started);
     }
 
     pub(crate) fn total_started(&self) -> u64 {
@@ -113,8 +113,13 @@ impl WorkerCounts {
             Finish::Panicked => &self.0.panicked,
             Finish::Abandoned => &self.0.abandoned,
         };
-        counter.fetch_add(1, Release);
+        count_one(counter);
     }
+}
+
+/// For counters with one writer at a time: a worker's task, on whichever thread polls it.
+fn count_one(counter: &AtomicU64) {
+    counter.store(counter.load(Relaxed) + 1, Release);
 }
 
 /// What the pool counts outside its workers: the rare ends.

@@ -3,7 +3,7 @@
 //! `foo_blocking()` is `block_on(foo())`, so each wait has one state machine, seen twice.
 
 use crate::sync::atomic::{AtomicBool, Ordering::*};
-use crate::sync::{spin_loop, thread, thread_local};
+use crate::sync::{local, spin_loop, thread};
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 /// How a thread waits before it parks. A futex wake costs 5 to 20 µs, so a short look-out pays; the
 /// yields let the other side run when there are fewer cores than threads.
-const PAUSES: u32 = 100;
+const PAUSES: u32 = 1;
 const YIELDS: u32 = 20;
 
 struct Parker {
@@ -70,7 +70,7 @@ pub(crate) fn keep_watch(_: impl FnMut() -> bool) -> bool {
     false
 }
 
-thread_local! {
+local! {
     /// This thread's parker, unless a `block_on` further up the stack is using it.
     static PARKER: RefCell<Option<(Arc<Parker>, Waker)>> = RefCell::new(None);
 }

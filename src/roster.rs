@@ -2,12 +2,10 @@
 
 use crate::error::FactoryError;
 use crate::signal::{Listener, Signal};
-use crate::station::Seat;
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, lock};
 use crate::worker::WorkerId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// A worker that is replaced this often without starting a job in between is given up.
 const REPLACEMENTS: u32 = 3;
@@ -40,15 +38,15 @@ pub(crate) enum Stage {
 }
 
 impl Roster {
-    pub(crate) fn new<'a>(seats: impl Iterator<Item = &'a Arc<Seat>>) -> Self {
-        let entries: BTreeMap<_, _> = seats
-            .map(|seat| {
+    pub(crate) fn new(workers: impl Iterator<Item = WorkerId>) -> Self {
+        let entries: BTreeMap<_, _> = workers
+            .map(|worker| {
                 let entry = Entry {
                     stage: Stage::Starting,
                     replaced: 0,
                     started_then: 0,
                 };
-                (seat.id, entry)
+                (worker, entry)
             })
             .collect();
         Roster {

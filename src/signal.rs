@@ -9,7 +9,7 @@
 //! The rules of use are those of the event: `listen`, look again, only then wait. A notification
 //! without a listener is lost.
 
-use crate::sync::{Event, EventListener, Mutex, lock, thread_local};
+use crate::sync::{Event, EventListener, Mutex, local, lock};
 use crate::unwind::contain;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -110,7 +110,7 @@ impl Wake for Relay {
     }
 }
 
-thread_local! {
+local! {
     /// Foreign wakers that this thread owes a call, as soon as no event's lock is held.
     static DUE: RefCell<VecDeque<Waker>> = RefCell::new(VecDeque::new());
 }

@@ -13,6 +13,10 @@
 //!   waiting, it calls the next: a burst wakes as many workers as it needs, one after the other.
 //!   It reads the gate *after* it stopped counting, and a submitter reads `watch` after its ticket,
 //!   all sequentially consistent: either the submitter saw no searcher, or the searcher sees its job.
+//! - **Ahead.** A worker whose jobs are tiny takes several at once into its *tray*, from which any
+//!   other worker may take. If somebody sleeps and nobody searches, it calls one, so that no job waits
+//!   in the tray of a busy worker while another sleeps: trays are filled under the desk's lock, and a
+//!   worker that lies down looks at `loaded` under the same lock.
 //! - **Sleep.** Under the desk's lock, a worker looks once more at the desk, puts itself on the list
 //!   and moves from the searchers to the sleepers; then it looks into the intake *under the intake's
 //!   lock*. If the push was first there, it sees the job and gets up. If its look was first, the
@@ -29,15 +33,16 @@ use crate::desk::Desk;
 use crate::envelope::Queued;
 use crate::fault::{Fault, seeded};
 use crate::frame;
-use crate::gate::Gate;
+use crate::gate::{Gate, Lane};
 use crate::intake::Intake;
 use crate::job::JobId;
 use crate::metrics::WorkerCounts;
 use crate::registry::PoolNumber;
 use crate::signal::call;
-use crate::sync::atomic::{AtomicU64, Ordering::*};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded, lock};
 use crate::worker::WorkerId;
+use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::task::Waker;
@@ -46,31 +51,44 @@ const SLEEPER: u64 = 1 << 32;
 const SEARCHER: u64 = 1;
 const SEARCHERS: u64 = SLEEPER - 1;
 
+/// A worker takes one in so many of the waiting jobs ahead. (A model has few jobs.)
+const SHARE: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+    1
+} else {
+    4
+};
+
 /// From how many waiting jobs on the intake is emptied at once: each time, the channel has to grow a
 /// new buffer, in about log2(n) allocations; one by one, each job costs a lock.
-const DRAIN_FROM: u64 = 192;
+pub(crate) const DRAIN_FROM: u64 = 192;
 
-/// What outlives one life of a worker: who it is, what it runs, what it has done.
-#[derive(Debug)]
-pub(crate) struct Seat {
+/// What outlives one life of a worker: who it is, what it runs, what it has done, and the jobs it took
+/// ahead.
+pub(crate) struct Seat<J> {
     pub(crate) id: WorkerId,
+    pub(crate) lane: Lane,
     pub(crate) counts: WorkerCounts,
-    /// The running job's number, or 0. Set under a desk's lock, together with taking the job off the
-    /// desk; cleared when the outcome is known.
+    /// The running job's number, or 0. Set under the lock of the place that the job is taken from, so
+    /// that a visit finds it in one of the two; cleared when the outcome is known.
     running: AtomicU64,
+    /// Jobs that may go to anyone and that this worker will run next unless somebody else is quicker.
+    /// Filled and emptied as a whole under the desk's lock, taken from one by one under its own.
+    tray: Mutex<VecDeque<Queued<J>>>,
 }
 
-impl Seat {
-    fn new(id: WorkerId) -> Arc<Self> {
+impl<J> Seat<J> {
+    fn new(id: WorkerId, number: usize) -> Arc<Self> {
         Arc::new(Seat {
             id,
+            lane: Lane::of_worker(number),
             counts: WorkerCounts::default(),
             running: AtomicU64::new(0),
+            tray: Mutex::new(VecDeque::new()),
         })
     }
 
     fn begin(&self, id: JobId) {
-        self.running.store(id.get(), SeqCst);
+        self.running.store(id.get(), Release);
     }
 
     /// Sequentially consistent, as is the number that joins set afterwards: see joins.rs.
@@ -89,7 +107,11 @@ pub(crate) struct Station<J> {
     pool: PoolNumber,
     floor: Mutex<Floor<J>>,
     watch: Padded<AtomicU64>,
-    seats: Box<[Arc<Seat>]>,
+    seats: Box<[Arc<Seat<J>>]>,
+    /// About how many jobs are on the desk and not bound: written under the lock, read as a hint.
+    backlog: AtomicU64,
+    /// How many trays have jobs in them.
+    loaded: AtomicUsize,
     /// Contained panics and broken contracts of the strategy and the order.
     faults: AtomicU64,
 }
@@ -102,14 +124,18 @@ pub(crate) struct Floor<J> {
 }
 
 /// The lock held, and this thread marked as holding it, since strategies and orders run under it.
-struct Inside<'a, J> {
+struct Inside<'a, J: Send + 'static> {
     station: &'a Station<J>,
     guard: Option<MutexGuard<'a, Floor<J>>>,
     outer: Option<PoolNumber>,
 }
 
-impl<J> Drop for Inside<'_, J> {
+impl<J: Send + 'static> Drop for Inside<'_, J> {
     fn drop(&mut self) {
+        let backlog = self.desk.backlog() as u64;
+        if self.station.backlog_hint() != backlog {
+            self.station.backlog.store(backlog, Relaxed);
+        }
         let faults = std::mem::take(&mut self.desk.faults);
         if faults > 0 {
             self.station.faults.fetch_add(faults, Relaxed);
@@ -119,14 +145,14 @@ impl<J> Drop for Inside<'_, J> {
     }
 }
 
-impl<J> Deref for Inside<'_, J> {
+impl<J: Send + 'static> Deref for Inside<'_, J> {
     type Target = Floor<J>;
     fn deref(&self) -> &Floor<J> {
         self.guard.as_ref().expect("held until dropped")
     }
 }
 
-impl<J> DerefMut for Inside<'_, J> {
+impl<J: Send + 'static> DerefMut for Inside<'_, J> {
     fn deref_mut(&mut self) -> &mut Floor<J> {
         self.guard.as_mut().expect("held until dropped")
     }
@@ -142,14 +168,23 @@ impl<J: Send + 'static> Station<J> {
             }),
             watch: Padded(AtomicU64::new(0)),
             seats: (0..workers)
-                .map(|index| Seat::new(WorkerId::new(dispatcher, index)))
+                .map(|index| {
+                    let id = WorkerId::new(dispatcher, index);
+                    Seat::new(id, dispatcher * workers + index)
+                })
                 .collect(),
+            backlog: AtomicU64::new(0),
+            loaded: AtomicUsize::new(0),
             faults: AtomicU64::new(0),
         }
     }
 
-    pub(crate) fn seats(&self) -> &[Arc<Seat>] {
+    pub(crate) fn seats(&self) -> &[Arc<Seat<J>>] {
         &self.seats
+    }
+
+    pub(crate) fn backlog_hint(&self) -> u64 {
+        self.backlog.load(Relaxed)
     }
 
     fn enter(&self) -> Inside<'_, J> {
@@ -164,22 +199,103 @@ impl<J: Send + 'static> Station<J> {
 
     // ---- taking jobs ------------------------------------------------------------------------
 
-    /// The next job for one of this desk's own workers.
-    pub(crate) fn take(&self, worker: usize, gate: &Gate, intake: &Intake<J>) -> Option<Queued<J>> {
+    /// The next job for one of this desk's own workers, whose tray is empty; up to `most` when all of
+    /// them may go to anyone, the others into its tray. Answers also how many those are.
+    pub(crate) fn take(
+        &self,
+        seat: &Seat<J>,
+        most: usize,
+        gate: &Gate,
+        intake: &Intake<J>,
+    ) -> Option<(Queued<J>, usize)> {
+        let worker = seat.id.index();
         let mut floor = self.enter();
-        let mut called = Vec::new();
-        let job = floor.next_for(worker, gate, intake, &mut called);
+        if floor.desk.may_leave_in_intake() {
+            return self.take_ahead(&mut floor, seat, most, gate, intake);
+        }
+        floor.draw(intake, gate.occupied());
+        let called = floor.desk.route();
+        let job = floor.desk.take(worker);
         if let Some(job) = &job {
-            self.seats[worker].begin(job.id());
+            seat.begin(job.id());
         }
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
         wakers.into_iter().for_each(call);
-        job
+        job.map(|job| (job, 0))
+    }
+
+    /// A quarter of what waits, at least one and at most `most`: the rest is for the others.
+    fn take_ahead(
+        &self,
+        floor: &mut Floor<J>,
+        seat: &Seat<J>,
+        most: usize,
+        gate: &Gate,
+        intake: &Intake<J>,
+    ) -> Option<(Queued<J>, usize)> {
+        let occupied = gate.occupied();
+        if floor.desk.backlog() == 0 && occupied >= DRAIN_FROM {
+            floor.draw(intake, occupied);
+        }
+        let waiting = floor.desk.backlog();
+        let first = match floor.desk.take(seat.id.index()) {
+            Some(first) => first,
+            None => {
+                let first = intake.pop()?;
+                intake.note_drawn(1);
+                floor.desk.set_busy(seat.id.index(), true);
+                first
+            }
+        };
+        seat.begin(first.id());
+        let share = if waiting > 0 {
+            waiting
+        } else {
+            occupied as usize
+        } / SHARE;
+        let more = share.min(most).saturating_sub(1);
+        if more == 0 {
+            return Some((first, 0));
+        }
+        let mut tray = lock(&seat.tray);
+        debug_assert!(tray.is_empty(), "its worker has nothing in hand");
+        if waiting > 0 {
+            floor.desk.take_many(more, &mut tray);
+        } else {
+            tray.extend(std::iter::from_fn(|| intake.pop()).take(more));
+            intake.note_drawn(tray.len());
+        }
+        let ahead = tray.len();
+        if ahead > 0 {
+            self.loaded.fetch_add(1, SeqCst);
+        }
+        Some((first, ahead))
+    }
+
+    /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.
+    pub(crate) fn take_from_tray(&self, of: &Seat<J>, to: &Seat<J>) -> Option<Queued<J>> {
+        let mut tray = lock(&of.tray);
+        let job = tray.pop_front()?;
+        to.begin(job.id());
+        if tray.is_empty() {
+            self.loaded.fetch_sub(1, SeqCst);
+        }
+        Some(job)
+    }
+
+    /// A job that another worker of this desk took ahead.
+    pub(crate) fn steal(&self, to: &Seat<J>) -> Option<Queued<J>> {
+        if self.loaded.load(SeqCst) == 0 {
+            return None;
+        }
+        let count = self.seats.len();
+        let start = to.id.index() + 1;
+        (start..start + count).find_map(|of| self.take_from_tray(&self.seats[of % count], to))
     }
 
     /// A job of this desk that may go to anyone, for the worker of another desk.
-    pub(crate) fn give_away(&self, to: &Seat) -> Option<Queued<J>> {
+    pub(crate) fn give_away(&self, to: &Seat<J>) -> Option<Queued<J>> {
         let mut floor = self.enter();
         let called = floor.desk.route();
         let job = floor.desk.take_spare();
@@ -189,7 +305,7 @@ impl<J: Send + 'static> Station<J> {
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
         wakers.into_iter().for_each(call);
-        job
+        job.or_else(|| self.steal(to))
     }
 
     // ---- searching and sleeping -------------------------------------------------------------
@@ -219,7 +335,7 @@ impl<J: Send + 'static> Station<J> {
         up: impl FnOnce() -> bool,
     ) -> bool {
         let mut floor = self.enter();
-        if up() || floor.desk.has_work_for(worker) {
+        if up() || floor.desk.has_work_for(worker) || self.loaded.load(SeqCst) > 0 {
             return false;
         }
         floor.desk.set_idle(worker);
@@ -315,28 +431,50 @@ impl<J: Send + 'static> Station<J> {
     pub(crate) fn set_present(&self, worker: usize, present: bool) -> bool {
         let mut floor = self.enter();
         floor.desk.set_present(worker, present);
+        if !present {
+            let in_hand = self.empty_tray(&self.seats[worker]);
+            floor.desk.put_back(in_hand);
+        }
         !present && floor.desk.has_spare()
+    }
+
+    /// Under the desk's lock.
+    fn empty_tray(&self, seat: &Seat<J>) -> VecDeque<Queued<J>> {
+        let mut tray = lock(&seat.tray);
+        if !tray.is_empty() {
+            self.loaded.fetch_sub(1, SeqCst);
+        }
+        std::mem::take(&mut *tray)
     }
 
     // ---- everything at once -----------------------------------------------------------------
 
     /// Whether this desk has a job that may go to anyone.
     pub(crate) fn has_spare(&self) -> bool {
-        self.enter().desk.has_spare()
+        self.enter().desk.has_spare() || self.loaded.load(SeqCst) > 0
     }
 
-    /// Takes out all that waits on the desk and in the intake.
+    /// Takes out all that waits in the intake, on the desk and in its workers' trays.
     pub(crate) fn sweep(&self, intake: &Intake<J>) -> Vec<Queued<J>> {
         let mut floor = self.enter();
         floor.draw(intake, DRAIN_FROM);
-        floor.desk.sweep()
+        let mut swept: Vec<_> = self
+            .seats
+            .iter()
+            .flat_map(|seat| self.empty_tray(seat))
+            .collect();
+        swept.extend(floor.desk.sweep());
+        swept
     }
 
-    /// Shows all that waits on the desk and in the intake.
+    /// Shows all that waits in the intake, on the desk and in its workers' trays.
     pub(crate) fn visit(&self, intake: &Intake<J>, mut waiting: impl FnMut(&Queued<J>)) {
         let mut floor = self.enter();
         floor.draw(intake, DRAIN_FROM);
         floor.desk.visit(&mut waiting);
+        for seat in &self.seats {
+            lock(&seat.tray).iter().for_each(&mut waiting);
+        }
     }
 
     pub(crate) fn drop_tombstones(&self, intake: &Intake<J>) -> usize {
@@ -351,40 +489,19 @@ impl<J: Send + 'static> Station<J> {
 }
 
 impl<J: Send + 'static> Floor<J> {
-    fn next_for(
-        &mut self,
-        worker: usize,
-        gate: &Gate,
-        intake: &Intake<J>,
-        called: &mut Vec<usize>,
-    ) -> Option<Queued<J>> {
-        if !self.desk.may_leave_in_intake() {
-            self.draw(intake, gate.occupied());
-            called.extend(self.desk.route());
-            return self.desk.take(worker);
-        }
-        if let Some(job) = self.desk.take(worker) {
-            return Some(job);
-        }
-        let occupied = gate.occupied();
-        if occupied >= DRAIN_FROM {
-            self.draw(intake, occupied);
-            self.desk.take(worker)
-        } else {
-            let job = intake.pop();
-            self.desk.set_busy(worker, job.is_some());
-            job
-        }
-    }
-
     /// Moves all that waits in the intake to the desk.
     fn draw(&mut self, intake: &Intake<J>, occupied: u64) {
+        let mut drawn = 0;
         if occupied >= DRAIN_FROM {
-            intake.drain().for_each(|job| self.desk.push(job));
+            let mut jobs: VecDeque<_> = intake.drain().collect();
+            drawn += jobs.len();
+            self.desk.append(&mut jobs);
         } else {
             while let Some(job) = intake.pop() {
+                drawn += 1;
                 self.desk.push(job);
             }
         }
+        intake.note_drawn(drawn);
     }
 }

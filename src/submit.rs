@@ -61,7 +61,12 @@ impl<J: Send + 'static> Core<J> {
     fn enter_blocking(&self) -> Result<Ticket, NoTicket> {
         let mut entered = self.try_enter();
         if matches!(entered, Err(NoTicket::Refused(Refusal::Full))) {
+            let mut turn = 0u32;
             keep_watch(|| {
+                turn += 1;
+                if turn < 1 {
+                    return false;
+                }
                 entered = self.try_enter();
                 !matches!(entered, Err(NoTicket::Refused(Refusal::Full)))
             });

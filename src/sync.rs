@@ -7,7 +7,6 @@
 mod imp {
     pub(crate) use event_listener::{Event, EventListener};
     pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
-    pub(crate) use std::thread_local;
     pub(crate) mod thread {
         pub(crate) use std::thread::{Thread, current, park, yield_now};
     }
@@ -19,7 +18,6 @@ mod imp {
     pub(crate) use crate::model::event::{Event, EventListener};
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
-    pub(crate) use loom::thread_local;
     pub(crate) mod thread {
         pub(crate) use loom::thread::{Thread, current, park, yield_now};
     }
@@ -30,13 +28,26 @@ mod imp {
     pub(crate) use crate::model::event::{Event, EventListener};
     pub(crate) use shuttle::hint::spin_loop;
     pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic};
-    pub(crate) use shuttle::thread_local;
     pub(crate) mod thread {
         pub(crate) use shuttle::thread::{Thread, current, park, yield_now};
     }
 }
 
 pub(crate) use imp::*;
+
+/// `thread_local!` in its const form, which costs one instruction to reach where nothing is dropped;
+/// the model checkers have no const form.
+macro_rules! local {
+    ($(#[$doc:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
+        std::thread_local!($(#[$doc])* static $name: $type = const { $init });
+        #[cfg(fanpool_loom)]
+        loom::thread_local!($(#[$doc])* static $name: $type = $init);
+        #[cfg(all(fanpool_shuttle, not(fanpool_loom)))]
+        shuttle::thread_local!($(#[$doc])* static $name: $type = $init);
+    };
+}
+pub(crate) use local;
 
 /// Locks, and goes on when a panic poisoned the lock.
 ///

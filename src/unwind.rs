@@ -78,6 +78,9 @@ pub(crate) async fn contain_polls<F: Future>(foreign: F) -> Result<F::Output, Pa
 
 /// Drops a foreign value; a panic in its `Drop` hurts nobody. Answers whether there was one.
 pub(crate) fn dispose<T>(value: T) -> bool {
+    if !std::mem::needs_drop::<T>() {
+        return false;
+    }
     match contain(|| drop(value)) {
         Ok(()) => false,
         Err(panic) => {

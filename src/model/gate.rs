@@ -2,7 +2,7 @@
 
 use super::with_control;
 use crate::fault::Fault;
-use crate::gate::{Gate, Refusal};
+use crate::gate::{Gate, Lane, Refusal};
 use crate::park::block_on;
 use loom::thread;
 use std::future::Future;
@@ -35,7 +35,7 @@ fn close_against_acceptance() {
         .count();
     assert_eq!(seen, accepted as u64, "accepted after the close");
     assert_eq!(gate.is_drained(), accepted == 0);
-    (0..accepted).for_each(|n| assert_eq!(gate.release(1), n + 1 == accepted));
+    (0..accepted).for_each(|n| assert_eq!(gate.release(1, Lane::COMMON), n + 1 == accepted));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn the_bound_is_never_exceeded_and_full_means_full() {
                         let before = inside.fetch_add(1, loom::sync::atomic::Ordering::SeqCst);
                         assert_eq!(before, 0, "two inside a gate for one");
                         inside.fetch_sub(1, loom::sync::atomic::Ordering::SeqCst);
-                        gate.release(1);
+                        gate.release(1, Lane::COMMON);
                         1
                     }
                     Err(refusal) => {
@@ -81,7 +81,7 @@ fn waiter_against_release() {
         let gate = gate.clone();
         thread::spawn(move || block_on(gate.acquire(1)).unwrap())
     };
-    gate.release(1);
+    gate.release(1, Lane::COMMON);
     waiter.join().unwrap();
     assert_eq!(gate.occupied(), 1);
 }
@@ -101,7 +101,7 @@ fn two_waiters_one_release() {
     };
     let releaser = {
         let gate = gate.clone();
-        thread::spawn(move || gate.release(2))
+        thread::spawn(move || gate.release(2, Lane::of_worker(0)))
     };
     block_on(gate.acquire(1)).unwrap();
     waiter.join().unwrap();
@@ -127,13 +127,13 @@ fn a_waiter_that_is_dropped_passes_its_wake_up_on() {
             thread::spawn(move || {
                 let mut waiting = pin!(gate.acquire(1));
                 if poll_once(waiting.as_mut()).is_ready() {
-                    gate.release(1);
+                    gate.release(1, Lane::COMMON);
                 }
             })
         };
         let releaser = {
             let gate = gate.clone();
-            thread::spawn(move || gate.release(1))
+            thread::spawn(move || gate.release(1, Lane::COMMON))
         };
         block_on(gate.acquire(1)).unwrap();
         dropped.join().unwrap();
@@ -154,7 +154,7 @@ fn a_waiter_that_is_forgotten_keeps_nobody_waiting_once_a_worker_is_idle() {
         let worker = {
             let gate = gate.clone();
             thread::spawn(move || {
-                gate.release(1);
+                gate.release(1, Lane::COMMON);
                 gate.wake_before_sleep();
             })
         };

@@ -39,6 +39,18 @@ impl<J: Send + 'static> QueueOrder<J> for Fifo<J> {
         self.jobs.retain(keep);
     }
 
+    fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
+        if self.jobs.is_empty() {
+            std::mem::swap(&mut self.jobs, jobs);
+        } else {
+            self.jobs.append(jobs);
+        }
+    }
+
+    fn pop_many(&mut self, most: usize, out: &mut VecDeque<Queued<J>>) {
+        out.extend(self.jobs.drain(..most.min(self.jobs.len())));
+    }
+
     fn in_arrival_order(&self) -> bool {
         true
     }

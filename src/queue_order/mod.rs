@@ -4,6 +4,8 @@ mod fifo;
 
 pub use fifo::Fifo;
 
+use std::collections::VecDeque;
+
 pub use crate::envelope::Queued;
 
 /// The backlog of one dispatcher: jobs go in as they come, and leave in this order's order.
@@ -55,6 +57,19 @@ pub trait QueueOrder<J>: Send + 'static {
     /// Shows every job once to `keep`, in any order, and drops those that it refuses.
     fn retain(&mut self, keep: &mut dyn FnMut(&Queued<J>) -> bool);
 
+    /// Adds many jobs, in their order, and leaves `jobs` empty. Override it where that is cheaper than
+    /// one by one.
+    fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
+        while let Some(job) = jobs.pop_front() {
+            self.push(job);
+        }
+    }
+
+    /// Takes up to `most` jobs out, as `pop` would one by one, and adds them to `out`.
+    fn pop_many(&mut self, most: usize, out: &mut VecDeque<Queued<J>>) {
+        out.extend(std::iter::from_fn(|| self.pop()).take(most));
+    }
+
     /// Whether nothing is inside.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -82,6 +97,14 @@ impl<J: 'static> QueueOrder<J> for Box<dyn QueueOrder<J>> {
 
     fn retain(&mut self, keep: &mut dyn FnMut(&Queued<J>) -> bool) {
         (**self).retain(keep);
+    }
+
+    fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
+        (**self).append(jobs);
+    }
+
+    fn pop_many(&mut self, most: usize, out: &mut VecDeque<Queued<J>>) {
+        (**self).pop_many(most, out);
     }
 
     fn is_empty(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Where a worker gets its jobs from, and a job in a worker's hands.
 
 use super::WorkerId;
+use super::hand::Hand;
 use super::search::{Search, give_way};
 use crate::context::JobContext;
 use crate::core::Core;
@@ -10,12 +11,13 @@ use crate::job::{Job, JobId};
 use crate::metrics::Finish;
 use crate::outcome::{Cell, JobError};
 use crate::station::Seat;
-use crate::unwind::{contain_polls, dispose};
+use crate::unwind::{contain, dispose};
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// On an executor, a worker lets other tasks run after this many jobs.
 const TURN: u32 = 64;
@@ -23,7 +25,8 @@ const TURN: u32 = 64;
 /// Gives a worker its jobs.
 pub struct Inbox<J, H> {
     core: Arc<Core<J>>,
-    seat: Arc<Seat>,
+    seat: Arc<Seat<J>>,
+    hand: Hand,
     cx: JobContext,
     /// The worker has a thread of its own, where it may spin and need not give way.
     dedicated: bool,
@@ -42,6 +45,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             cx: JobContext::new(worker, core.stop.clone()),
             dedicated: core.spawner.is_dedicated(),
             core,
+            hand: Hand::new(),
             broken: false,
             leaving: false,
             taken: 0,
@@ -61,22 +65,27 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         if !self.dedicated && self.taken % TURN == TURN - 1 {
             give_way().await;
         }
-        let (core, seat) = (&*self.core, &*self.seat);
+        let (core, seat, hand) = (&*self.core, &*self.seat, &mut self.hand);
         let mut search = None;
         let (id, claimed) = loop {
-            if let Some(found) = core.next_job(seat) {
+            if let Some(found) = core.next_job(seat, hand) {
                 break found;
             }
             if core.is_over() {
                 self.leaving = true;
                 return None;
             }
+            hand.pause(|| core.time.now());
             let search = search.get_or_insert_with(|| Search::begin(core, seat));
             if !search.look_out(self.dedicated).await {
+                if let Some(found) = core.last_resort(seat) {
+                    break found;
+                }
                 search.sleep().await;
             }
         };
         drop(search);
+        hand.took_one(|| core.time.now());
         self.taken = self.taken.wrapping_add(1);
         let cell = claimed.cell.map(|cell| {
             let cell = cell.into_any().downcast::<Cell<J, H::Output, H::Error>>();
@@ -168,10 +177,32 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
         // Until it returns, the handler is in the middle of something.
         self.inbox.broken = true;
         let cx = &self.inbox.cx;
-        let outcome = contain_polls(in_frame(frame, async move {
-            handler.handle(job.into_inner(), cx).await
-        }))
-        .await;
+        let outcome = {
+            let mut body = pin!(None);
+            let mut start = Some((job, handler));
+            poll_fn(|task| {
+                let _in_job = frame::enter(frame);
+                let polled = contain(|| {
+                    if let Some((job, handler)) = start.take() {
+                        body.set(Some(handler.handle(job.into_inner(), cx)));
+                    }
+                    let Some(running) = body.as_mut().as_pin_mut() else {
+                        unreachable!("polled after it was ready");
+                    };
+                    let polled = running.poll(task);
+                    if polled.is_ready() {
+                        // Dropped here, where a panic is contained.
+                        body.set(None);
+                    }
+                    polled
+                });
+                match polled {
+                    Ok(polled) => polled.map(Ok),
+                    Err(panic) => Poll::Ready(Err(panic)),
+                }
+            })
+            .await
+        };
         self.inbox.broken = outcome.is_err();
         match outcome {
             Ok(Ok(output)) => self.settle(Finish::Completed, Ok(output)),
@@ -197,9 +228,11 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
         cx.turn_to(self.id, None);
         match self.cell.take() {
             Some(cell) => cell.finish(outcome),
-            None => {
-                dispose(outcome);
-            }
+            // Nobody will see it. (An output often needs no drop, an error always does.)
+            None => match outcome {
+                Ok(output) => drop(dispose(output)),
+                Err(error) => drop(dispose(error)),
+            },
         }
         core.leave_seat(seat, self.id);
     }
@@ -220,14 +253,4 @@ impl<J: Send + 'static, H: JobHandler<J>> fmt::Debug for Assigned<'_, J, H> {
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
-}
-
-/// Polls `future` as part of a job.
-async fn in_frame<F: Future>(frame: Frame, future: F) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        let _in_job = frame::enter(frame);
-        future.as_mut().poll(cx)
-    })
-    .await
 }

@@ -5,11 +5,13 @@
 //! | [`SerialWorker`] | one job after the other (the default) |
 //! | your own [`Worker`] | jobs as it likes, taken from its [`Inbox`] |
 
+mod hand;
 mod inbox;
 mod life;
 mod search;
 mod serial;
 
+pub(crate) use hand::Hand;
 pub use inbox::{Assigned, Inbox};
 pub(crate) use life::{Crew, CrewOf};
 pub use serial::SerialWorker;

@@ -16,14 +16,14 @@ const YIELDS: u32 = 20;
 /// A worker that counts as a searcher, or sleeps; dropping it ends either.
 pub(crate) struct Search<'a, J: Send + 'static> {
     core: &'a Core<J>,
-    seat: &'a Seat,
+    seat: &'a Seat<J>,
     turns: u32,
     /// Set while the worker is, or was until somebody called it, on the list of sleepers.
     resting: bool,
 }
 
 impl<'a, J: Send + 'static> Search<'a, J> {
-    pub(crate) fn begin(core: &'a Core<J>, seat: &'a Seat) -> Self {
+    pub(crate) fn begin(core: &'a Core<J>, seat: &'a Seat<J>) -> Self {
         core.station(seat.id).begin_search();
         Search {
             core,
@@ -47,9 +47,10 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             }
             return self.turns == 1;
         }
+        let station = self.core.station(self.seat.id);
         while self.turns < PAUSES + YIELDS {
             self.turns += 1;
-            if self.core.gate.occupied() > 0 {
+            if self.core.waiting_hint(station) > 0 {
                 return true;
             }
             if self.turns < PAUSES {

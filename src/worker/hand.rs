@@ -1,0 +1,87 @@
+//! How many jobs a worker takes at once.
+//!
+//! Each look at the desk costs locks that all workers share, as much as several tiny jobs. So a worker
+//! takes as many jobs as it runs in about two microseconds, by a moving average of what they take: tiny
+//! jobs by the dozen, all others one by one. What it took ahead stays open to the others.
+
+use std::time::{Duration, Instant};
+
+/// What a worker takes ahead is done within this time.
+const AHEAD: Duration = Duration::from_micros(2);
+const MOST: u32 = 32;
+/// The clock is read once for this many jobs: it costs as much as a tiny one.
+const SAMPLE: u32 = 16;
+
+#[derive(Debug)]
+pub(crate) struct Hand {
+    /// Jobs in the tray, or fewer if others took some.
+    pub(crate) ahead: usize,
+    /// Of one job; zero until it was measured.
+    average: Duration,
+    /// The sample under way: its jobs, the time they took up to the last pause, and since when the
+    /// worker has been at it again.
+    jobs: u32,
+    busy: Duration,
+    since: Option<Instant>,
+}
+
+impl Hand {
+    pub(crate) fn new() -> Self {
+        Hand {
+            ahead: 0,
+            average: Duration::ZERO,
+            jobs: 0,
+            busy: Duration::ZERO,
+            since: None,
+        }
+    }
+
+    /// How many jobs to take now, those before being done.
+    #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
+    pub(crate) fn appetite(&mut self, now: impl Fn() -> Instant) -> usize {
+        if self.jobs >= SAMPLE {
+            self.pause(&now);
+            let each = self.busy / self.jobs;
+            // Up at once, down by and by: taking too few is the cheaper mistake.
+            self.average = if each < self.average {
+                self.average - (self.average - each) / 4
+            } else {
+                each
+            };
+            self.jobs = 0;
+            self.busy = Duration::ZERO;
+        }
+        if self.average.is_zero() {
+            // Not measured, or by a clock that stands still.
+            return 1;
+        }
+        let most = AHEAD.as_nanos() / self.average.as_nanos();
+        most.clamp(1, u128::from(MOST)) as usize
+    }
+
+    /// A model explores both ways with few jobs and no clock.
+    #[cfg(any(fanpool_loom, fanpool_shuttle))]
+    pub(crate) fn appetite(&mut self, _: impl Fn() -> Instant) -> usize {
+        let _ = (AHEAD, MOST, SAMPLE, self.average);
+        2
+    }
+
+    /// Whether jobs are so short that waiting for more of them pays.
+    pub(crate) fn is_tiny(&self) -> bool {
+        !self.average.is_zero() && self.average * MOST <= AHEAD * 4
+    }
+
+    pub(crate) fn took_one(&mut self, now: impl Fn() -> Instant) {
+        self.jobs += 1;
+        if self.since.is_none() {
+            self.since = Some(now());
+        }
+    }
+
+    /// The worker has nothing to do: the time until it has is not its jobs'.
+    pub(crate) fn pause(&mut self, now: impl Fn() -> Instant) {
+        if let Some(since) = self.since.take() {
+            self.busy += now() - since;
+        }
+    }
+}

@@ -1,0 +1,8 @@
+use fanpool::{Target, WorkerId};
+
+fn main() {
+    let _ = Target::Worker(WorkerId {
+        dispatcher: 0,
+        index: 1,
+    });
+}

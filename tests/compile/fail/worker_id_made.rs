@@ -1,0 +1,5 @@
+use fanpool::WorkerId;
+
+fn main() {
+    let _ = (WorkerId::new(0, 1), WorkerId::default());
+}
