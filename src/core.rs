@@ -17,14 +17,13 @@ use crate::spawner::Spawner;
 use crate::standstill::Standstill;
 use crate::station::{DRAIN_FROM, Seat, Station};
 use crate::sync::atomic::{AtomicBool, AtomicIsize, Ordering::*};
-use crate::sync::{Mutex, spin_loop, thread};
+use crate::sync::{Mutex, thread};
 use crate::unwind::dispose;
 use crate::worker::{Crew, Hand, WorkerId};
 use std::sync::Arc;
 
-/// How long a worker lingers at most: some 5 µs, looking every 200 ns.
-const LINGER_TURNS: u32 = 24;
-const LINGER_PAUSES: u32 = 8;
+/// How often a worker gives way at most while it lingers, each time for half a microsecond or more.
+const LINGER: u32 = 24;
 
 pub(crate) struct Core<J> {
     pub(crate) number: PoolNumber,
@@ -159,15 +158,15 @@ impl<J: Send + 'static> Core<J> {
     /// The next job for a worker, which owns it from here on.
     pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
         self.claim_from(seat, || {
-            self.in_hand(seat, hand)
-                .or_else(|| self.from_desk(seat, hand))
+            self.take_in_hand(seat, hand)
+                .or_else(|| self.take_from_desk(seat, hand))
         })
     }
 
     /// A job that another worker took ahead, or that another desk can spare: for a worker that would
     /// have to sleep otherwise. Sooner it would only get in the way of others that are quick.
     pub(crate) fn last_resort(&self, seat: &Seat<J>) -> Option<(JobId, Claimed<J>)> {
-        self.claim_from(seat, || self.from_others(seat))
+        self.claim_from(seat, || self.take_from_others(seat))
     }
 
     fn claim_from(
@@ -192,7 +191,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// What the worker took ahead, unless others were quicker.
-    fn in_hand(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
+    fn take_in_hand(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
         if hand.ahead == 0 {
             return None;
         }
@@ -201,7 +200,7 @@ impl<J: Send + 'static> Core<J> {
         job
     }
 
-    fn from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
+    fn take_from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
         let most = hand.appetite(|| self.time.now());
         let own = self.station(seat.id);
         if hand.is_tiny() {
@@ -219,11 +218,11 @@ impl<J: Send + 'static> Core<J> {
     /// every lock. While the jobs are tiny and more keep coming, it waits a moment for enough of them.
     fn linger(&self, own: &Station<J>) {
         let mut seen = self.waiting_hint(own);
-        for _ in 0..LINGER_TURNS {
+        for _ in 0..LINGER {
             if seen == 0 || seen >= DRAIN_FROM {
                 return;
             }
-            (0..LINGER_PAUSES).for_each(|_| spin_loop());
+            thread::yield_now();
             let now = self.waiting_hint(own);
             if now <= seen {
                 return;
@@ -238,7 +237,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// What other workers of the desk took ahead, then what other desks can spare.
-    fn from_others(&self, seat: &Seat<J>) -> Option<Queued<J>> {
+    fn take_from_others(&self, seat: &Seat<J>) -> Option<Queued<J>> {
         let count = self.stations.len();
         let own = seat.id.dispatcher();
         self.stations[own].steal(seat).or_else(|| {

@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     BatonDropped,
     /// A cancelled job is taken out of its cell in two steps.
     ClaimTwice,
+    /// A worker goes to sleep without looking into the trays of the others.
+    TrayUnseen,
     /// A called worker that is dropped does not call another.
     CallSwallowed,
 }

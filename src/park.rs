@@ -10,9 +10,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-/// How a thread waits before it parks. A futex wake costs 5 to 20 µs, so a short look-out pays; the
-/// yields let the other side run when there are fewer cores than threads.
-const PAUSES: u32 = 1;
+/// How a thread waits for a wake before it parks: a futex wake costs 5 to 20 µs, a pause some 25 ns.
+pub(crate) const PAUSES: u32 = 100;
+/// Then it lets others run: the one it waits for may need this very core.
 const YIELDS: u32 = 20;
 
 struct Parker {
@@ -23,7 +23,7 @@ struct Parker {
 impl Parker {
     /// Waits for a wake since the last one seen; a wake before the call counts.
     fn park(&self) {
-        if keep_watch(|| self.woken.load(Relaxed)) {
+        if keep_watch(PAUSES, || self.woken.load(Relaxed)) {
             self.woken.store(false, Relaxed);
             // Pairs with the wake: what happened before it is visible to the next poll.
             std::sync::atomic::fence(Acquire);
@@ -47,14 +47,15 @@ impl Wake for Parker {
     }
 }
 
-/// Watches for `happened` without giving up the thread for long. Answers whether it did happen.
+/// Watches for `happened` without giving up the thread for long: `pauses` times in quick succession,
+/// then between yields. Answers whether it did happen.
 #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
-pub(crate) fn keep_watch(mut happened: impl FnMut() -> bool) -> bool {
-    for turn in 0..PAUSES + YIELDS {
+pub(crate) fn keep_watch(pauses: u32, mut happened: impl FnMut() -> bool) -> bool {
+    for turn in 0..pauses + YIELDS {
         if happened() {
             return true;
         }
-        if turn < PAUSES {
+        if turn < pauses {
             spin_loop();
         } else {
             thread::yield_now();
@@ -65,8 +66,8 @@ pub(crate) fn keep_watch(mut happened: impl FnMut() -> bool) -> bool {
 
 /// A model checker explores the wait itself; looking out first would only add states.
 #[cfg(any(fanpool_loom, fanpool_shuttle))]
-pub(crate) fn keep_watch(_: impl FnMut() -> bool) -> bool {
-    let _ = (PAUSES, YIELDS, spin_loop as fn(), thread::yield_now as fn());
+pub(crate) fn keep_watch(_: u32, _: impl FnMut() -> bool) -> bool {
+    let _ = (YIELDS, spin_loop as fn(), thread::yield_now as fn());
     false
 }
 

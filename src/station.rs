@@ -335,7 +335,8 @@ impl<J: Send + 'static> Station<J> {
         up: impl FnOnce() -> bool,
     ) -> bool {
         let mut floor = self.enter();
-        if up() || floor.desk.has_work_for(worker) || self.loaded.load(SeqCst) > 0 {
+        let trays = self.loaded.load(SeqCst) > 0 && !seeded(Fault::TrayUnseen);
+        if up() || floor.desk.has_work_for(worker) || trays {
             return false;
         }
         floor.desk.set_idle(worker);

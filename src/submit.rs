@@ -61,12 +61,8 @@ impl<J: Send + 'static> Core<J> {
     fn enter_blocking(&self) -> Result<Ticket, NoTicket> {
         let mut entered = self.try_enter();
         if matches!(entered, Err(NoTicket::Refused(Refusal::Full))) {
-            let mut turn = 0u32;
-            keep_watch(|| {
-                turn += 1;
-                if turn < 1 {
-                    return false;
-                }
+            // Yields only: each try reads what the workers write for every job, and would slow them.
+            keep_watch(0, || {
                 entered = self.try_enter();
                 !matches!(entered, Err(NoTicket::Refused(Refusal::Full)))
             });

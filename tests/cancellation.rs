@@ -249,7 +249,7 @@ fn a_handle_outlives_its_pool() {
         let pool = busy(&ledger, &door, 8);
         let mut done = pool.submit_blocking(ledger.job()).unwrap();
         let handed_back = {
-            door.let_one();
+            door.see_one_through();
             door.wait_for(1);
             let handle = pool.submit_blocking(ledger.job()).unwrap();
             let closing = pool.clone();

@@ -355,16 +355,21 @@ async fn a_submission_waits_for_room_and_goes_on<R: Runtime>(runtime: R, ledger:
 
     let mut first = Box::pin(pool.submit(ledger.job()));
     assert!(poll_once(&mut first).is_pending());
-    let (told, hears) = unbounded();
-    let (other, job) = (pool.clone(), ledger.job());
-    runtime.go(async move {
-        let handle = other.submit(job).await.unwrap();
-        told.send(handle.await.unwrap()).await.unwrap();
-    });
     assert_eq!(pool.metrics().accepted, 3);
     gate.let_one();
     assert_eq!(gate.arrival().await, 1);
     let handle = first.await.unwrap();
+
+    // Another begins to wait here and goes on waiting in a task. It comes after the first has its
+    // room, since room goes to whoever asks for it first.
+    let (other, job) = (pool.clone(), ledger.job());
+    let mut second = Box::pin(async move { other.submit(job).await });
+    assert!(poll_once(&mut second).is_pending());
+    let (told, hears) = unbounded();
+    runtime.go(async move {
+        let handle = second.await.unwrap();
+        told.send(handle.await.unwrap()).await.unwrap();
+    });
     gate.open();
     assert_eq!(handle.await.unwrap(), 4);
     assert_eq!(hears.recv().await.unwrap(), 5);

@@ -98,7 +98,8 @@ fn a_timed_shutdown_hands_back_what_it_did_not_come_to() {
             pool.send_blocking(ledger.job()).unwrap();
         }
         door.wait_for(2);
-        door.let_one();
+        door.see_one_through();
+        door.wait_for(2);
         let (ended, end) = mpsc::channel();
         let ending = {
             let pool = pool.clone();

@@ -11,13 +11,21 @@ mod gate;
 #[cfg(all(test, fanpool_shuttle, not(fanpool_loom)))]
 mod pool;
 
+#[cfg(test)]
+const CONTROL: &str = "FANPOOL_SEEDED_FAULT";
+
+/// Whether this process is the run of a model with its fault seeded.
+#[cfg(all(test, fanpool_shuttle))]
+fn is_control() -> bool {
+    std::env::var_os(CONTROL).is_some()
+}
+
 /// Explores a model, then explores it again with a fault seeded, which must fail.
 ///
 /// The second run is a process of its own: a checker that finds a deadlock often ends in an abort,
 /// because it unwinds through destructors that need it.
 #[cfg(test)]
 fn with_control(fault: crate::fault::Fault, explore: impl FnOnce()) {
-    const CONTROL: &str = "FANPOOL_SEEDED_FAULT";
     if std::env::var(CONTROL).is_ok_and(|seeded| seeded == format!("{fault:?}")) {
         return crate::fault::with_fault(fault, explore);
     }

@@ -13,10 +13,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-/// `FANPOOL_MODEL=deep` tries fifty times as many schedules.
+/// `FANPOOL_MODEL=deep` tries fifty times as many schedules, and so does a control, which ends with
+/// the first that fails.
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let deep = std::env::var("FANPOOL_MODEL").is_ok_and(|depth| depth == "deep");
-    let schedules = if deep { 50_000 } else { 1_000 };
+    let schedules = if deep || super::is_control() {
+        50_000
+    } else {
+        1_000
+    };
     let model = Arc::new(model);
     let again = model.clone();
     shuttle::check_random(move || again(), schedules);
@@ -233,6 +238,40 @@ fn desks_do_not_sleep_while_a_sibling_has_work() {
             .for_each(|sender| sender.join().unwrap());
         pool.join_blocking();
         assert_closed_books(pool.shutdown_blocking().counts);
+    });
+}
+
+/// The first job ends only when the second has run, which its worker may have taken ahead.
+fn a_job_lies_in_the_tray_of_a_busy_worker() {
+    let second_ran = Arc::new((Mutex::new(false), shuttle::sync::Condvar::new()));
+    let shared = second_ran.clone();
+    let run = move |n: u64| -> Result<u64, String> {
+        let (ran, changed) = &*shared;
+        let mut ran = ran.lock().unwrap();
+        if n == 2 {
+            *ran = true;
+            changed.notify_all();
+        }
+        while n == 1 && !*ran {
+            ran = changed.wait(ran).unwrap();
+        }
+        Ok(n)
+    };
+    let pool = on_checked_threads(Pool::builder(handler_fn(run)))
+        .workers_per_dispatcher(2)
+        .queue_capacity(4)
+        .build()
+        .unwrap();
+    for n in 0..3 {
+        pool.send_blocking(n).unwrap();
+    }
+    assert_closed_books(pool.shutdown_blocking().counts);
+}
+
+#[test]
+fn no_job_is_left_in_a_tray_with_a_worker_asleep() {
+    with_control(Fault::TrayUnseen, || {
+        check(a_job_lies_in_the_tray_of_a_busy_worker);
     });
 }
 

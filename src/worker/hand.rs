@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// What a worker takes ahead is done within this time.
-const AHEAD: Duration = Duration::from_micros(2);
+const AHEAD: Duration = Duration::from_micros(5);
 const MOST: u32 = 32;
 /// The clock is read once for this many jobs: it costs as much as a tiny one.
 const SAMPLE: u32 = 16;

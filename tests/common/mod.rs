@@ -241,6 +241,7 @@ pub struct Door {
 #[derive(Default)]
 struct DoorState {
     waiting: usize,
+    passed: usize,
     open: usize,
     wide_open: bool,
 }
@@ -263,6 +264,7 @@ impl Door {
             state.open -= 1;
         }
         state.waiting -= 1;
+        state.passed += 1;
         changed.notify_all();
     }
 
@@ -280,6 +282,18 @@ impl Door {
         let (state, changed) = &*self.state;
         lock(state).open += 1;
         changed.notify_all();
+    }
+
+    /// Lets one through, and waits until it is.
+    pub fn see_one_through(&self) {
+        let (state, changed) = &*self.state;
+        let mut state = lock(state);
+        let passed = state.passed + 1;
+        state.open += 1;
+        changed.notify_all();
+        while state.passed < passed {
+            state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Lets everybody through from now on.
