@@ -262,9 +262,11 @@ fn a_job_lies_in_the_tray_of_a_busy_worker() {
         .queue_capacity(4)
         .build()
         .unwrap();
-    for n in 0..3 {
-        pool.send_blocking(n).unwrap();
-    }
+    pool.send_blocking(0).unwrap();
+    let first = pool.submit_blocking(1).unwrap();
+    pool.send_blocking(2).unwrap();
+    // A close would call everybody, and hide a sleeper that nobody called.
+    assert_eq!(first.wait().unwrap(), 1_u64);
     assert_closed_books(pool.shutdown_blocking().counts);
 }
 
