@@ -1,5 +1,58 @@
-//! A bounded worker pool for typed jobs, for blocking and async callers alike.
-#![cfg_attr(docsrs, feature(doc_auto_cfg))]
+//! A bounded worker pool for typed jobs, for blocking and async callers alike, on any executor or none.
+//!
+//! ```
+//! use fanpool::{Pool, handler_fn};
+//!
+//! let pool = Pool::builder(handler_fn(|n: u64| Ok::<_, std::io::Error>(n + 1))).build()?;
+//! assert_eq!(pool.run_blocking(41)?, 42);
+//! pool.shutdown_blocking();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A pool
+//!
+//! [`Pool::builder`] takes what runs jobs and gives a [`PoolBuilder`]; its table lists every setting and
+//! default. A [`Pool`] is a cheap handle, and so is a [`Submitter`], which does not name the type of the
+//! handlers. When the last handle goes, the pool closes and finishes what it accepted.
+//!
+//! # Jobs in
+//!
+//! Every way in is a method of [`Submitter`]: [`submit`](Submitter::submit) for a handle,
+//! [`send`](Submitter::send) without one, [`run`](Submitter::run) for the result. Each waits for room;
+//! each has a twin that blocks, and one that does not wait. A refused job comes back in
+//! [`SubmitError`].
+//!
+//! # Outcomes
+//!
+//! A [`JobHandle`] is a future and can be waited for on a plain thread; it gives the handler's result or
+//! a [`JobError`] that says what became of the job. Dropping it detaches.
+//!
+//! # Handlers
+//!
+//! A [`JobHandler`] runs jobs, one at a time, and belongs to one worker; a [`JobHandlerFactory`] makes
+//! one for each. Closures serve for both: [`handler_fn`], [`async_handler_fn`], [`handler_factory`].
+//! Handlers hear from a [`JobContext`] which job they run and whether it was cancelled.
+//!
+//! # Where workers live
+//!
+//! On [`Threads`] of the pool's own, or wherever a closure takes their futures:
+//! `.spawner(|worker| { tokio::spawn(worker); })`. See [`spawner`].
+//!
+//! # Strategies
+//!
+//! A pool has one or more dispatchers, each with its own workers. A [`Dispatcher`] chooses a worker for
+//! each job, a [`QueueOrder`] which job is next, a [`Worker`] how jobs are run. See [`dispatcher`],
+//! [`queue_order`] and [`worker`].
+//!
+//! # The end
+//!
+//! [`shutdown`](Submitter::shutdown) runs what was accepted, [`shutdown_now`](Submitter::shutdown_now)
+//! hands it back, [`shutdown_timeout`](Submitter::shutdown_timeout) does the one and then the other.
+//!
+//! # Features
+//!
+//! None: everything is always there.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
 pub mod clock;
@@ -54,3 +107,8 @@ pub use queue_order::{Fifo, QueueOrder, Queued};
 pub use spawner::{BoxFuture, SpawnError, Spawner, Threads};
 pub use unwind::Panic;
 pub use worker::{Inbox, SerialWorker, Worker, WorkerId};
+
+/// The README's examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

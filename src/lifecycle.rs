@@ -42,7 +42,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 /// How a pool ended, or how far it came.
-#[must_use = "the report has the jobs that were handed back"]
 #[non_exhaustive]
 pub struct ShutdownReport<J> {
     /// Jobs that were accepted and not started, in the order in which each dispatcher would have
@@ -279,6 +278,7 @@ where
     }
 
     /// Blocking twin of [`shutdown_timeout`](Self::shutdown_timeout).
+    #[must_use = "the report has the jobs that were handed back"]
     pub fn shutdown_timeout_blocking(&self, limit: Duration) -> ShutdownReport<J> {
         block_on(self.shutdown_timeout(limit))
     }
@@ -297,6 +297,7 @@ where
     }
 
     /// Blocking twin of [`shutdown_now`](Self::shutdown_now).
+    #[must_use = "the report has the jobs that were handed back"]
     pub fn shutdown_now_blocking(&self) -> ShutdownReport<J> {
         block_on(self.shutdown_now())
     }

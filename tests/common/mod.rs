@@ -2,6 +2,8 @@
 //! ends a test that hangs and says where its jobs were.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod by_hand;
+
 use fanpool::{Metrics, Submitter};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -156,6 +158,21 @@ impl Ledger {
             0,
             "{counts}"
         );
+    }
+
+    /// The same where no counters are left to ask, since the pool is gone with its last handle.
+    pub fn close_without_counts(&self) {
+        for (id, entry) in lock(&self.entries).iter() {
+            assert!(entry.started <= 1, "job {id} ran twice: {entry:?}");
+            assert_eq!(entry.dropped, 1, "job {id} was not dropped once: {entry:?}");
+        }
+    }
+
+    pub fn dropped(&self) -> usize {
+        lock(&self.entries)
+            .values()
+            .filter(|entry| entry.dropped > 0)
+            .count()
     }
 
     fn report(&self) -> String {
