@@ -145,3 +145,15 @@ impl<J> fmt::Debug for Queued<J> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_moves_few_bytes() {
+        assert!(size_of::<Queued<u64>>() <= 32);
+        // A bigger job costs its own size and no more.
+        assert!(size_of::<Queued<[u64; 8]>>() <= 32 + 56);
+    }
+}

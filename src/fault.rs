@@ -12,6 +12,10 @@ pub(crate) enum Fault {
     ClosedApart,
     /// A woken waiter that is served does not wake the next although room is left.
     BatonDropped,
+    /// A notified waiter that is dropped keeps its notification to itself.
+    WakeSwallowed,
+    /// Nobody looks after a waiter that was notified and forgotten.
+    ForgottenUnhealed,
     /// A cancelled job is taken out of its cell in two steps.
     ClaimTwice,
     /// A worker goes to sleep without looking into the trays of the others.

@@ -229,7 +229,8 @@ impl Gate {
     /// For a worker that is about to sleep: if somebody waits although there is room, wake all, so
     /// that a forgotten carrier of the baton keeps nobody waiting.
     pub(crate) fn wake_before_sleep(&self) {
-        if self.flags.load(SeqCst) & (WAITING | WOKEN) != 0 && self.free() > 0 {
+        let stranded = self.flags.load(SeqCst) & (WAITING | WOKEN) != 0 && self.free() > 0;
+        if stranded && !seeded(Fault::ForgottenUnhealed) {
             self.wake_all();
         }
     }

@@ -9,6 +9,7 @@
 //! The rules of use are those of the event: `listen`, look again, only then wait. A notification
 //! without a listener is lost.
 
+use crate::fault::{Fault, seeded};
 use crate::sync::{Event, EventListener, Mutex, local, lock};
 use crate::unwind::contain;
 use std::cell::RefCell;
@@ -80,6 +81,9 @@ impl Future for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        if seeded(Fault::WakeSwallowed) {
+            std::mem::forget(self.inner.take());
+        }
         // Passing a notification on wakes the next listener under the event's lock, as `notify` does.
         drop(self.inner.take());
         run_wakers();

@@ -10,11 +10,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-/// `FANPOOL_MODEL=deep` lifts the bound on preemptions from 2 to 3.
+/// `FANPOOL_MODEL=deep` lifts the bound on preemptions from 3 to 5.
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     let deep = std::env::var("FANPOOL_MODEL").is_ok_and(|depth| depth == "deep");
-    builder.preemption_bound = Some(if deep { 3 } else { 2 });
+    builder.preemption_bound = Some(if deep { 5 } else { 3 });
     builder.check(model);
 }
 
@@ -117,50 +117,56 @@ fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
+/// One that waits is dropped, notified or not; the other has to get the room.
+fn a_waiter_is_dropped() {
+    let gate = Arc::new(Gate::new(4));
+    gate.try_acquire(4).unwrap();
+    let dropped = {
+        let gate = gate.clone();
+        thread::spawn(move || {
+            let mut waiting = pin!(gate.acquire(1));
+            if poll_once(waiting.as_mut()).is_ready() {
+                gate.release(1, Lane::COMMON);
+            }
+        })
+    };
+    let releaser = {
+        let gate = gate.clone();
+        thread::spawn(move || gate.release(1, Lane::COMMON))
+    };
+    block_on(gate.acquire(1)).unwrap();
+    dropped.join().unwrap();
+    releaser.join().unwrap();
+}
+
 #[test]
 fn a_waiter_that_is_dropped_passes_its_wake_up_on() {
-    check(|| {
-        let gate = Arc::new(Gate::new(1));
-        gate.try_acquire(1).unwrap();
-        let dropped = {
-            let gate = gate.clone();
-            thread::spawn(move || {
-                let mut waiting = pin!(gate.acquire(1));
-                if poll_once(waiting.as_mut()).is_ready() {
-                    gate.release(1, Lane::COMMON);
-                }
-            })
-        };
-        let releaser = {
-            let gate = gate.clone();
-            thread::spawn(move || gate.release(1, Lane::COMMON))
-        };
-        block_on(gate.acquire(1)).unwrap();
-        dropped.join().unwrap();
-        releaser.join().unwrap();
-    });
+    with_control(Fault::WakeSwallowed, || check(a_waiter_is_dropped));
+}
+
+/// One that waits is forgotten with the first notification; the other has to get the room.
+fn a_waiter_is_forgotten() {
+    let gate = Arc::new(Gate::new(4));
+    gate.try_acquire(4).unwrap();
+    // Forgotten with its listener registered, so the first notification is its own.
+    let forgotten = Box::leak(Box::new(gate.clone()));
+    let mut waiting = Box::pin(forgotten.acquire(1));
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    std::mem::forget(waiting);
+    let worker = {
+        let gate = gate.clone();
+        thread::spawn(move || {
+            gate.release(1, Lane::COMMON);
+            gate.wake_before_sleep();
+        })
+    };
+    block_on(gate.acquire(1)).unwrap();
+    worker.join().unwrap();
 }
 
 #[test]
 fn a_waiter_that_is_forgotten_keeps_nobody_waiting_once_a_worker_is_idle() {
-    check(|| {
-        let gate = Arc::new(Gate::new(4));
-        gate.try_acquire(4).unwrap();
-        // Forgotten with its listener registered, so the first notification is its own.
-        let forgotten = Box::leak(Box::new(gate.clone()));
-        let mut waiting = Box::pin(forgotten.acquire(1));
-        assert!(poll_once(waiting.as_mut()).is_pending());
-        std::mem::forget(waiting);
-        let worker = {
-            let gate = gate.clone();
-            thread::spawn(move || {
-                gate.release(1, Lane::COMMON);
-                gate.wake_before_sleep();
-            })
-        };
-        block_on(gate.acquire(1)).unwrap();
-        worker.join().unwrap();
-    });
+    with_control(Fault::ForgottenUnhealed, || check(a_waiter_is_forgotten));
 }
 
 #[test]

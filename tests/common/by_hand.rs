@@ -90,26 +90,22 @@ impl ByHand {
         let Some(mut future) = lock(&task.future).take() else {
             return false;
         };
-        if !task.woken.swap(false, SeqCst) && !task.aborted.load(SeqCst) {
-            // In this order: a wake that comes in between finds the future back.
-            *lock(&task.future) = Some(future);
-            return task.woken.load(SeqCst) && self.poll(worker);
-        }
-        if !task.aborted.load(SeqCst) {
+        let woken = task.woken.swap(false, SeqCst);
+        if woken && !task.aborted.load(SeqCst) {
             let waker = Waker::from(task.clone());
-            if future
-                .as_mut()
-                .poll(&mut Context::from_waker(&waker))
-                .is_pending()
-            {
-                *lock(&task.future) = Some(future);
-                if task.aborted.load(SeqCst) {
-                    let future = lock(&task.future).take();
-                    drop(future);
-                }
+            let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+            if polled.is_ready() {
+                return true;
             }
         }
-        true
+        // In this order: an abort or a wake that came meanwhile did not find the future.
+        *lock(&task.future) = Some(future);
+        if task.aborted.load(SeqCst) {
+            let future = lock(&task.future).take();
+            drop(future);
+            return true;
+        }
+        woken || task.woken.load(SeqCst) && self.poll(worker)
     }
 
     /// Polls one worker until it sleeps.
