@@ -203,7 +203,7 @@ impl<J: Send + 'static> Core<J> {
     fn take_from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
         let most = hand.appetite(|| self.time.now());
         let own = self.station(seat.id);
-        if hand.is_tiny() {
+        if hand.may_linger() {
             self.linger(own);
         }
         let (job, ahead) = own.take(seat, most, &self.gate, &self.intake)?;
@@ -255,6 +255,9 @@ impl<J: Send + 'static> Core<J> {
 
     /// A job is over and its outcome is known.
     pub(crate) fn leave_seat(&self, seat: &Seat<J>, id: JobId) {
+        if self.standstill.has_waits() && self.standstill.end(seat.id) {
+            self.set_away(seat.id, false);
+        }
         seat.end();
         self.joins.over(id);
     }

@@ -77,6 +77,16 @@ impl Roster {
         self.notify();
     }
 
+    /// Nobody runs the worker: if it has no handler yet, that is why.
+    pub(crate) fn give_up(&self, worker: WorkerId) {
+        if let Some(entry) = lock(&self.entries).get_mut(&worker) {
+            if matches!(entry.stage, Stage::Starting) {
+                let why = "its task was dropped before it had one".into();
+                entry.stage = Stage::Failing(FactoryError::new(worker, why));
+            }
+        }
+    }
+
     /// The worker is gone. Answers how many are left, or `None` if it was gone before.
     pub(crate) fn leave(&self, worker: WorkerId) -> Option<usize> {
         let mut entries = lock(&self.entries);

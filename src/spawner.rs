@@ -136,7 +136,8 @@ pub struct Threads {
     stack_size: Option<usize>,
     on_start: Option<Hook>,
     on_stop: Option<Hook>,
-    handles: Mutex<HashMap<WorkerId, JoinHandle<()>>>,
+    /// Of each worker; of more than one thread when the worker was replaced.
+    handles: Mutex<HashMap<WorkerId, Vec<JoinHandle<()>>>>,
 }
 
 impl Threads {
@@ -198,7 +199,7 @@ impl Spawner for Threads {
             dispose((task, ended.err()));
         });
         let handle = spawned.map_err(SpawnError::new)?;
-        handles.insert(worker, handle);
+        handles.entry(worker).or_default().push(handle);
         Ok(())
     }
 
@@ -211,12 +212,12 @@ impl Spawner for Threads {
     }
 
     fn join(&self, worker: WorkerId) {
-        let handle = self
+        let handles = self
             .handles
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&worker);
-        if let Some(handle) = handle {
+        for handle in handles.into_iter().flatten() {
             if handle.thread().id() != std::thread::current().id() {
                 // Panics on it were contained; a thread cannot be poisoned.
                 let _ = handle.join();

@@ -35,6 +35,8 @@ pub(crate) struct NobodyLeft;
 pub(crate) struct Standstill {
     /// Workers that have not left: changed by the roster.
     live: AtomicUsize,
+    /// How many waits are entered: for those who only ask whether there are any.
+    entered: AtomicUsize,
     waits: Mutex<Waits>,
 }
 
@@ -54,6 +56,7 @@ impl Standstill {
     pub(crate) fn new(live: usize) -> Self {
         Standstill {
             live: AtomicUsize::new(live),
+            entered: AtomicUsize::new(0),
             waits: Mutex::new(Waits {
                 next: 0,
                 entries: BTreeMap::new(),
@@ -66,6 +69,28 @@ impl Standstill {
         if live < before {
             self.wake(|_| true);
         }
+    }
+
+    pub(crate) fn has_waits(&self) -> bool {
+        self.entered.load(Relaxed) > 0
+    }
+
+    /// A worker's job is over, and with it its waits, even those that it forgot. Answers whether there
+    /// were any.
+    pub(crate) fn end(&self, seat: WorkerId) -> bool {
+        let mut waits = lock(&self.waits);
+        let ended: Vec<u64> = waits
+            .entries
+            .iter()
+            .filter_map(|(&token, wait)| (wait.seat == seat).then_some(token))
+            .collect();
+        let wakers: Vec<_> = ended
+            .iter()
+            .filter_map(|token| waits.entries.remove(token))
+            .collect();
+        self.entered.store(waits.entries.len(), Relaxed);
+        drop(waits);
+        !wakers.is_empty()
     }
 
     /// Jobs that wait for all others, by worker.
@@ -130,6 +155,7 @@ impl Stay {
                 drop(wait);
                 return Err(NobodyLeft);
             }
+            standstill.entered.store(waits.entries.len(), Relaxed);
             token
         };
         home.set_away(frame.seat, true);
@@ -164,6 +190,7 @@ impl Drop for Stay {
         let standstill = self.home.standstill();
         let mut waits = lock(&standstill.waits);
         let wait = waits.entries.remove(&self.token);
+        standstill.entered.store(waits.entries.len(), Relaxed);
         let still_kept = waits.entries.values().any(|wait| wait.seat == self.seat);
         drop(waits);
         drop(wait);

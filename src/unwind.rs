@@ -66,12 +66,34 @@ pub(crate) fn contain<R>(foreign: impl FnOnce() -> R) -> Result<R, Panic> {
     catch_unwind(AssertUnwindSafe(foreign)).map_err(Panic::new)
 }
 
-/// The same for a future: each poll is contained. After a panic it is not polled again.
-pub(crate) async fn contain_polls<F: Future>(foreign: F) -> Result<F::Output, Panic> {
-    let mut foreign = pin!(foreign);
-    poll_fn(|cx| match contain(|| foreign.as_mut().poll(cx)) {
-        Ok(poll) => poll.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic)),
+/// The same for a future, from its making to its drop, with a guard of `enter` held during each poll.
+/// After a panic it is not polled again.
+pub(crate) async fn contain_polls<F: Future, G>(
+    make: impl FnOnce() -> F,
+    enter: impl Fn() -> G,
+) -> Result<F::Output, Panic> {
+    let mut foreign = pin!(None);
+    let mut make = Some(make);
+    poll_fn(|cx| {
+        let _entered = enter();
+        let polled = contain(|| {
+            if let Some(make) = make.take() {
+                foreign.set(Some(make()));
+            }
+            let Some(running) = foreign.as_mut().as_pin_mut() else {
+                unreachable!("polled after it was ready");
+            };
+            let polled = running.poll(cx);
+            if polled.is_ready() {
+                // Dropped here, where a panic is contained.
+                foreign.set(None);
+            }
+            polled
+        });
+        match polled {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
     })
     .await
 }

@@ -537,12 +537,16 @@ fn a_desk_whose_workers_are_all_busy_is_relieved_by_its_siblings() {
         ledger.watch(&pool);
         let workers = by_hand.workers();
         // Asleep, but for those of the first desk.
-        workers[2..].iter().for_each(|worker| by_hand.run_only(*worker));
+        workers[2..]
+            .iter()
+            .for_each(|worker| by_hand.run_only(*worker));
         let (jobs, mut releases): (Vec<_>, Vec<_>) = (0..8).map(|_| held(&ledger)).unzip();
         for job in jobs {
             pool.try_send(job).unwrap();
         }
-        workers[..2].iter().for_each(|worker| by_hand.run_only(*worker));
+        workers[..2]
+            .iter()
+            .for_each(|worker| by_hand.run_only(*worker));
         let started: Vec<_> = starts.try_iter().collect();
         assert_eq!(started, [(0, workers[0]), (1, workers[1])]);
         by_hand.run();
@@ -654,6 +658,7 @@ struct Picky(u64);
 #[async_trait]
 impl<H: JobHandler<Visit, Output = WorkerId, Error = String>> Worker<Visit, H> for Picky {
     async fn run(&mut self, inbox: &mut Inbox<Visit, H>, handler: &mut H) {
+        let own = inbox.worker();
         while let Some(assigned) = inbox.next().await {
             self.0 += 1;
             assert_eq!(assigned.id(), assigned.context().id());
@@ -670,7 +675,7 @@ impl<H: JobHandler<Visit, Output = WorkerId, Error = String>> Worker<Visit, H> f
                 }
                 _ => drop(assigned),
             }
-            assert_eq!(inbox.worker(), worker);
+            assert_eq!(own, worker);
         }
     }
 }
@@ -792,15 +797,14 @@ fn loaded(ledger: &Ledger, burst: usize, dispatchers: usize, neighbour: Neighbou
     }
     let (job, release) = held(ledger);
     let mut job = Some(job);
-    let mut jobs: Vec<_> = (0..burst)
+    let jobs: Vec<_> = (0..burst)
         .map(|n| match n {
             HELD => job.take().unwrap(),
             _ => quick(ledger),
         })
         .collect();
     // The ledger numbered the held one first.
-    jobs[HELD..].sort_by_key(|job| job.hold.is_none());
-    let first = jobs[0].payload.id() - 1;
+    let first = jobs[HELD].payload.id();
     let handles = jobs
         .into_iter()
         .map(|job| pool.try_submit(job).unwrap())
@@ -1006,11 +1010,34 @@ fn a_worker_that_is_lost_leaves_what_it_took_ahead_to_the_others() {
                 Err(other) => panic!("{other:?}"),
             }
         }
-        let started = numbers(&tray.starts);
+        let mut started = numbers(&tray.starts);
+        if tray.workers[1].dispatcher() == 1 {
+            // It has a queue of its own, which came first.
+            started.sort_unstable();
+        }
         let last = tray.first + burst as u64;
         let expected: Vec<_> = (tray.first + HELD as u64 + 1..last).collect();
         assert_eq!(started, expected, "in queue order");
         tray.end(ledger);
+    });
+}
+
+/// Open: other workers look into a tray only when they would have to sleep otherwise, so while the
+/// queue is never empty nobody comes for the jobs behind one that blocks.
+#[test]
+#[ignore = "fails: jobs in the tray of a blocked worker starve while later ones keep coming"]
+fn jobs_taken_ahead_do_not_wait_for_ever_behind_a_stream_of_later_ones() {
+    watched(|ledger| {
+        let tray = loaded(&ledger, 100, 1, Neighbour::Asleep);
+        let mut turns = 0;
+        while !tray.handles[HELD + 1].is_finished() {
+            while tray.pool.try_send(quick(&ledger)).is_ok() {}
+            // 64 jobs, then it lets others run: the queue is not empty in between.
+            tray.by_hand.poll(tray.workers[1]);
+            turns += 1;
+            assert!(turns < 1_000, "{}", tray.pool.metrics());
+        }
+        tray.end(&ledger);
     });
 }
 

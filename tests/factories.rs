@@ -824,7 +824,6 @@ fn a_loop_that_never_takes_a_job_holds_up_no_shutdown_now() {
 
 // Ignored, because a pool that hangs ends the whole run: see the report on worker/life.rs.
 #[test]
-#[ignore = "fails: in a closed pool the pauses are skipped, and the loop is called for ever"]
 fn a_loop_that_never_takes_a_job_holds_up_no_shutdown() {
     watched(|ledger| {
         let (called, _calls) = mpsc::sync_channel(1);

@@ -14,6 +14,8 @@ const SAMPLE: u32 = 16;
 
 #[derive(Debug)]
 pub(crate) struct Hand {
+    /// The worker has a thread of its own.
+    dedicated: bool,
     /// Jobs in the tray, or fewer if others took some.
     pub(crate) ahead: usize,
     /// Of one job; zero until it was measured.
@@ -26,8 +28,9 @@ pub(crate) struct Hand {
 }
 
 impl Hand {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(dedicated: bool) -> Self {
         Hand {
+            dedicated,
             ahead: 0,
             average: Duration::ZERO,
             jobs: 0,
@@ -66,9 +69,10 @@ impl Hand {
         2
     }
 
-    /// Whether jobs are so short that waiting for more of them pays.
-    pub(crate) fn is_tiny(&self) -> bool {
-        !self.average.is_zero() && self.average * MOST <= AHEAD * 4
+    /// Whether jobs are so short that waiting for more of them pays. Not on an executor's thread, which
+    /// is not the worker's to hold up.
+    pub(crate) fn may_linger(&self) -> bool {
+        self.dedicated && !self.average.is_zero() && self.average * MOST <= AHEAD * 2
     }
 
     pub(crate) fn took_one(&mut self, now: impl Fn() -> Instant) {

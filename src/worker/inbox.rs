@@ -11,19 +11,15 @@ use crate::job::{Job, JobId};
 use crate::metrics::Finish;
 use crate::outcome::{Cell, JobError};
 use crate::station::Seat;
-use crate::unwind::{contain, dispose};
+use crate::unwind::{contain_polls, dispose};
 use std::fmt;
-use std::future::poll_fn;
-use std::marker::PhantomData;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 /// On an executor, a worker lets other tasks run after this many jobs.
 const TURN: u32 = 64;
 
 /// Gives a worker its jobs.
-pub struct Inbox<J, H> {
+pub struct Inbox<J, H: JobHandler<J>> {
     core: Arc<Core<J>>,
     seat: Arc<Seat<J>>,
     hand: Hand,
@@ -35,21 +31,29 @@ pub struct Inbox<J, H> {
     /// The pool is over.
     leaving: bool,
     taken: u32,
-    _handler: PhantomData<fn(H)>,
+    /// The job that this worker owes an outcome. Kept here and not in the `Assigned`, which a worker's
+    /// loop might forget.
+    current: Option<Current<J, H>>,
+}
+
+struct Current<J, H: JobHandler<J>> {
+    id: JobId,
+    cell: Option<Arc<Cell<J, H::Output, H::Error>>>,
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     pub(crate) fn new(core: Arc<Core<J>>, worker: WorkerId) -> Self {
+        let dedicated = core.spawner.is_dedicated();
         Inbox {
             seat: core.seat(worker).clone(),
             cx: JobContext::new(worker, core.stop.clone()),
-            dedicated: core.spawner.is_dedicated(),
+            dedicated,
             core,
-            hand: Hand::new(),
+            hand: Hand::new(dedicated),
+            current: None,
             broken: false,
             leaving: false,
             taken: 0,
-            _handler: PhantomData,
         }
     }
 
@@ -59,6 +63,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     ///
     /// Dropping the future loses nothing: a job leaves the queue only with the answer.
     pub async fn next(&mut self) -> Option<Assigned<'_, J, H>> {
+        self.abandon();
         if self.broken {
             return None;
         }
@@ -93,13 +98,36 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         });
         let token = cell.clone().map(|cell| cell as _);
         self.cx.turn_to(id, token);
+        self.current = Some(Current { id, cell });
         Some(Assigned {
             inbox: self,
-            id,
             job: Some(claimed.job),
-            cell,
-            settled: false,
         })
+    }
+
+    /// Counts the current job's outcome, publishes it, then reports the job's end.
+    fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
+        let Some(Current { id, cell }) = self.current.take() else {
+            return;
+        };
+        self.seat.counts.finished(how);
+        self.cx.turn_to(id, None);
+        match cell {
+            Some(cell) => cell.finish(outcome),
+            // Nobody will see it. (An output often needs no drop, an error always does.)
+            None => match outcome {
+                Ok(output) => drop(dispose(output)),
+                Err(error) => drop(dispose(error)),
+            },
+        }
+        self.core.leave_seat(&self.seat, id);
+    }
+
+    /// Settles a job that was not settled.
+    pub(crate) fn abandon(&mut self) {
+        if self.current.is_some() {
+            self.settle(Finish::Abandoned, Err(JobError::Abandoned));
+        }
     }
 
     /// The worker that this inbox belongs to.
@@ -125,7 +153,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     }
 }
 
-impl<J, H> fmt::Debug for Inbox<J, H> {
+impl<J, H: JobHandler<J>> fmt::Debug for Inbox<J, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox")
             .field("worker", &self.seat.id)
@@ -141,16 +169,13 @@ impl<J, H> fmt::Debug for Inbox<J, H> {
 #[must_use = "a job that is dropped is abandoned"]
 pub struct Assigned<'a, J: Send + 'static, H: JobHandler<J>> {
     inbox: &'a mut Inbox<J, H>,
-    id: JobId,
     job: Option<Job<J>>,
-    cell: Option<Arc<Cell<J, H::Output, H::Error>>>,
-    settled: bool,
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
     /// The job's number.
     pub fn id(&self) -> JobId {
-        self.id
+        self.inbox.cx.id()
     }
 
     /// What is to be run.
@@ -172,42 +197,22 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
         let frame = Frame {
             pool: self.inbox.core.number,
             seat: self.inbox.seat.id,
-            job: self.id,
+            job: self.id(),
         };
         // Until it returns, the handler is in the middle of something.
         self.inbox.broken = true;
         let cx = &self.inbox.cx;
-        let outcome = {
-            let mut body = pin!(None);
-            let mut start = Some((job, handler));
-            poll_fn(|task| {
-                let _in_job = frame::enter(frame);
-                let polled = contain(|| {
-                    if let Some((job, handler)) = start.take() {
-                        body.set(Some(handler.handle(job.into_inner(), cx)));
-                    }
-                    let Some(running) = body.as_mut().as_pin_mut() else {
-                        unreachable!("polled after it was ready");
-                    };
-                    let polled = running.poll(task);
-                    if polled.is_ready() {
-                        // Dropped here, where a panic is contained.
-                        body.set(None);
-                    }
-                    polled
-                });
-                match polled {
-                    Ok(polled) => polled.map(Ok),
-                    Err(panic) => Poll::Ready(Err(panic)),
-                }
-            })
-            .await
-        };
+        let start = || handler.handle(job.into_inner(), cx);
+        let outcome = contain_polls(start, || frame::enter(frame)).await;
         self.inbox.broken = outcome.is_err();
         match outcome {
-            Ok(Ok(output)) => self.settle(Finish::Completed, Ok(output)),
-            Ok(Err(error)) => self.settle(Finish::Failed, Err(JobError::Failed(error))),
-            Err(panic) => self.settle(Finish::Panicked, Err(JobError::Panicked(panic))),
+            Ok(Ok(output)) => self.inbox.settle(Finish::Completed, Ok(output)),
+            Ok(Err(error)) => self
+                .inbox
+                .settle(Finish::Failed, Err(JobError::Failed(error))),
+            Err(panic) => self
+                .inbox
+                .settle(Finish::Panicked, Err(JobError::Panicked(panic))),
         }
     }
 
@@ -215,42 +220,25 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
     pub fn complete(mut self, outcome: Result<H::Output, H::Error>) {
         dispose(self.job.take());
         match outcome {
-            Ok(output) => self.settle(Finish::Completed, Ok(output)),
-            Err(error) => self.settle(Finish::Failed, Err(JobError::Failed(error))),
+            Ok(output) => self.inbox.settle(Finish::Completed, Ok(output)),
+            Err(error) => self
+                .inbox
+                .settle(Finish::Failed, Err(JobError::Failed(error))),
         }
-    }
-
-    /// Counts the outcome, publishes it, then reports the job's end.
-    fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
-        self.settled = true;
-        let Inbox { core, seat, cx, .. } = &mut *self.inbox;
-        seat.counts.finished(how);
-        cx.turn_to(self.id, None);
-        match self.cell.take() {
-            Some(cell) => cell.finish(outcome),
-            // Nobody will see it. (An output often needs no drop, an error always does.)
-            None => match outcome {
-                Ok(output) => drop(dispose(output)),
-                Err(error) => drop(dispose(error)),
-            },
-        }
-        core.leave_seat(seat, self.id);
     }
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> Drop for Assigned<'_, J, H> {
     fn drop(&mut self) {
-        if !self.settled {
-            dispose(self.job.take());
-            self.settle(Finish::Abandoned, Err(JobError::Abandoned));
-        }
+        dispose(self.job.take());
+        self.inbox.abandon();
     }
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> fmt::Debug for Assigned<'_, J, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Assigned")
-            .field("id", &self.id)
+            .field("id", &self.id())
             .finish_non_exhaustive()
     }
 }

@@ -64,6 +64,7 @@ async fn live<J, F>(
         inbox.mend();
         let taken = inbox.taken();
         let ended = serve(&mut inbox, &mut worker, &mut handler, &*make).await;
+        inbox.abandon();
         core.station(id).set_present(id.index(), false);
         dispose(handler);
         if inbox.is_leaving() {
@@ -74,8 +75,11 @@ async fn live<J, F>(
             dispose(worker.take());
         }
         if inbox.taken() == taken {
-            // A loop that does nothing but end would keep a core busy.
+            // A loop that does nothing but end would keep a core busy, and in a closed pool for ever.
             pace.wait(&core).await;
+            if core.gate.is_closed() {
+                break;
+            }
         } else {
             pace = Pace::new();
         }
@@ -100,7 +104,7 @@ where
             Some(worker) => worker,
             None => worker.insert(contain(make)?),
         };
-        contain_polls(async { worker.run(inbox, handler).await }).await?;
+        contain_polls(|| worker.run(inbox, handler), || ()).await?;
         if inbox.is_broken() || inbox.is_leaving() || inbox.taken() == taken {
             return Ok(());
         }
@@ -121,7 +125,7 @@ where
 {
     loop {
         let created = {
-            let mut create = pin!(contain_polls(async { factory.create(id).await }));
+            let mut create = pin!(contain_polls(|| factory.create(id), || ()));
             until(core, |core| core.is_over(), |cx| create.as_mut().poll(cx)).await?
         };
         let source = match created {
@@ -135,6 +139,9 @@ where
             return None;
         }
         pace.wait(core).await;
+        if core.gate.is_closed() {
+            return None;
+        }
     }
 }
 
@@ -284,6 +291,7 @@ impl<J: Send + 'static> Core<J> {
     /// A worker's task was accepted and dropped before its first poll.
     fn worker_thrown_away(self: &Arc<Self>, worker: WorkerId, replacement: bool) {
         if replacement {
+            self.roster.give_up(worker);
             self.collapse();
             self.worker_left(worker);
         } else {
@@ -301,6 +309,7 @@ impl<J: Send + 'static> Core<J> {
             && self.roster.may_replace(worker, started)
             && self.spawn(worker, true).is_ok();
         if !replaced {
+            self.roster.give_up(worker);
             self.worker_left(worker);
         }
     }

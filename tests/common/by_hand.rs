@@ -119,9 +119,11 @@ impl ByHand {
     }
 
     fn run_a_turn(&self) -> bool {
-        self.workers()
-            .into_iter()
-            .fold(false, |any, worker| self.poll(worker) || any)
+        let mut any = false;
+        for worker in self.workers() {
+            any |= self.poll(worker);
+        }
+        any
     }
 
     /// Polls on this thread whoever is woken, until `over`.

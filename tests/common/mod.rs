@@ -6,6 +6,7 @@ pub mod by_hand;
 
 use fanpool::{Metrics, Submitter};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
@@ -241,7 +242,13 @@ pub fn watched(test: impl FnOnce(Ledger) + Send + 'static) {
         })
         .expect("a thread for the test");
     if over.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
-        eprintln!("{name} hangs. Where its jobs are:\n{}", ledger.report());
+        // Past the test runner's capture, which would be lost with the process.
+        let mut err = std::io::stderr();
+        let _ = writeln!(
+            err,
+            "{name} hangs. Where its jobs are:\n{}",
+            ledger.report()
+        );
         std::process::abort();
     }
     if let Err(panic) = body.join() {
