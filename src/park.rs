@@ -23,12 +23,7 @@ struct Parker {
 impl Parker {
     /// Waits for a wake since the last one seen; a wake before the call counts.
     fn park(&self) {
-        if keep_watch(PAUSES, || self.woken.load(Relaxed)) {
-            self.woken.store(false, Relaxed);
-            // Pairs with the wake: what happened before it is visible to the next poll.
-            std::sync::atomic::fence(Acquire);
-            return;
-        }
+        keep_watch(PAUSES, || self.woken.load(Relaxed));
         while !self.woken.swap(false, Acquire) {
             thread::park();
         }

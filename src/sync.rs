@@ -1,7 +1,8 @@
 //! The primitives everything else is built on: the standard library's, or a model checker's.
 //!
-//! No other module names `std::sync::atomic` or `std::sync::Mutex`, so that the protocols that run
-//! in production are, word for word, the ones that loom and shuttle explore.
+//! No protocol between threads names `std::sync::atomic` or `std::sync::Mutex` itself, so that what runs
+//! in production is, word for word, what loom and shuttle explore. (The registry, the clock and the
+//! threads do: no model reaches into them, and no lock of theirs is held while anything else is done.)
 
 #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
 mod imp {

@@ -140,7 +140,10 @@ impl Model {
     }
 
     fn accept(&mut self, job: u64) {
-        assert!(!self.closed && self.free() > 0, "accepted against the bound");
+        assert!(
+            !self.closed && self.free() > 0,
+            "accepted against the bound"
+        );
         self.counts.accepted += 1;
         self.queue.push_back(job);
     }
@@ -386,8 +389,13 @@ impl Run {
             }
         }
         for (of, mut joining) in std::mem::take(&mut self.joins) {
-            if of.iter().all(|job| self.model.ends[*job as usize].is_some()) {
-                self.until("a join does not end", |_| poll_once(&mut joining).is_ready());
+            if of
+                .iter()
+                .all(|job| self.model.ends[*job as usize].is_some())
+            {
+                self.until("a join does not end", |_| {
+                    poll_once(&mut joining).is_ready()
+                });
             } else {
                 assert!(poll_once(&mut joining).is_pending(), "a join ends early");
                 self.joins.push((of, joining));
@@ -396,12 +404,14 @@ impl Run {
         for mut ending in std::mem::take(&mut self.shutdowns) {
             if self.model.is_over() {
                 let mut report = None;
-                self.until("a shutdown does not end", |_| match poll_once(&mut ending) {
-                    Poll::Ready(ended) => {
-                        report = Some(ended);
-                        true
+                self.until("a shutdown does not end", |_| {
+                    match poll_once(&mut ending) {
+                        Poll::Ready(ended) => {
+                            report = Some(ended);
+                            true
+                        }
+                        Poll::Pending => false,
                     }
-                    Poll::Pending => false,
                 });
                 self.reported(report.unwrap());
             } else {
@@ -412,7 +422,11 @@ impl Run {
     }
 
     fn reported(&mut self, report: ShutdownReport<Job>) {
-        let running: Vec<_> = report.still_running.iter().map(|job| job.id.get()).collect();
+        let running: Vec<_> = report
+            .still_running
+            .iter()
+            .map(|job| job.id.get())
+            .collect();
         assert_eq!(running.len(), usize::from(self.model.running.is_some()));
         self.unrun
             .extend(report.unrun.iter().map(|job| job.data().payload.id()));
@@ -588,7 +602,9 @@ impl Run {
             }
             Op::Join => {
                 let open = (0..self.model.ends.len() as u64)
-                    .filter(|job| self.model.queue.contains(job) || self.model.running == Some(*job))
+                    .filter(|job| {
+                        self.model.queue.contains(job) || self.model.running == Some(*job)
+                    })
                     .collect();
                 let pool = self.pool().clone();
                 let mut joining: Pin<Box<dyn Future<Output = ()>>> =

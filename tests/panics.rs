@@ -90,7 +90,7 @@ fn drops_of_jobs_results_and_errors_may_panic() {
         let door = Door::new();
         let behind = door.clone();
         let pool = Pool::builder(handler_fn(move |mut job: Bomb| {
-            let what = std::mem::replace(&mut job.0, "");
+            let what = std::mem::take(&mut job.0);
             match what {
                 "result" => Ok(Bomb("result")),
                 "error" => Err(Bomb("error")),
