@@ -32,6 +32,10 @@ use std::future::{Future, ready};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not run jobs of type `{J}`",
+    note = "a handler is `Send`; closures become one through `handler_fn` or `async_handler_fn`"
+)]
 pub trait JobHandler<J>: Send + 'static {
     /// What a job gives.
     type Output: Send + 'static;
@@ -52,6 +56,10 @@ pub trait JobHandler<J>: Send + 'static {
 /// fails or panics is called again, after 10 ms, then after twice as long each time, up to 10 s; until
 /// then its worker takes no jobs, and [`ready`](crate::Submitter::ready) reports the error. In a closed
 /// pool it is not called again.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not make handlers for jobs of type `{J}`",
+    note = "closures become a factory through `handler_fn`, `async_handler_fn` (cloned for each worker: `Clone + Send + Sync`) or `handler_factory`"
+)]
 pub trait JobHandlerFactory<J>: Send + Sync + 'static {
     /// What it makes.
     type Handler: JobHandler<J>;

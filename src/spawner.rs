@@ -25,6 +25,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// builds it, and again when a worker's task was dropped before its end, wherever that happened. An
 /// implementation has the task polled to its end, or drops it; a task that is kept without being
 /// polled keeps its jobs, and shutdowns wait for it. When it panics, it counts as having failed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not give workers a place to run",
+    note = "a closure does: `|worker| {{ tokio::spawn(worker); }}`, ending in `;` so that it returns nothing"
+)]
 pub trait Spawner: Send + Sync + 'static {
     /// Starts a worker's task. The task ends when the pool does.
     ///

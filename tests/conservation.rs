@@ -716,7 +716,7 @@ fn cases(default: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(400))]
+    #![proptest_config(cases(2_000))]
 
     #[test]
     fn one_worker_does_exactly_what_the_model_does(
@@ -752,7 +752,7 @@ fn check(pool: &Submitter<Job, Told, u64>, last: &mut Metrics, capacity: usize, 
 }
 
 proptest! {
-    #![proptest_config(cases(250))]
+    #![proptest_config(cases(1_500))]
 
     #[test]
     fn many_workers_lose_nothing_and_run_nothing_twice(

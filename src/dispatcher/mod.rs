@@ -54,6 +54,10 @@ use std::fmt;
 ///
 /// Wrong: a `WorkerId` that was kept from an earlier call. Its worker may be gone by now, and then
 /// the job goes to `Any`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not choose workers for jobs of type `{J}`",
+    note = "a closure does: `|job: &Job<_>, workers: &Workers<'_>| -> Target {{ .. }}`, `Send + 'static`"
+)]
 pub trait Dispatcher<J>: Send + 'static {
     /// Chooses for `job`. `workers` shows those that can take one.
     fn dispatch(&mut self, job: &Job<J>, workers: &Workers<'_>) -> Target;
