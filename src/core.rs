@@ -233,7 +233,7 @@ impl<J: Send + 'static> Core<J> {
 
     /// About how many jobs a look at the desk would find.
     pub(crate) fn waiting_hint(&self, own: &Station<J>) -> u64 {
-        self.gate.issued().saturating_sub(self.intake.drawn()) + own.backlog_hint()
+        self.intake.about(self.gate.issued()) + own.backlog_hint()
     }
 
     /// What other workers of the desk took ahead, then what other desks can spare.

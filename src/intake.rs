@@ -91,7 +91,8 @@ impl<J> Intake<J> {
         }
     }
 
-    pub(crate) fn drawn(&self) -> u64 {
-        self.drawn.load(Relaxed)
+    /// About how many are inside, given how many were ever accepted: a hint, and no lock.
+    pub(crate) fn about(&self, accepted: u64) -> u64 {
+        accepted.saturating_sub(self.drawn.load(Relaxed))
     }
 }

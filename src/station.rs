@@ -121,6 +121,8 @@ pub(crate) struct Floor<J> {
     desk: Desk<J>,
     /// Of the workers that sleep.
     wakers: Vec<Option<Waker>>,
+    /// For jobs on the way from the intake to the desk: empty, and kept for its buffer.
+    in_hand: VecDeque<Queued<J>>,
 }
 
 /// The lock held, and this thread marked as holding it, since strategies and orders run under it.
@@ -165,6 +167,7 @@ impl<J: Send + 'static> Station<J> {
             floor: Mutex::new(Floor {
                 desk,
                 wakers: (0..workers).map(|_| None).collect(),
+                in_hand: VecDeque::new(),
             }),
             watch: Padded(AtomicU64::new(0)),
             seats: (0..workers)
@@ -213,7 +216,7 @@ impl<J: Send + 'static> Station<J> {
         if floor.desk.may_leave_in_intake() {
             return self.take_ahead(&mut floor, seat, most, gate, intake);
         }
-        floor.draw(intake, gate.occupied());
+        floor.draw(intake, intake.about(gate.issued()));
         let called = floor.desk.route();
         let job = floor.desk.take(worker);
         if let Some(job) = &job {
@@ -234,9 +237,9 @@ impl<J: Send + 'static> Station<J> {
         gate: &Gate,
         intake: &Intake<J>,
     ) -> Option<(Queued<J>, usize)> {
-        let occupied = gate.occupied();
-        if floor.desk.backlog() == 0 && occupied >= DRAIN_FROM {
-            floor.draw(intake, occupied);
+        let coming = intake.about(gate.issued());
+        if floor.desk.backlog() == 0 && coming >= DRAIN_FROM {
+            floor.draw(intake, coming);
         }
         let waiting = floor.desk.backlog();
         let first = match floor.desk.take(seat.id.index()) {
@@ -252,7 +255,7 @@ impl<J: Send + 'static> Station<J> {
         let share = if waiting > 0 {
             waiting
         } else {
-            occupied as usize
+            coming as usize
         } / SHARE;
         let more = share.min(most).saturating_sub(1);
         if more == 0 {
@@ -385,19 +388,23 @@ impl<J: Send + 'static> Station<J> {
     /// Calls one sleeper, or sees to it that those get called whom the strategy chooses.
     pub(crate) fn call_one(&self, gate: &Gate, intake: &Intake<J>) {
         let mut floor = self.enter();
-        let called = if floor.desk.routes() {
-            floor.draw(intake, gate.occupied());
-            let mut called = floor.desk.route();
-            if called.is_empty() && floor.desk.has_spare() {
-                called.extend(floor.desk.rouse_one());
-            }
-            called
+        let mut wakers = Vec::new();
+        let mut anybody = true;
+        if floor.desk.routes() {
+            floor.draw(intake, intake.about(gate.issued()));
+            let called = floor.desk.route();
+            anybody = called.is_empty() && floor.desk.has_spare();
+            wakers = self.collect_wakers(&mut floor, called);
+        }
+        // Apart, because a list would cost an allocation for each burst.
+        let waker = if anybody {
+            let worker = floor.desk.rouse_one();
+            worker.and_then(|worker| self.collect_waker(&mut floor, worker))
         } else {
-            floor.desk.rouse_one().into_iter().collect()
+            None
         };
-        let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
-        wakers.into_iter().for_each(call);
+        wakers.into_iter().chain(waker).for_each(call);
     }
 
     pub(crate) fn call_all(&self) {
@@ -411,18 +418,18 @@ impl<J: Send + 'static> Station<J> {
         wakers.into_iter().for_each(call);
     }
 
-    /// Counts workers that were taken off the sleepers as searchers; their wakers are to be called
-    /// after the lock.
     fn collect_wakers(&self, floor: &mut Floor<J>, called: Vec<usize>) -> Vec<Waker> {
-        if called.is_empty() {
-            return Vec::new();
-        }
-        self.watch
-            .fetch_sub(called.len() as u64 * (SLEEPER - SEARCHER), SeqCst);
         called
             .into_iter()
-            .filter_map(|worker| floor.wakers[worker].take())
+            .filter_map(|worker| self.collect_waker(floor, worker))
             .collect()
+    }
+
+    /// Counts a worker that was taken off the sleepers as a searcher; its waker is to be called after the
+    /// lock.
+    fn collect_waker(&self, floor: &mut Floor<J>, worker: usize) -> Option<Waker> {
+        self.watch.fetch_sub(SLEEPER - SEARCHER, SeqCst);
+        floor.wakers[worker].take()
     }
 
     // ---- coming and going -------------------------------------------------------------------
@@ -490,13 +497,13 @@ impl<J: Send + 'static> Station<J> {
 }
 
 impl<J: Send + 'static> Floor<J> {
-    /// Moves all that waits in the intake to the desk.
-    fn draw(&mut self, intake: &Intake<J>, occupied: u64) {
+    /// Moves all that waits in the intake to the desk: `coming` or so.
+    fn draw(&mut self, intake: &Intake<J>, coming: u64) {
         let mut drawn = 0;
-        if occupied >= DRAIN_FROM {
-            let mut jobs: VecDeque<_> = intake.drain().collect();
-            drawn += jobs.len();
-            self.desk.append(&mut jobs);
+        if coming >= DRAIN_FROM {
+            self.in_hand.extend(intake.drain());
+            drawn += self.in_hand.len();
+            self.desk.append(&mut self.in_hand);
         } else {
             while let Some(job) = intake.pop() {
                 drawn += 1;

@@ -124,6 +124,9 @@ impl<J: Send + 'static> Core<J> {
 /// The waiting ones have a twin that ends in `_blocking`. A job without a handle costs no allocation,
 /// one with a handle costs one.
 ///
+/// Room is not handed out in turn: a newcomer that finds room takes it, whoever has been waiting. Those
+/// who wait are woken as soon as room frees, one after the other while there is more.
+///
 /// # Errors
 ///
 /// All of them give a refused job back in a [`SubmitError`]: `Closed` once the pool is closed, `Full`

@@ -260,6 +260,74 @@ fn an_order_of_ones_own_sees_every_job_and_is_kept() {
     }
 }
 
+/// Panics the n-th time it is asked how much it holds.
+struct CannotCount<J> {
+    jobs: Vec<Queued<J>>,
+    asked: AtomicUsize,
+    panics_at: usize,
+}
+
+impl<J: Send + 'static> QueueOrder<J> for CannotCount<J> {
+    fn push(&mut self, job: Queued<J>) {
+        self.jobs.push(job);
+    }
+
+    fn pop(&mut self) -> Option<Queued<J>> {
+        self.jobs.pop()
+    }
+
+    fn len(&self) -> usize {
+        if self.asked.fetch_add(1, SeqCst) + 1 == self.panics_at {
+            std::panic::resume_unwind(Box::new("cannot count"));
+        }
+        self.jobs.len()
+    }
+
+    fn retain(&mut self, keep: &mut dyn FnMut(&Queued<J>) -> bool) {
+        self.jobs.retain(keep);
+    }
+}
+
+#[test]
+fn an_order_that_panics_when_it_is_counted_is_replaced_whoever_asks() {
+    for binds in [false, true] {
+        for panics_at in 1..40 {
+            watched(move |ledger| {
+                let by_hand = ByHand::new();
+                let (mut builder, starts) = visits();
+                if binds {
+                    builder = builder.dispatcher(RoundRobin::new);
+                }
+                let pool = builder
+                    .dispatchers(2)
+                    .workers_per_dispatcher(1)
+                    .spawner(by_hand.clone())
+                    .queue_order(move || CannotCount {
+                        jobs: Vec::new(),
+                        asked: AtomicUsize::new(0),
+                        panics_at,
+                    })
+                    .build()
+                    .unwrap();
+                ledger.watch(&pool);
+                // No panic comes out of here: not where workers sleep, nor where submitters call them.
+                by_hand.run();
+                for _ in 0..10 {
+                    pool.try_send(quick(&ledger)).unwrap();
+                    pool.try_send(quick(&ledger)).unwrap();
+                    by_hand.run();
+                }
+                assert_eq!(numbers(&starts).len(), 20);
+                pool.close();
+                by_hand.run();
+                let counts = pool.shutdown_blocking().counts;
+                assert!(counts.faults <= 2, "{}", counts.faults);
+                ledger.close(counts);
+            });
+        }
+    }
+}
+
 // ---- strategies ---------------------------------------------------------------------------------
 
 #[test]
@@ -596,6 +664,135 @@ fn siblings_do_not_take_jobs_that_are_bound() {
         by_hand.run();
         let started: Vec<_> = starts.try_iter().collect();
         assert_eq!(started, [1, 2, 3].map(|id| (id, workers[0])));
+        pool.close();
+        by_hand.run();
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}
+
+/// Two desks with one worker each, and a strategy that binds: the first is busy and has two jobs in its
+/// inbox, the second sleeps.
+fn bound_behind_one(ledger: &Ledger) -> (ByHand, Visits, Starts, oneshot::Sender<()>) {
+    let by_hand = ByHand::new();
+    let (builder, starts) = visits();
+    let pool = builder
+        .dispatchers(2)
+        .workers_per_dispatcher(1)
+        .dispatcher(RoundRobin::new)
+        .spawner(by_hand.clone())
+        .build()
+        .unwrap()
+        .submitter();
+    ledger.watch(&pool);
+    let (job, release) = held(ledger);
+    pool.try_send(job).unwrap();
+    for _ in 0..2 {
+        pool.try_send(quick(ledger)).unwrap();
+    }
+    by_hand.run_only(by_hand.workers()[0]);
+    by_hand.run();
+    assert_eq!(numbers(&starts), [0]);
+    (by_hand, pool, starts, release)
+}
+
+#[test]
+fn a_sleeping_sibling_is_called_for_jobs_that_were_bound_to_a_lost_worker() {
+    watched(|ledger| {
+        let (by_hand, pool, starts, release) = bound_behind_one(&ledger);
+        by_hand.refuse_replacements(|| true);
+        by_hand.abort(by_hand.workers()[0]);
+        by_hand.run();
+        assert_eq!(numbers(&starts), [1, 2]);
+        drop(release);
+        pool.close();
+        by_hand.run();
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}
+
+#[test]
+fn jobs_that_wait_to_be_bound_on_a_desk_without_workers_go_to_its_siblings() {
+    watched(|ledger| {
+        let by_hand = ByHand::new();
+        let (builder, starts) = visits();
+        let pool = builder
+            .dispatchers(2)
+            .workers_per_dispatcher(1)
+            .dispatcher(RoundRobin::new)
+            .spawner(by_hand.clone())
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        let workers = by_hand.workers();
+        by_hand.refuse_replacements(|| true);
+        by_hand.run_only(workers[0]);
+        by_hand.abort(workers[0]);
+        let (job, release) = held(&ledger);
+        pool.try_send(job).unwrap();
+        by_hand.run();
+        pool.try_send(quick(&ledger)).unwrap();
+        // It looks at every job, and to do so it draws the second to the first desk.
+        let mut joining = Box::pin(pool.join());
+        assert!(poll_once(&mut joining).is_pending());
+        release.send(()).unwrap();
+        by_hand.run();
+        assert_eq!(numbers(&starts), [0, 1]);
+        assert!(poll_once(&mut joining).is_ready());
+        drop(joining);
+        pool.close();
+        by_hand.run();
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}
+
+#[test]
+fn a_join_inside_a_job_leaves_the_waiting_jobs_to_the_siblings() {
+    watched(|ledger| {
+        let by_hand = ByHand::new();
+        let (start, starts) = mpsc::channel();
+        let own = Arc::new(std::sync::OnceLock::<
+            fanpool::WeakSubmitter<Visit, (), String>,
+        >::new());
+        let inner = own.clone();
+        let pool = Pool::builder(async_handler_fn_with(
+            move |mut job: Visit, _: JobContext| {
+                let (start, pool) = (start.clone(), inner.get().and_then(|pool| pool.upgrade()));
+                async move {
+                    job.payload.started();
+                    let _ = start.send(job.payload.id());
+                    if let Some(hold) = &mut job.hold {
+                        let _ = hold.await;
+                    }
+                    if let (1, Some(pool)) = (job.key, pool) {
+                        pool.join().await;
+                    }
+                    job.payload.ended();
+                    Ok::<_, String>(())
+                }
+            },
+        ))
+        .dispatchers(2)
+        .workers_per_dispatcher(1)
+        .dispatcher(RoundRobin::new)
+        .spawner(by_hand.clone())
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        own.set(pool.submitter().downgrade()).unwrap();
+        let workers = by_hand.workers();
+        let ((mut joins, lets_join), (other, lets_end)) = (held(&ledger), held(&ledger));
+        joins.key = 1;
+        pool.try_send(joins).unwrap();
+        by_hand.run_only(workers[0]);
+        pool.try_send(other).unwrap();
+        by_hand.run_only(workers[1]);
+        pool.try_send(quick(&ledger)).unwrap();
+        lets_join.send(()).unwrap();
+        by_hand.run();
+        lets_end.send(()).unwrap();
+        by_hand.run();
+        assert_eq!(starts.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(pool.metrics().completed, 3);
         pool.close();
         by_hand.run();
         ledger.close(pool.shutdown_blocking().counts);

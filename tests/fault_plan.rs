@@ -13,14 +13,15 @@ use fanpool::clock::ManualClock;
 use fanpool::{
     CancelHandle, Dispatcher, Fifo, Job, JobContext, JobError, JobHandle, JobHandler, LeastBusy,
     Metrics, Pool, QueueOrder, Queued, RoundRobin, ShutdownReport, SubmitError, Submitter, Target,
-    WeakSubmitter, WorkerId, Workers, handler_factory,
+    WeakSubmitter, WorkerId, Workers, async_handler_fn, handler_factory,
 };
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Barrier, Mutex, OnceLock, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -198,6 +199,25 @@ async fn give_way() {
     .await;
 }
 
+/// What is being run, for those who look into a hang.
+static UNDER_WAY: Mutex<BTreeMap<u64, String>> = Mutex::new(BTreeMap::new());
+
+struct AtIt(u64);
+
+impl AtIt {
+    fn new(task: &Task, worker: WorkerId) -> Self {
+        let id = task.payload.id();
+        lock(&UNDER_WAY).insert(id, format!("{:?} at {worker}", task.act));
+        AtIt(id)
+    }
+}
+
+impl Drop for AtIt {
+    fn drop(&mut self) {
+        lock(&UNDER_WAY).remove(&self.0);
+    }
+}
+
 struct Hand {
     world: Arc<World>,
     _bomb: Bomb,
@@ -210,6 +230,7 @@ impl JobHandler<Task> for Hand {
     async fn handle(&mut self, task: Task, cx: &JobContext) -> Result<Bomb, Bomb> {
         let mut task = task;
         task.payload.started();
+        let _at_it = AtIt::new(&task, cx.worker());
         let (world, dice) = (&*self.world, &task.dice);
         let block = world.may_block && dice.one_in(2);
         match (task.act, world.pool()) {
@@ -626,13 +647,18 @@ fn run(seed: u64, ledger: Ledger) {
             _ => Box::new(Unsteady {
                 jobs: Vec::new(),
                 dice: Dice::new(dices.next()),
-                panics_one_in: if order == 1 { u64::MAX } else { 64 },
+                panics_one_in: if order == 1 { u64::MAX / 4 } else { 64 },
             }),
         }
     });
     if let Some(executor) = &executor {
         builder = builder.spawner(executor.clone());
     }
+    let plan = format!(
+        "threads {on_threads}, dispatchers {dispatchers}, workers {workers}, capacity {capacity}, \
+         strategy {strategy}, order {order}, factory fails one in {fails_one_in}"
+    );
+    *lock(&PLAN) = plan;
     let pool = builder.build().unwrap().submitter();
     world.ledger.watch(&pool);
     assert!(world.pool.set(pool.downgrade()).is_ok());
@@ -704,6 +730,71 @@ fn run(seed: u64, ledger: Ledger) {
     );
 }
 
+#[test]
+fn workers_that_are_lost_at_the_same_time_are_all_missed() {
+    watched(|ledger| {
+        for _ in 0..2_000 {
+            let executor = ByHand::new();
+            type Family = (Payload, Option<Payload>);
+            let own = Arc::new(OnceLock::<WeakSubmitter<Family, bool, String>>::new());
+            let inner = own.clone();
+            let pool = Pool::builder(async_handler_fn(move |(job, child): Family| {
+                let pool = inner.get().unwrap().upgrade().unwrap();
+                async move {
+                    job.started();
+                    let Some(child) = child else {
+                        return Ok(false);
+                    };
+                    // So that the others are gone by the time it waits.
+                    give_way().await;
+                    let deadlock = pool.run((child, None)).await;
+                    job.ended();
+                    Ok(matches!(
+                        deadlock,
+                        Err(fanpool::RunError::Job(JobError::WouldDeadlock))
+                    ))
+                }
+            }))
+            .workers_per_dispatcher(3)
+            .spawner(executor.clone())
+            .build()
+            .unwrap();
+            own.set(pool.submitter().downgrade()).unwrap();
+            executor.refuse_replacements(|| true);
+            let workers = executor.workers();
+            let mut handle = pool
+                .try_submit((ledger.job(), Some(ledger.job())))
+                .unwrap();
+            while pool.metrics().running == 0 {
+                executor.poll(workers[0]);
+            }
+            let barrier = Barrier::new(2);
+            std::thread::scope(|scope| {
+                for &worker in &workers[1..] {
+                    let (executor, barrier) = (&executor, &barrier);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        executor.abort(worker);
+                    });
+                }
+            });
+            executor.run();
+            match common::poll_once(&mut handle) {
+                Poll::Ready(told) => assert!(told.unwrap(), "nobody is left to run its child"),
+                Poll::Pending => panic!("it waits for a worker that is gone"),
+            }
+            drop(handle);
+            pool.close();
+            executor.run();
+            assert_conserved(pool.shutdown_blocking().counts);
+        }
+        ledger.close_without_counts();
+    });
+}
+
+/// Of the run under way, for those who look into its failure.
+static PLAN: Mutex<String> = Mutex::new(String::new());
+
 /// Past the capture of the test's output, which is lost when the watchdog ends the process.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
@@ -726,14 +817,15 @@ fn whatever_fails_no_job_is_lost_and_none_runs_twice() {
             // A little earlier than the watchdog that ends the process.
             let waited = over.recv_timeout(Duration::from_secs(25));
             if waited == Err(mpsc::RecvTimeoutError::Timeout) {
-                say(&format!("hangs: FANPOOL_SEED={seed}"));
+                say(&format!("hangs: FANPOOL_SEED={seed}: {}", lock(&PLAN)));
+                say(&format!("under way: {:?}", lock(&UNDER_WAY)));
             }
         });
         let result = catch_unwind(|| watched(move |ledger| run(seed, ledger)));
         drop(done);
         watchdog.join().unwrap();
         if let Err(panic) = result {
-            say(&format!("failed: FANPOOL_SEED={seed}"));
+            say(&format!("failed: FANPOOL_SEED={seed}: {}", lock(&PLAN)));
             resume_unwind(panic);
         }
     }

@@ -51,7 +51,10 @@ fn an_idle_pool_uses_no_time(workers: usize) {
         let prefix = format!("{name}-");
         let (before, threads) = processor_time(&prefix);
         assert_eq!(threads, workers);
-        assert!(before > Duration::ZERO, "this kernel keeps no times of threads");
+        assert!(
+            before > Duration::ZERO,
+            "this kernel keeps no times of threads"
+        );
         std::thread::sleep(Duration::from_secs(2));
         let (after, threads) = processor_time(&prefix);
         assert_eq!(threads, workers);

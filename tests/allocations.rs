@@ -1,0 +1,70 @@
+//! What a job costs in allocations, counted over all threads. One test, so that nothing else allocates.
+
+use fanpool::{Pool, Queued, handler_fn};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+
+#[global_allocator]
+static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Allocations and reallocations for each of `jobs` jobs that `work` submits.
+fn each(jobs: usize, work: impl FnOnce()) -> f64 {
+    let region = Region::new(COUNTED);
+    work();
+    let change = region.change();
+    (change.allocations + change.reallocations) as f64 / jobs as f64
+}
+
+#[test]
+fn jobs_cost_few_allocations() {
+    println!(
+        "a waiting job of a u64 takes {} bytes",
+        size_of::<Queued<u64>>()
+    );
+    assert!(size_of::<Queued<u64>>() <= 56);
+    for workers in [1, 2, 4] {
+        let pool = Pool::builder(handler_fn(|n: u64| Ok::<_, std::io::Error>(n)))
+            .workers_per_dispatcher(workers)
+            .build()
+            .unwrap();
+        pool.ready_blocking().unwrap();
+        let burst = |bursts, size| {
+            for _ in 0..bursts {
+                (0..size).for_each(|n| pool.send_blocking(n).unwrap());
+                while pool.metrics().waiting + pool.metrics().running > 0 {
+                    std::thread::yield_now();
+                }
+            }
+        };
+        let one_by_one = |jobs| {
+            for n in 0..jobs {
+                assert_eq!(pool.submit_blocking(n).unwrap().wait().unwrap(), n);
+            }
+        };
+        let in_flight = |rounds: u64| {
+            for _ in 0..rounds {
+                let handles: [_; 100] =
+                    std::array::from_fn(|n| pool.submit_blocking(n as u64).unwrap());
+                handles
+                    .into_iter()
+                    .for_each(|handle| drop(handle.wait().unwrap()));
+            }
+        };
+        // The first jobs grow the queues.
+        burst(20, 1000);
+        one_by_one(1000);
+        in_flight(10);
+        for size in [10, 100, 500, 2000] {
+            let cost = each(200 * size as usize, || burst(200, size));
+            println!("{workers} workers, bursts of {size}: {cost:.4} a send");
+            assert!(cost <= 0.05, "{cost} allocations a send");
+        }
+        let cost = each(10_000, || one_by_one(10_000));
+        println!("{workers} workers, submit and wait: {cost:.4} a job");
+        assert!(cost <= 1.05, "{cost} allocations a submit");
+        let cost = each(20_000, || in_flight(200));
+        println!("{workers} workers, 100 in flight: {cost:.4} a job");
+        assert!(cost <= 1.05, "{cost} allocations a submit");
+        drop(pool.shutdown_blocking());
+    }
+}
