@@ -170,12 +170,12 @@ where
         let desks: Vec<Desk<J>> = (0..dispatchers)
             .map(|dispatcher| Desk::new(dispatcher, order(), strategy(), workers))
             .collect();
-        let core = Core::new(|number| Parts {
+        let core = Core::new(Parts {
             capacity: queue_capacity as u64,
             stations: desks
                 .into_iter()
                 .enumerate()
-                .map(|(dispatcher, desk)| Station::new(number, dispatcher, desk, workers))
+                .map(|(dispatcher, desk)| Station::new(dispatcher, desk, workers))
                 .collect(),
             time: Timekeeper::new(clock, format!("{name}-time")),
             spawner,

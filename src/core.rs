@@ -25,6 +25,9 @@ use std::sync::Arc;
 /// How often a worker gives way at most while it lingers, each time for half a microsecond or more.
 const LINGER: u32 = 24;
 
+/// After so many rounds, a sweep suspects the queue orders.
+const FRUITLESS_SWEEPS: u64 = 10_000;
+
 pub(crate) struct Core<J> {
     pub(crate) number: PoolNumber,
     pub(crate) name: String,
@@ -65,9 +68,8 @@ impl<J> Drop for Core<J> {
 }
 
 impl<J: Send + 'static> Core<J> {
-    pub(crate) fn new(make: impl FnOnce(PoolNumber) -> Parts<J>) -> Arc<Self> {
+    pub(crate) fn new(parts: Parts<J>) -> Arc<Self> {
         registry::enter(|number| {
-            let parts = make(number);
             let seats = parts.stations.iter().flat_map(Station::seats);
             let roster = Roster::new(seats.map(|seat| seat.id));
             Arc::new(Core {
@@ -118,26 +120,31 @@ impl<J: Send + 'static> Core<J> {
 
     /// Sees to it that somebody comes for what is waiting: see station.rs, "Push".
     pub(crate) fn rouse(&self) {
+        let mut searching = 0;
         let mut sleepy = None;
         for station in &self.stations {
-            match station.watched() {
-                (true, _) => return,
-                (false, true) if sleepy.is_none() => sleepy = Some(station),
-                _ => {}
+            let (searchers, sleepers) = station.watched();
+            searching += searchers;
+            if sleepers && sleepy.is_none() {
+                sleepy = Some(station);
             }
         }
         let Some(station) = sleepy else { return };
-        if frame::holds_desk(self.number) {
+        if searching > 0 && (self.spawner.is_dedicated() || searching >= self.gate.occupied()) {
+            return;
+        }
+        if frame::in_desk() {
             self.put_off_catching_up();
         } else {
-            station.call_one(&self.gate, &self.intake);
+            let siblings = self.stations.len() > 1;
+            station.call_one(&self.gate, &self.intake, siblings);
         }
     }
 
     /// Lets every worker look at the state of the pool.
     fn call_all(&self) {
         self.roster.notify();
-        if frame::holds_desk(self.number) {
+        if frame::in_desk() {
             self.put_off_catching_up();
         } else {
             self.stations.iter().for_each(Station::call_all);
@@ -146,7 +153,7 @@ impl<J: Send + 'static> Core<J> {
 
     fn put_off_catching_up(&self) {
         let number = self.number;
-        frame::outside_desk(number, move || {
+        frame::outside_desk(move || {
             if let Some(home) = registry::find(number) {
                 home.catch_up();
             }
@@ -203,15 +210,20 @@ impl<J: Send + 'static> Core<J> {
     fn take_from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
         let most = hand.appetite(|| self.time.now());
         let own = self.station(seat.id);
+        if hand.sees_to_others() {
+            if let Some(job) = own.steal(seat) {
+                return Some(job);
+            }
+        }
         if hand.may_linger() {
             self.linger(own);
         }
-        let (job, ahead) = own.take(seat, most, &self.gate, &self.intake)?;
-        hand.ahead = ahead;
-        if ahead > 0 {
+        let taken = own.take(seat, most, &self.gate, &self.intake)?;
+        hand.ahead = taken.ahead;
+        if taken.more {
             self.rouse();
         }
-        Some(job)
+        Some(taken.job)
     }
 
     /// A worker that is quicker than the submitters would take their jobs one by one, and meet them at
@@ -240,9 +252,13 @@ impl<J: Send + 'static> Core<J> {
     fn take_from_others(&self, seat: &Seat<J>) -> Option<Queued<J>> {
         let count = self.stations.len();
         let own = seat.id.dispatcher();
-        self.stations[own].steal(seat).or_else(|| {
-            (own + 1..own + count).find_map(|other| self.stations[other % count].give_away(seat))
-        })
+        if let Some(job) = self.stations[own].steal(seat) {
+            return Some(job);
+        }
+        let job = (own + 1..own + count)
+            .find_map(|other| self.stations[other % count].give_away(seat))?;
+        self.stations[own].note_busy(seat);
+        Some(job)
     }
 
     /// Whether a desk other than the worker's own has a job for it.
@@ -289,18 +305,22 @@ impl<J: Send + 'static> Core<J> {
     /// Takes every waiting job of a closed and halted pool out of the queue and ends it. Waits, without
     /// sleeping, for submitters between their ticket and their push.
     pub(crate) fn sweep(&self, why: Ending, mut keep: impl FnMut(Job<J>)) {
-        loop {
+        for round in 0_u64.. {
+            if round == FRUITLESS_SWEEPS {
+                // Nobody is that long between a ticket and a push. An order must be hiding jobs.
+                self.stations.iter().for_each(Station::replace_order);
+            }
             for station in &self.stations {
                 for job in station.sweep(&self.intake) {
                     let id = job.id();
                     let Some(claimed) = job.claim() else { continue };
                     let units = claimed.job.units();
-                    keep(claimed.job);
                     self.unrun(units, why);
                     if let Some(cell) = claimed.cell {
                         cell.into_ending().end(why);
                     }
                     self.over(id);
+                    keep(claimed.job);
                 }
             }
             if self.gate.is_drained() {
@@ -346,7 +366,7 @@ impl<J: Send + 'static> Home for Core<J> {
         let buried = self.tombstones.fetch_add(1, Relaxed) + 1;
         // Few are let lie: a sweep visits everything.
         if buried > 32 && buried.unsigned_abs() as u64 > self.gate.occupied() {
-            if frame::holds_desk(self.number) {
+            if frame::in_desk() {
                 return;
             }
             let dropped: usize = self
@@ -377,7 +397,7 @@ impl<J: Send + 'static> Home for Core<J> {
     }
 
     fn set_away(&self, worker: WorkerId, away: bool) {
-        if frame::holds_desk(self.number) {
+        if frame::in_desk() {
             return;
         }
         if self.station(worker).set_present(worker.index(), !away) {

@@ -26,8 +26,8 @@ pub(crate) struct Desk<J> {
     spare: VecDeque<Queued<J>>,
     places: Vec<Place>,
     inboxes: Vec<VecDeque<Queued<J>>>,
-    /// Present places whose inbox is below the depth.
-    open: usize,
+    /// How many jobs the inboxes of present workers take up to the depth.
+    room: usize,
     /// Sleeping workers; the last one to lie down is woken first, its caches being warmest.
     asleep: Vec<usize>,
     /// For each worker, where in `asleep` it is.
@@ -54,7 +54,7 @@ impl<J: Send + 'static> Desk<J> {
             spare: VecDeque::new(),
             places: vec![Place::default(); workers],
             inboxes: (0..workers).map(|_| VecDeque::new()).collect(),
-            open: 0,
+            room: 0,
             asleep: Vec::new(),
             bed: vec![None; workers],
             idle_events: 0,
@@ -64,8 +64,17 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Whether jobs may stay in the intake until a worker has nothing else: nobody needs to see them
     /// all to say which is next, or where it goes.
-    pub(crate) fn may_leave_in_intake(&self) -> bool {
-        self.late && self.order.in_arrival_order()
+    pub(crate) fn may_leave_in_intake(&mut self) -> bool {
+        self.late && self.in_arrival_order()
+    }
+
+    pub(crate) fn in_arrival_order(&mut self) -> bool {
+        self.ordered(|order| order.in_arrival_order()) == Some(true)
+    }
+
+    /// How many jobs can be bound now.
+    pub(crate) fn room(&self) -> usize {
+        self.room
     }
 
     /// Whether somebody has to ask the strategy before a worker can take.
@@ -122,14 +131,22 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// Whether `take` would find something for `worker`, perhaps after a `route`.
-    pub(crate) fn has_work_for(&self, worker: usize) -> bool {
-        !self.inboxes[worker].is_empty() || self.has_spare()
+    /// Takes a job that is not bound, for the worker of another desk. After a `route`, what is left in the
+    /// backlog has no worker here to go to.
+    pub(crate) fn take_unbound(&mut self) -> Option<Queued<J>> {
+        let spare = self.spare.pop_front();
+        spare.or_else(|| self.pop())
     }
 
-    /// Whether there is a job for anyone, or one that waits to be routed.
-    pub(crate) fn has_spare(&self) -> bool {
-        !self.spare.is_empty() || (self.late || self.open > 0) && !self.order.is_empty()
+    /// Whether `take` would find something for `worker`, perhaps after a `route`.
+    pub(crate) fn has_work_for(&mut self, worker: usize) -> bool {
+        let routable = self.late || self.room > 0;
+        !self.inboxes[worker].is_empty() || !self.spare.is_empty() || routable && self.has_unbound()
+    }
+
+    /// Whether there is a job that is not bound to a worker.
+    pub(crate) fn has_unbound(&mut self) -> bool {
+        !self.spare.is_empty() || self.ordered(|order| order.is_empty()) == Some(false)
     }
 
     /// Asks the strategy about the backlog's next jobs while some inbox has room. Answers with the
@@ -139,7 +156,7 @@ impl<J: Send + 'static> Desk<J> {
         if self.late {
             return called;
         }
-        while self.open > 0 {
+        while self.room > 0 {
             let Some(job) = self.pop() else { break };
             let workers = Workers::new(self.dispatcher, &self.places, INBOX_DEPTH);
             let strategy = &mut self.strategy;
@@ -180,8 +197,8 @@ impl<J: Send + 'static> Desk<J> {
         self.inboxes[worker].push_back(job);
         let queued = self.inboxes[worker].len();
         self.places[worker].queued = queued;
-        if queued == INBOX_DEPTH && self.places[worker].present {
-            self.open -= 1;
+        if queued <= INBOX_DEPTH && self.places[worker].present {
+            self.room -= 1;
         }
     }
 
@@ -189,8 +206,8 @@ impl<J: Send + 'static> Desk<J> {
         let job = self.inboxes[worker].pop_front()?;
         let queued = self.inboxes[worker].len();
         self.places[worker].queued = queued;
-        if queued + 1 == INBOX_DEPTH && self.places[worker].present {
-            self.open += 1;
+        if queued < INBOX_DEPTH && self.places[worker].present {
+            self.room += 1;
         }
         Some(job)
     }
@@ -203,13 +220,12 @@ impl<J: Send + 'static> Desk<J> {
         if self.places[worker].present == present {
             return;
         }
+        let room = INBOX_DEPTH.saturating_sub(self.places[worker].queued);
         if present {
             self.places[worker].present = true;
-            self.open += 1;
+            self.room += room;
         } else {
-            if self.places[worker].queued < INBOX_DEPTH {
-                self.open -= 1;
-            }
+            self.room -= room;
             self.places[worker].present = false;
             while let Some(job) = self.inboxes[worker].pop_back() {
                 self.spare.push_front(job);
@@ -295,12 +311,12 @@ impl<J: Send + 'static> Desk<J> {
             keep
         };
         for worker in 0..self.places.len() {
-            let before = self.inboxes[worker].len();
+            let before = INBOX_DEPTH.saturating_sub(self.inboxes[worker].len());
             self.inboxes[worker].retain(&mut keep);
-            let after = self.inboxes[worker].len();
-            self.places[worker].queued = after;
-            if before >= INBOX_DEPTH && after < INBOX_DEPTH && self.places[worker].present {
-                self.open += 1;
+            let queued = self.inboxes[worker].len();
+            self.places[worker].queued = queued;
+            if self.places[worker].present {
+                self.room += INBOX_DEPTH.saturating_sub(queued) - before;
             }
         }
         self.spare.retain(&mut keep);
@@ -339,6 +355,10 @@ impl<J: Send + 'static> Desk<J> {
     #[cold]
     fn quarantine(&mut self) {
         self.faults += 1;
+        self.replace_order();
+    }
+
+    pub(crate) fn replace_order(&mut self) {
         let mut broken = std::mem::replace(&mut self.order, Box::new(Fifo::new()));
         while let Ok(Some(job)) = contain(|| broken.pop()) {
             self.order.push(job);

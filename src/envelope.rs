@@ -61,6 +61,15 @@ impl<J> Queued<J> {
         }
     }
 
+    /// Whether the job has its outcome. One that is being cancelled is neither full nor over.
+    pub(crate) fn is_over(&self) -> bool {
+        match &self.body {
+            Body::Plain { .. } => false,
+            Body::Tracked(cell) => cell.is_over(),
+            Body::Gone => true,
+        }
+    }
+
     /// Shows the job to `look`, under no lock. `None`: a tombstone.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&Job<J>) -> R) -> Option<R> {
         match &self.body {
@@ -121,9 +130,8 @@ impl<J> Queued<J> {
         };
         let id = self.id;
         let units = job.units();
-        dispose(job);
         // A queue order may drop envelopes, and it does so under the desk's lock.
-        frame::outside_desk(pool, move || {
+        frame::outside_desk(move || {
             let home = registry::find(pool);
             if let Some(home) = &home {
                 home.unrun(units, Ending::Abandoned);
@@ -135,6 +143,7 @@ impl<J> Queued<J> {
                 home.over(id);
             }
         });
+        dispose(job);
     }
 }
 

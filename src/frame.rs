@@ -10,16 +10,17 @@ use crate::sync::local;
 use crate::worker::WorkerId;
 use std::cell::{Cell, RefCell};
 
-/// A job that is being polled.
+/// A worker that is being polled, and its job.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     pub(crate) pool: PoolNumber,
     pub(crate) seat: WorkerId,
-    pub(crate) job: JobId,
+    /// `None` between jobs: a factory, or the drop of a handler.
+    pub(crate) job: Option<JobId>,
 }
 
 local! { static FRAME: Cell<Option<Frame>> = Cell::new(None); }
-local! { static DESK: Cell<Option<PoolNumber>> = Cell::new(None); }
+local! { static DESK: Cell<bool> = Cell::new(false); }
 local! { static ANY_PUT_OFF: Cell<bool> = Cell::new(false); }
 local! { static PUT_OFF: RefCell<Vec<Box<dyn FnOnce()>>> = RefCell::new(Vec::new()); }
 
@@ -37,6 +38,11 @@ pub(crate) fn enter(frame: Frame) -> Entered {
     Entered(FRAME.try_with(|current| current.replace(Some(frame))).ok())
 }
 
+/// Marks what follows as no part of a job, until the guard is dropped.
+pub(crate) fn leave() -> Entered {
+    Entered(FRAME.try_with(Cell::take).ok())
+}
+
 pub(crate) struct Entered(Option<Option<Frame>>);
 
 impl Drop for Entered {
@@ -47,17 +53,15 @@ impl Drop for Entered {
     }
 }
 
-/// Marks this thread as holding a desk of `pool`; gives the mark to restore.
-pub(crate) fn mark_desk(pool: PoolNumber) -> Option<PoolNumber> {
-    DESK.try_with(|desk| desk.replace(Some(pool)))
-        .ok()
-        .flatten()
+/// Marks this thread as holding a desk.
+pub(crate) fn mark_desk() {
+    let _ = DESK.try_with(|desk| desk.set(true));
 }
 
-/// Restores the mark, after the lock is free, and does what was put off.
-pub(crate) fn unmark_desk(outer: Option<PoolNumber>) {
-    let _ = DESK.try_with(|desk| desk.set(outer));
-    if outer.is_none() && ANY_PUT_OFF.try_with(Cell::take).unwrap_or(false) {
+/// Takes the mark off, after the lock is free, and does what was put off.
+pub(crate) fn unmark_desk() {
+    let _ = DESK.try_with(|desk| desk.set(false));
+    if ANY_PUT_OFF.try_with(Cell::take).unwrap_or(false) {
         loop {
             let due = PUT_OFF
                 .try_with(|due| std::mem::take(&mut *due.borrow_mut()))
@@ -70,14 +74,16 @@ pub(crate) fn unmark_desk(outer: Option<PoolNumber>) {
     }
 }
 
-/// Whether this thread holds a desk of `pool`, so that foreign code of that desk is running.
-pub(crate) fn holds_desk(pool: PoolNumber) -> bool {
-    DESK.try_with(Cell::get).ok().flatten() == Some(pool)
+/// Whether this thread holds a desk, of whichever pool, so that foreign code runs under its lock. Then
+/// no other is taken: the desk's own strategy may be running further up, or the other thread's that
+/// holds the other desk and wants this one.
+pub(crate) fn in_desk() -> bool {
+    DESK.try_with(Cell::get).unwrap_or(false)
 }
 
-/// Does `act` now, or as soon as this thread holds no desk of `pool` any more.
-pub(crate) fn outside_desk(pool: PoolNumber, act: impl FnOnce() + 'static) {
-    if holds_desk(pool) {
+/// Does `act` now, or as soon as this thread holds no desk any more.
+pub(crate) fn outside_desk(act: impl FnOnce() + 'static) {
+    if in_desk() {
         let _ = PUT_OFF.try_with(|due| due.borrow_mut().push(Box::new(act)));
         let _ = ANY_PUT_OFF.try_with(|any| any.set(true));
     } else {

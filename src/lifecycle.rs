@@ -105,7 +105,7 @@ impl<J: Send + 'static> Core<J> {
 
     /// Step 3.
     fn hand_back(&self) {
-        if frame::holds_desk(self.number) {
+        if frame::in_desk() {
             // A strategy or an order cannot empty the queue it is called by.
             return;
         }
@@ -149,7 +149,7 @@ impl<J: Send + 'static> Core<J> {
     fn collect(&self, add: &mut dyn FnMut(u64)) {
         for station in &self.stations {
             station.visit(&self.intake, |job| {
-                if job.is_full() {
+                if !job.is_over() {
                     add(job.id().get());
                 }
             });
@@ -162,7 +162,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     async fn joined(&self) {
-        if frame::holds_desk(self.number) {
+        if frame::in_desk() {
             return;
         }
         let joining = self
@@ -175,9 +175,9 @@ impl<J: Send + 'static> Core<J> {
                     return joining.poll(cx.waker(), |_| false);
                 };
                 let waiting = self.standstill.waiting_for_the_rest();
-                joining.poll(cx.waker(), |id| {
-                    id == frame.job.get() || waiting.values().any(|job| job.get() == id)
-                })
+                let own = waiting.values().copied().chain([frame.job]);
+                let exempt: Vec<u64> = own.flatten().map(JobId::get).collect();
+                joining.poll(cx.waker(), |id| exempt.contains(&id))
             });
             over.map(drop)
         })

@@ -125,6 +125,8 @@ impl<E> From<Ending> for JobError<E> {
 /// A cell as its envelope sees it, which knows the job's type but not the outcome's.
 pub(crate) trait Tracked<J>: Send + Sync {
     fn is_waiting(&self) -> bool;
+    /// Whether the outcome is there.
+    fn is_over(&self) -> bool;
     /// Takes the job out for good.
     fn claim(&self) -> Option<Job<J>>;
     /// Takes the job out for a look.
@@ -256,9 +258,6 @@ where
                 }
             }
         };
-        if let Some(job) = job {
-            dispose(job);
-        }
         let home = registry::find(self.pool);
         if let Some(home) = &home {
             home.unrun(self.units, Ending::Cancelled);
@@ -268,6 +267,8 @@ where
             home.over(self.id);
             home.buried();
         }
+        // Last: its drop is foreign code, and may wait for the pool, which must not wait for it.
+        dispose(job);
         Cancellation::Removed
     }
 }
@@ -280,6 +281,10 @@ where
 {
     fn is_waiting(&self) -> bool {
         matches!(lock(&self.state).stage, Stage::Waiting(_) | Stage::Lent)
+    }
+
+    fn is_over(&self) -> bool {
+        Reply::is_finished(self)
     }
 
     fn claim(&self) -> Option<Job<J>> {
@@ -480,7 +485,10 @@ impl<T, E> JobHandle<T, E> {
         let time_up = home.time().sleep(limit);
         match block_on(first(&mut self, time_up)) {
             Some(outcome) => Ok(outcome),
-            None => Err(self),
+            None => {
+                self.stay = None;
+                Err(self)
+            }
         }
     }
 
@@ -517,7 +525,7 @@ impl<T, E> Future for JobHandle<T, E> {
         let handle = self.get_mut();
         let pool = handle.reply.pool();
         // A job that waits for itself: other workers cannot help.
-        if frame::current(pool).is_some_and(|frame| frame.job == handle.reply.id()) {
+        if frame::current(pool).is_some_and(|frame| frame.job == Some(handle.reply.id())) {
             return Poll::Ready(Err(JobError::WouldDeadlock));
         }
         let reply = &handle.reply;

@@ -10,6 +10,7 @@
 //! without a listener is lost.
 
 use crate::fault::{Fault, seeded};
+use crate::frame;
 use crate::sync::{Event, EventListener, Mutex, local, lock};
 use crate::unwind::contain;
 use std::cell::RefCell;
@@ -65,7 +66,9 @@ impl Future for Listener {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let relay = self.relay.get_or_insert_with(Arc::default).clone();
-        let old = lock(&relay.target).replace(cx.waker().clone());
+        // Cloning and dropping wakers is foreign code: not under the lock.
+        let waker = cx.waker().clone();
+        let old = lock(&relay.target).replace(waker);
         drop(old);
         let waker = Waker::from(relay);
         let Some(inner) = &mut self.inner else {
@@ -128,5 +131,7 @@ fn run_wakers() {
 
 /// Calls a foreign waker; if it panics, that is its owner's loss alone.
 pub(crate) fn call(waker: Waker) {
+    // What it may poll here and now is not part of the job that this thread happens to run.
+    let _elsewhere = frame::leave();
     let _ = contain(|| waker.wake());
 }

@@ -4,6 +4,7 @@ use crate::error::BoxError;
 use crate::park::block_on;
 use crate::unwind::{contain, dispose};
 use crate::worker::WorkerId;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
@@ -110,6 +111,11 @@ impl Error for SpawnError {
     }
 }
 
+std::thread_local! {
+    /// Whether this is a thread of some pool, down to its last destructors.
+    static OF_A_POOL: Cell<bool> = const { Cell::new(false) };
+}
+
 type Hook = Arc<dyn Fn(WorkerId) + Send + Sync>;
 
 /// A thread for each worker: the default.
@@ -196,6 +202,7 @@ impl Spawner for Threads {
         // Held over the spawn, so that the thread cannot be joined before its handle is here.
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         let spawned = builder.spawn(move || {
+            OF_A_POOL.set(true);
             call_hook(on_start, worker);
             let ended = contain(|| block_on(task.as_mut()));
             call_hook(on_stop, worker);
@@ -216,6 +223,10 @@ impl Spawner for Threads {
     }
 
     fn join(&self, worker: WorkerId) {
+        if OF_A_POOL.get() {
+            // Two of them that end at once might wait for each other.
+            return;
+        }
         let handles = self
             .handles
             .lock()

@@ -47,7 +47,7 @@ struct Waits {
 
 struct Wait {
     seat: WorkerId,
-    job: JobId,
+    job: Option<JobId>,
     what: For,
     waker: Waker,
 }
@@ -65,8 +65,8 @@ impl Standstill {
     }
 
     pub(crate) fn set_live(&self, live: usize) {
-        let before = self.live.swap(live, SeqCst);
-        if live < before {
+        // Two that leave at once may come here in either order.
+        if live < self.live.fetch_min(live, SeqCst) {
             self.wake(|_| true);
         }
     }
@@ -94,7 +94,7 @@ impl Standstill {
     }
 
     /// Jobs that wait for all others, by worker.
-    pub(crate) fn waiting_for_the_rest(&self) -> BTreeMap<WorkerId, JobId> {
+    pub(crate) fn waiting_for_the_rest(&self) -> BTreeMap<WorkerId, Option<JobId>> {
         lock(&self.waits)
             .entries
             .values()
@@ -104,11 +104,13 @@ impl Standstill {
     }
 
     fn wake(&self, which: impl Fn(&Wait) -> bool) {
+        // Taken out and not cloned, which would be foreign code under the lock; the next poll of the
+        // wait leaves a new one.
         let wakers: Vec<Waker> = lock(&self.waits)
             .entries
-            .values()
+            .values_mut()
             .filter(|wait| which(wait))
-            .map(|wait| wait.waker.clone())
+            .map(|wait| std::mem::replace(&mut wait.waker, Waker::noop().clone()))
             .collect();
         wakers.into_iter().for_each(call);
     }
@@ -137,9 +139,10 @@ impl Stay {
         waker: Waker,
     ) -> Result<Stay, NobodyLeft> {
         let standstill = home.standstill();
-        let live = standstill.live.load(SeqCst);
         let token = {
             let mut waits = lock(&standstill.waits);
+            // Read under the lock: a worker that leaves changes it first and then wakes all entries.
+            let live = standstill.live.load(SeqCst);
             let token = waits.next;
             waits.next += 1;
             let wait = Wait {
@@ -171,9 +174,9 @@ impl Stay {
 
     fn go_on(&self, waker: &Waker) -> Result<(), NobodyLeft> {
         let standstill = self.home.standstill();
-        let live = standstill.live.load(SeqCst);
         let fresh = waker.clone();
         let mut waits = lock(&standstill.waits);
+        let live = standstill.live.load(SeqCst);
         let left = waits.anybody_left(live);
         let old = waits
             .entries
@@ -207,7 +210,7 @@ fn may_wait(
     stay: &mut Option<Stay>,
     cx: &Context<'_>,
 ) -> Result<(), NobodyLeft> {
-    if frame::holds_desk(pool) {
+    if frame::in_desk() {
         return Err(NobodyLeft);
     }
     let Some(frame) = frame::current(pool) else {

@@ -8,7 +8,8 @@
 //! - **Push.** After its push, a submitter reads `watch`. If somebody searches, it leaves; else, if
 //!   somebody sleeps, it *calls* one: under the desk's lock it takes one sleeper off the list, counts
 //!   it as a searcher, and wakes it after the lock. So at most one worker is called for each push, and
-//!   none while one is on its way.
+//!   none while one is on its way. On an executor a called worker may be long in coming, behind a busy
+//!   task; there searchers excuse a push only while there is one for each job that waits.
 //! - **Found.** A searcher that found a job stops counting as one. If it was the last and more is
 //!   waiting, it calls the next: a burst wakes as many workers as it needs, one after the other.
 //!   It reads the gate *after* it stopped counting, and a submitter reads `watch` after its ticket,
@@ -37,7 +38,6 @@ use crate::gate::{Gate, Lane};
 use crate::intake::Intake;
 use crate::job::JobId;
 use crate::metrics::WorkerCounts;
-use crate::registry::PoolNumber;
 use crate::signal::call;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded, lock};
@@ -104,7 +104,6 @@ impl<J> Seat<J> {
 }
 
 pub(crate) struct Station<J> {
-    pool: PoolNumber,
     floor: Mutex<Floor<J>>,
     watch: Padded<AtomicU64>,
     seats: Box<[Arc<Seat<J>>]>,
@@ -125,11 +124,19 @@ pub(crate) struct Floor<J> {
     in_hand: VecDeque<Queued<J>>,
 }
 
+/// A job for a worker, and what came with it.
+pub(crate) struct Taken<J> {
+    pub(crate) job: Queued<J>,
+    /// How many further jobs are in the worker's tray.
+    pub(crate) ahead: usize,
+    /// Whether jobs are left that others could run.
+    pub(crate) more: bool,
+}
+
 /// The lock held, and this thread marked as holding it, since strategies and orders run under it.
 struct Inside<'a, J: Send + 'static> {
     station: &'a Station<J>,
     guard: Option<MutexGuard<'a, Floor<J>>>,
-    outer: Option<PoolNumber>,
 }
 
 impl<J: Send + 'static> Drop for Inside<'_, J> {
@@ -143,7 +150,7 @@ impl<J: Send + 'static> Drop for Inside<'_, J> {
             self.station.faults.fetch_add(faults, Relaxed);
         }
         self.guard = None;
-        frame::unmark_desk(self.outer);
+        frame::unmark_desk();
     }
 }
 
@@ -161,9 +168,8 @@ impl<J: Send + 'static> DerefMut for Inside<'_, J> {
 }
 
 impl<J: Send + 'static> Station<J> {
-    pub(crate) fn new(pool: PoolNumber, dispatcher: usize, desk: Desk<J>, workers: usize) -> Self {
+    pub(crate) fn new(dispatcher: usize, desk: Desk<J>, workers: usize) -> Self {
         Station {
-            pool,
             floor: Mutex::new(Floor {
                 desk,
                 wakers: (0..workers).map(|_| None).collect(),
@@ -191,41 +197,44 @@ impl<J: Send + 'static> Station<J> {
     }
 
     fn enter(&self) -> Inside<'_, J> {
-        debug_assert!(!frame::holds_desk(self.pool), "a desk's lock is taken once");
+        debug_assert!(!frame::in_desk(), "no thread locks two desks");
         let guard = lock(&self.floor);
+        frame::mark_desk();
         Inside {
             station: self,
             guard: Some(guard),
-            outer: frame::mark_desk(self.pool),
         }
     }
 
     // ---- taking jobs ------------------------------------------------------------------------
 
     /// The next job for one of this desk's own workers, whose tray is empty; up to `most` when all of
-    /// them may go to anyone, the others into its tray. Answers also how many those are.
+    /// them may go to anyone, the others into its tray.
     pub(crate) fn take(
         &self,
         seat: &Seat<J>,
         most: usize,
         gate: &Gate,
         intake: &Intake<J>,
-    ) -> Option<(Queued<J>, usize)> {
+    ) -> Option<Taken<J>> {
         let worker = seat.id.index();
         let mut floor = self.enter();
         if floor.desk.may_leave_in_intake() {
             return self.take_ahead(&mut floor, seat, most, gate, intake);
         }
-        floor.draw(intake, intake.about(gate.issued()));
+        floor.draw_to_route(intake, intake.about(gate.issued()));
         let called = floor.desk.route();
         let job = floor.desk.take(worker);
         if let Some(job) = &job {
             seat.begin(job.id());
         }
+        // What found no room in an inbox is for the workers of other desks.
+        let more = floor.desk.has_unbound();
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
         wakers.into_iter().for_each(call);
-        job.map(|job| (job, 0))
+        let ahead = 0;
+        job.map(|job| Taken { job, ahead, more })
     }
 
     /// A quarter of what waits, at least one and at most `most`: the rest is for the others.
@@ -236,7 +245,7 @@ impl<J: Send + 'static> Station<J> {
         most: usize,
         gate: &Gate,
         intake: &Intake<J>,
-    ) -> Option<(Queued<J>, usize)> {
+    ) -> Option<Taken<J>> {
         let coming = intake.about(gate.issued());
         if floor.desk.backlog() == 0 && coming >= DRAIN_FROM {
             floor.draw(intake, coming);
@@ -259,7 +268,11 @@ impl<J: Send + 'static> Station<J> {
         } / SHARE;
         let more = share.min(most).saturating_sub(1);
         if more == 0 {
-            return Some((first, 0));
+            return Some(Taken {
+                job: first,
+                ahead: 0,
+                more: false,
+            });
         }
         let mut tray = lock(&seat.tray);
         debug_assert!(tray.is_empty(), "its worker has nothing in hand");
@@ -273,7 +286,11 @@ impl<J: Send + 'static> Station<J> {
         if ahead > 0 {
             self.loaded.fetch_add(1, SeqCst);
         }
-        Some((first, ahead))
+        Some(Taken {
+            job: first,
+            ahead,
+            more: ahead > 0,
+        })
     }
 
     /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.
@@ -301,7 +318,7 @@ impl<J: Send + 'static> Station<J> {
     pub(crate) fn give_away(&self, to: &Seat<J>) -> Option<Queued<J>> {
         let mut floor = self.enter();
         let called = floor.desk.route();
-        let job = floor.desk.take_spare();
+        let job = floor.desk.take_unbound();
         if let Some(job) = &job {
             to.begin(job.id());
         }
@@ -309,6 +326,11 @@ impl<J: Send + 'static> Station<J> {
         drop(floor);
         wakers.into_iter().for_each(call);
         job.or_else(|| self.steal(to))
+    }
+
+    /// For the strategy, to which a worker that runs another desk's job is not idle.
+    pub(crate) fn note_busy(&self, seat: &Seat<J>) {
+        self.enter().desk.set_busy(seat.id.index(), true);
     }
 
     // ---- searching and sleeping -------------------------------------------------------------
@@ -322,10 +344,10 @@ impl<J: Send + 'static> Station<J> {
         self.watch.fetch_sub(SEARCHER, SeqCst) & SEARCHERS == SEARCHER
     }
 
-    /// (somebody searches, somebody sleeps)
-    pub(crate) fn watched(&self) -> (bool, bool) {
+    /// How many search, and whether somebody sleeps.
+    pub(crate) fn watched(&self) -> (u64, bool) {
         let watch = self.watch.load(SeqCst);
-        (watch & SEARCHERS != 0, watch >= SLEEPER)
+        (watch & SEARCHERS, watch >= SLEEPER)
     }
 
     /// Lets a searching worker sleep, unless there is something to do. `up` is asked under the lock
@@ -385,15 +407,16 @@ impl<J: Send + 'static> Station<J> {
         asleep
     }
 
-    /// Calls one sleeper, or sees to it that those get called whom the strategy chooses.
-    pub(crate) fn call_one(&self, gate: &Gate, intake: &Intake<J>) {
+    /// Calls one sleeper, or sees to it that those get called whom the strategy chooses. With `siblings`,
+    /// there may be work on other desks.
+    pub(crate) fn call_one(&self, gate: &Gate, intake: &Intake<J>, siblings: bool) {
         let mut floor = self.enter();
         let mut wakers = Vec::new();
         let mut anybody = true;
         if floor.desk.routes() {
-            floor.draw(intake, intake.about(gate.issued()));
+            floor.draw_to_route(intake, intake.about(gate.issued()));
             let called = floor.desk.route();
-            anybody = called.is_empty() && floor.desk.has_spare();
+            anybody = called.is_empty() && (siblings || floor.desk.has_unbound());
             wakers = self.collect_wakers(&mut floor, called);
         }
         // Apart, because a list would cost an allocation for each burst.
@@ -443,7 +466,7 @@ impl<J: Send + 'static> Station<J> {
             let in_hand = self.empty_tray(&self.seats[worker]);
             floor.desk.put_back(in_hand);
         }
-        !present && floor.desk.has_spare()
+        !present && floor.desk.has_unbound()
     }
 
     /// Under the desk's lock.
@@ -459,7 +482,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// Whether this desk has a job that may go to anyone.
     pub(crate) fn has_spare(&self) -> bool {
-        self.enter().desk.has_spare() || self.loaded.load(SeqCst) > 0
+        self.enter().desk.has_unbound() || self.loaded.load(SeqCst) > 0
     }
 
     /// Takes out all that waits in the intake, on the desk and in its workers' trays.
@@ -491,12 +514,32 @@ impl<J: Send + 'static> Station<J> {
         floor.desk.drop_tombstones()
     }
 
+    /// Drops the queue order, and with it whatever it will not give out.
+    pub(crate) fn replace_order(&self) {
+        self.enter().desk.replace_order();
+    }
+
     pub(crate) fn faults(&self) -> u64 {
         self.faults.load(Relaxed)
     }
 }
 
 impl<J: Send + 'static> Floor<J> {
+    /// Moves to the desk what it can route now, or all, if its order has to see all to choose. The rest
+    /// stays in the intake, for any desk.
+    fn draw_to_route(&mut self, intake: &Intake<J>, coming: u64) {
+        if !self.desk.in_arrival_order() {
+            return self.draw(intake, coming);
+        }
+        let mut drawn = 0;
+        for _ in self.desk.backlog()..self.desk.room() {
+            let Some(job) = intake.pop() else { break };
+            self.desk.push(job);
+            drawn += 1;
+        }
+        intake.note_drawn(drawn);
+    }
+
     /// Moves all that waits in the intake to the desk: `coming` or so.
     fn draw(&mut self, intake: &Intake<J>, coming: u64) {
         let mut drawn = 0;

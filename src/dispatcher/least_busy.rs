@@ -1,4 +1,4 @@
-use super::{Dispatcher, Target, Workers};
+use super::{Dispatcher, Target, WorkerView, Workers};
 use crate::job::Job;
 
 /// The worker with the fewest jobs waiting and running; of several, the one idle longest.
@@ -19,6 +19,7 @@ impl<J> Dispatcher<J> for LeastBusy {
     fn dispatch(&mut self, _: &Job<J>, workers: &Workers<'_>) -> Target {
         workers
             .iter()
+            .filter(WorkerView::has_room)
             .min_by_key(|worker| (worker.load(), worker.idle_since()))
             .map_or(Target::Any, |worker| Target::Worker(worker.id()))
     }

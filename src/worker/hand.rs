@@ -1,7 +1,7 @@
 //! How many jobs a worker takes at once.
 //!
 //! Each look at the desk costs locks that all workers share, as much as several tiny jobs. So a worker
-//! takes as many jobs as it runs in about two microseconds, by a moving average of what they take: tiny
+//! takes as many jobs as it runs in about five microseconds, by a moving average of what they take: tiny
 //! jobs by the dozen, all others one by one. What it took ahead stays open to the others.
 
 use std::time::{Duration, Instant};
@@ -11,6 +11,8 @@ const AHEAD: Duration = Duration::from_micros(5);
 const MOST: u32 = 32;
 /// The clock is read once for this many jobs: it costs as much as a tiny one.
 const SAMPLE: u32 = 16;
+/// Once in so many looks for jobs, those that others took ahead come first.
+const SEE_TO_OTHERS: u32 = 16;
 
 #[derive(Debug)]
 pub(crate) struct Hand {
@@ -18,6 +20,8 @@ pub(crate) struct Hand {
     dedicated: bool,
     /// Jobs in the tray, or fewer if others took some.
     pub(crate) ahead: usize,
+    /// Times that it looked for more.
+    looks: u32,
     /// Of one job; zero until it was measured.
     average: Duration,
     /// The sample under way: its jobs, the time they took up to the last pause, and since when the
@@ -32,6 +36,7 @@ impl Hand {
         Hand {
             dedicated,
             ahead: 0,
+            looks: 0,
             average: Duration::ZERO,
             jobs: 0,
             busy: Duration::ZERO,
@@ -73,6 +78,13 @@ impl Hand {
     /// is not the worker's to hold up.
     pub(crate) fn may_linger(&self) -> bool {
         self.dedicated && !self.average.is_zero() && self.average * MOST <= AHEAD * 2
+    }
+
+    /// Whether it is time to see to what others took ahead, so that those who block are not for ever
+    /// passed over by a stream of later jobs.
+    pub(crate) fn sees_to_others(&mut self) -> bool {
+        self.looks = self.looks.wrapping_add(1);
+        self.looks % SEE_TO_OTHERS == 0
     }
 
     pub(crate) fn took_one(&mut self, now: impl Fn() -> Instant) {

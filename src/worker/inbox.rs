@@ -90,7 +90,6 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             }
         };
         drop(search);
-        hand.took_one(|| core.time.now());
         self.taken = self.taken.wrapping_add(1);
         let cell = claimed.cell.map(|cell| {
             let cell = cell.into_any().downcast::<Cell<J, H::Output, H::Error>>();
@@ -99,6 +98,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         let token = cell.clone().map(|cell| cell as _);
         self.cx.turn_to(id, token);
         self.current = Some(Current { id, cell });
+        self.hand.took_one(|| self.core.time.now());
         Some(Assigned {
             inbox: self,
             job: Some(claimed.job),
@@ -110,6 +110,12 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         let Some(Current { id, cell }) = self.current.take() else {
             return;
         };
+        // Dropping what nobody takes is foreign code, and still part of the job.
+        let _in_job = frame::enter(Frame {
+            pool: self.core.number,
+            seat: self.seat.id,
+            job: Some(id),
+        });
         self.seat.counts.finished(how);
         self.cx.turn_to(id, None);
         match cell {
@@ -197,7 +203,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
         let frame = Frame {
             pool: self.inbox.core.number,
             seat: self.inbox.seat.id,
-            job: self.id(),
+            job: Some(self.id()),
         };
         // Until it returns, the handler is in the middle of something.
         self.inbox.broken = true;

@@ -10,6 +10,7 @@ use super::{Inbox, Worker, WorkerId};
 use crate::clock::Sleep;
 use crate::core::Core;
 use crate::error::FactoryError;
+use crate::frame::{self, Frame};
 use crate::handler::{JobHandler, JobHandlerFactory};
 use crate::roster::Stage;
 use crate::spawner::{BoxFuture, SpawnError};
@@ -55,7 +56,8 @@ async fn live<J, F>(
     J: Send + 'static,
     F: JobHandlerFactory<J>,
 {
-    let mut inbox: Inbox<J, F::Handler> = Inbox::new(core.clone(), id);
+    let mut tenure = Tenure(Inbox::new(core.clone(), id));
+    let inbox = &mut tenure.0;
     let mut worker = None;
     let mut pace = Pace::new();
     while let Some(mut handler) = hire(&core, id, &*factory, &mut pace).await {
@@ -63,7 +65,7 @@ async fn live<J, F>(
         core.roster.set(id, Stage::Ready);
         inbox.mend();
         let taken = inbox.taken();
-        let ended = serve(&mut inbox, &mut worker, &mut handler, &*make).await;
+        let ended = serve(inbox, &mut worker, &mut handler, &*make).await;
         inbox.abandon();
         core.station(id).set_present(id.index(), false);
         dispose(handler);
@@ -85,6 +87,15 @@ async fn live<J, F>(
         }
     }
     dispose(worker);
+}
+
+/// Settles what a worker's loop forgot, also when its task is dropped.
+struct Tenure<J: Send + 'static, H: JobHandler<J>>(Inbox<J, H>);
+
+impl<J: Send + 'static, H: JobHandler<J>> Drop for Tenure<J, H> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 /// Runs the worker's loop until it returns; again if it returned early, with the handler unharmed.
@@ -231,11 +242,22 @@ impl Handover {
     }
 }
 
+impl<J: Send + 'static> Task<J> {
+    fn frame(&self) -> Frame {
+        Frame {
+            pool: self.core.number,
+            seat: self.worker,
+            job: None,
+        }
+    }
+}
+
 impl<J: Send + 'static> Future for Task<J> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.polled = true;
+        let _working = frame::enter(self.frame());
         let Some(life) = &mut self.life else {
             return Poll::Ready(());
         };
@@ -248,7 +270,9 @@ impl<J: Send + 'static> Future for Task<J> {
 impl<J: Send + 'static> Drop for Task<J> {
     fn drop(&mut self) {
         // First what the worker holds: a job in its hands gets its outcome here.
+        let working = frame::enter(self.frame());
         dispose(self.life.take());
+        drop(working);
         if self.finished {
             self.core.worker_left(self.worker);
         } else if self.polled {
