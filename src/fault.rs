@@ -18,7 +18,7 @@ pub(crate) enum Fault {
     ForgottenUnhealed,
     /// A cancelled job is taken out of its cell in two steps.
     ClaimTwice,
-    /// A worker goes to sleep without looking into the trays of the others.
+    /// A worker goes to sleep without looking into the trays of the others, then or before.
     TrayUnseen,
     /// A called worker that is dropped does not call another.
     CallSwallowed,

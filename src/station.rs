@@ -306,7 +306,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// A job that another worker of this desk took ahead.
     pub(crate) fn steal(&self, to: &Seat<J>) -> Option<Queued<J>> {
-        if self.loaded.load(SeqCst) == 0 {
+        if self.loaded.load(SeqCst) == 0 || seeded(Fault::TrayUnseen) {
             return None;
         }
         let count = self.seats.len();

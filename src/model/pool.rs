@@ -13,14 +13,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-/// `FANPOOL_MODEL=deep` tries fifty times as many schedules, and so does a control, which ends with
+/// `FANPOOL_MODEL=deep` tries fifty times as many schedules. A control tries far more, since it ends with
 /// the first that fails.
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let deep = std::env::var("FANPOOL_MODEL").is_ok_and(|depth| depth == "deep");
-    let schedules = if deep || super::is_control() {
-        50_000
-    } else {
-        1_000
+    let schedules = match (super::is_control(), deep) {
+        (true, _) => 1_000_000,
+        (false, true) => 50_000,
+        (false, false) => 1_000,
     };
     let model = Arc::new(model);
     let again = model.clone();
