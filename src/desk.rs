@@ -23,6 +23,8 @@ pub(crate) struct Desk<J> {
     strategy: Box<dyn Dispatcher<J>>,
     /// The strategy only ever says `Any`, so jobs go straight from the backlog to who asks.
     late: bool,
+    /// The order only ever gives the job that came first. Asked once, as is the strategy.
+    arrival_order: bool,
     spare: VecDeque<Queued<J>>,
     places: Vec<Place>,
     inboxes: Vec<VecDeque<Queued<J>>>,
@@ -46,11 +48,13 @@ impl<J: Send + 'static> Desk<J> {
         workers: usize,
     ) -> Self {
         let late = strategy.late_binding();
+        let arrival_order = order.in_arrival_order();
         Desk {
             dispatcher,
             order,
             strategy,
             late,
+            arrival_order,
             spare: VecDeque::new(),
             places: vec![Place::default(); workers],
             inboxes: (0..workers).map(|_| VecDeque::new()).collect(),
@@ -64,12 +68,12 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Whether jobs may stay in the intake until a worker has nothing else: nobody needs to see them
     /// all to say which is next, or where it goes.
-    pub(crate) fn may_leave_in_intake(&mut self) -> bool {
-        self.late && self.in_arrival_order()
+    pub(crate) fn may_leave_in_intake(&self) -> bool {
+        self.late && self.arrival_order
     }
 
-    pub(crate) fn in_arrival_order(&mut self) -> bool {
-        self.ordered(|order| order.in_arrival_order()) == Some(true)
+    pub(crate) fn in_arrival_order(&self) -> bool {
+        self.arrival_order
     }
 
     /// How many jobs can be bound now.
@@ -360,6 +364,7 @@ impl<J: Send + 'static> Desk<J> {
 
     pub(crate) fn replace_order(&mut self) {
         let mut broken = std::mem::replace(&mut self.order, Box::new(Fifo::new()));
+        self.arrival_order = true;
         while let Ok(Some(job)) = contain(|| broken.pop()) {
             self.order.push(job);
         }
