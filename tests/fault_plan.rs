@@ -795,6 +795,44 @@ fn workers_that_are_lost_at_the_same_time_are_all_missed() {
     });
 }
 
+/// Open: gate.rs heals a wake-up that a forgotten submission took with it at the next release, or when a
+/// worker comes to rest. Until then room is free and nobody takes it, as long as the running jobs last;
+/// for ever, if one of them waits for the submission that is kept waiting.
+#[test]
+#[ignore = "fails: a forgotten submission keeps others from free room while the running jobs last"]
+fn a_forgotten_submission_keeps_nobody_from_free_room() {
+    watched(|ledger| {
+        let door = common::Door::new();
+        let behind = door.clone();
+        let pool = Pool::builder(fanpool::handler_fn(move |job: Payload| {
+            job.run(|| behind.pass());
+            Ok::<_, String>(())
+        }))
+        .workers_per_dispatcher(1)
+        .queue_capacity(1)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        pool.send_blocking(ledger.job()).unwrap();
+        door.wait_for(1);
+        pool.try_send(ledger.job()).unwrap();
+        let foreign = Ledger::new();
+        let mut forgotten = Box::pin(pool.submit(foreign.job()));
+        assert!(common::poll_once(&mut forgotten).is_pending());
+        std::mem::forget(forgotten);
+        let mut next = Box::pin(pool.send(ledger.job()));
+        assert!(common::poll_once(&mut next).is_pending());
+        door.see_one_through();
+        door.wait_for(1); // the queued job runs, and its room is free
+        assert_eq!(pool.metrics().waiting, 0);
+        let let_in = common::poll_once(&mut next).is_ready();
+        drop(next);
+        door.open();
+        ledger.close(pool.shutdown_blocking().counts);
+        assert!(let_in, "room was free, and it went on waiting");
+    });
+}
+
 /// Of the run under way, for those who look into its failure.
 static PLAN: Mutex<String> = Mutex::new(String::new());
 
