@@ -5,7 +5,7 @@ use crate::clock::Timekeeper;
 use crate::context::StopAll;
 use crate::envelope::{Claimed, Queued};
 use crate::frame;
-use crate::gate::{Gate, Lane, Ticket};
+use crate::gate::{Gate, Lane};
 use crate::intake::Intake;
 use crate::job::{Job, JobId};
 use crate::joins::Joins;
@@ -34,7 +34,6 @@ pub(crate) struct Core<J> {
     pub(crate) gate: Gate,
     pub(crate) intake: Intake<J>,
     pub(crate) stations: Box<[Station<J>]>,
-    pub(crate) capacity: u64,
     pub(crate) counts: PoolCounts,
     pub(crate) joins: Joins,
     pub(crate) standstill: Standstill,
@@ -42,6 +41,8 @@ pub(crate) struct Core<J> {
     pub(crate) time: Timekeeper,
     pub(crate) stop: Arc<StopAll>,
     pub(crate) spawner: Box<dyn Spawner>,
+    /// Workers have threads of their own, where they may spin: asked of the spawner once.
+    pub(crate) dedicated: bool,
     pub(crate) crew: Box<dyn Crew<J>>,
     /// No job is started any more.
     halted: AtomicBool,
@@ -77,7 +78,6 @@ impl<J: Send + 'static> Core<J> {
                 name: parts.name,
                 gate: Gate::new(parts.capacity),
                 intake: Intake::new(),
-                capacity: parts.capacity,
                 counts: PoolCounts::default(),
                 joins: Joins::new(),
                 standstill: Standstill::new(roster.live()),
@@ -85,6 +85,7 @@ impl<J: Send + 'static> Core<J> {
                 stations: parts.stations,
                 time: parts.time,
                 stop: Arc::new(StopAll::new()),
+                dedicated: parts.spawner.is_dedicated(),
                 spawner: parts.spawner,
                 crew: parts.crew,
                 halted: AtomicBool::new(false),
@@ -114,10 +115,6 @@ impl<J: Send + 'static> Core<J> {
         self.rouse();
     }
 
-    pub(crate) fn id_of(ticket: Ticket) -> JobId {
-        JobId::from_ticket(ticket)
-    }
-
     /// Sees to it that somebody comes for what is waiting: see station.rs, "Push".
     pub(crate) fn rouse(&self) {
         let mut searching = 0;
@@ -130,7 +127,7 @@ impl<J: Send + 'static> Core<J> {
             }
         }
         let Some(station) = sleepy else { return };
-        if searching > 0 && (self.spawner.is_dedicated() || searching >= self.gate.occupied()) {
+        if searching > 0 && (self.dedicated || searching >= self.gate.occupied()) {
             return;
         }
         if frame::in_desk() {
@@ -215,7 +212,8 @@ impl<J: Send + 'static> Core<J> {
                 return Some(job);
             }
         }
-        if hand.may_linger() {
+        // An executor's thread is not the worker's to hold up.
+        if self.dedicated && hand.pays_to_linger() {
             self.linger(own);
         }
         let taken = own.take(seat, most, &self.gate, &self.intake)?;
@@ -340,11 +338,9 @@ impl<J: Send + 'static> Core<J> {
     }
 
     pub(crate) fn metrics(&self) -> Metrics {
-        let mut metrics =
-            self.counts
-                .snapshot(self.seats().map(|seat| &seat.counts), self.capacity, || {
-                    self.gate.issued()
-                });
+        let mut metrics = self
+            .counts
+            .snapshot(|| self.seats().map(|seat| &seat.counts), &self.gate);
         metrics.workers = self.roster.live() as u64;
         metrics.busy_workers = self.seats().filter(|seat| seat.running().is_some()).count() as u64;
         metrics.faults = self.stations.iter().map(Station::faults).sum();
@@ -398,7 +394,12 @@ impl<J: Send + 'static> Home for Core<J> {
 
     fn set_away(&self, worker: WorkerId, away: bool) {
         if frame::in_desk() {
-            return;
+            let number = self.number;
+            return frame::outside_desk(move || {
+                if let Some(home) = registry::find(number) {
+                    home.set_away(worker, away);
+                }
+            });
         }
         if self.station(worker).set_present(worker.index(), !away) {
             self.rouse();

@@ -101,9 +101,10 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     pub(crate) fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
-        self.ordered(|order| order.append(jobs));
-        // If the order broke on the way, its replacement takes the rest.
-        self.ordered(|order| order.append(jobs));
+        if self.ordered(|order| order.append(jobs)).is_none() {
+            // It broke on the way; its replacement takes the rest.
+            self.ordered(|order| order.append(jobs));
+        }
     }
 
     /// How many wait that may go to anyone, or are yet to be routed.

@@ -36,9 +36,11 @@
 //! - The carrier tries again, then passes the baton: it turns `WOKEN` back into `WAITING`, and if
 //!   room is left it wakes the next itself.
 //! - A carrier that is dropped hands its notification to the next listener (`event-listener` does
-//!   so). A carrier that is forgotten cannot: then `WOKEN` stands while others wait. It is healed by
-//!   waking everybody once half of the room is free, and by each worker that is about to sleep
-//!   ([`Gate::wake_before_sleep`]).
+//!   so). A carrier that is forgotten cannot, and nobody can tell it from one that is slow. So one more
+//!   is notified whenever the free room has doubled, everybody once half of the room is free, and
+//!   everybody by each worker that is about to sleep ([`Gate::wake_before_sleep`]). What is left: in a
+//!   queue of four or more, one forgotten waiter can keep the others from a single free slot while no
+//!   other frees and no worker comes to rest.
 //!
 //! The last release of a closed gate is found in the same way: a close sets `CLOSING` and then sums up;
 //! a release counts, and if it sees `CLOSING` sums up, too. Whichever is last sees all.
@@ -150,14 +152,11 @@ impl Gate {
         }
     }
 
-    /// Takes `n` units of room, waiting for them; the error means closed.
+    /// Takes `n` units of room, waiting for them: for those whom `try_acquire` found no room for. The
+    /// error means closed.
     ///
     /// Dropping the future leaves nothing behind.
     pub(crate) async fn acquire(&self, n: u64) -> Result<Ticket, Refusal> {
-        match self.try_acquire(n) {
-            Err(Refusal::Full) => {}
-            settled => return settled,
-        }
         loop {
             let listener = self.room.listen();
             self.flags.fetch_or(WAITING, SeqCst);
@@ -191,10 +190,15 @@ impl Gate {
 
     #[cold]
     fn after_release(&self, flags: u8) -> bool {
-        if flags & WAITING != 0 {
-            self.wake_one();
-        } else if flags & WOKEN != 0 && self.free() >= (self.capacity / 2).max(1) {
-            self.wake_all();
+        if flags & (WAITING | WOKEN) != 0 {
+            let free = self.free();
+            if free >= (self.capacity / 2).max(1) && !seeded(Fault::ForgottenUnhealed) {
+                self.wake_all();
+            } else if flags & WAITING != 0 {
+                self.wake_one();
+            } else if free.is_power_of_two() {
+                self.room.notify(1);
+            }
         }
         flags & CLOSING != 0 && self.is_drained()
     }
@@ -260,6 +264,10 @@ impl Gate {
     /// Tickets issued so far.
     pub(crate) fn issued(&self) -> u64 {
         self.head.tickets.load(SeqCst) & !CLOSED
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
     }
 
     /// Units accepted and not started: exact when quiet, else a moment old.

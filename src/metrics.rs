@@ -1,5 +1,6 @@
 //! What the pool counts. Counters are private and move by verbs; a snapshot is for reading.
 
+use crate::gate::Gate;
 use crate::outcome::Ending;
 use crate::sync::Padded;
 use crate::sync::atomic::{AtomicU64, Ordering::*};
@@ -75,6 +76,9 @@ impl fmt::Display for Metrics {
     }
 }
 
+/// How often a snapshot is tried anew when jobs moved while it was read.
+const EXACT_TRIES: u32 = 16;
+
 /// How a job that was started ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finish {
@@ -149,23 +153,40 @@ impl PoolCounts {
     /// before it started, or started before it was accepted: what lies between two counters is then
     /// never negative.
     ///
-    /// While it reads, jobs move on, so a later counter may have run ahead of an earlier one. Where
-    /// the pool's own bounds say how far it can have been ahead at the moment of the earlier reading
-    /// (a worker holds one job, the queue `capacity`), the reading is cut down to that: then no
-    /// snapshot shows more running than workers or more waiting than room.
-    pub(crate) fn snapshot<'a>(
+    /// While it reads, jobs move on. A reading in which nothing moved is exact, and is tried for some
+    /// times. In a storm, a later counter may have run ahead of an earlier one; then the reading is cut
+    /// down to how far it can have been ahead at the moment of the earlier one (a worker holds one job,
+    /// the gate its capacity).
+    pub(crate) fn snapshot<'a, W: Iterator<Item = &'a WorkerCounts>>(
+        &self,
+        workers: impl Fn() -> W,
+        gate: &Gate,
+    ) -> Metrics {
+        for _ in 0..EXACT_TRIES {
+            let before = self.left_queue(workers(), u64::MAX);
+            let accepted = gate.issued();
+            if self.left_queue(workers(), u64::MAX) == before {
+                return self.complete(before, accepted);
+            }
+        }
+        let left = self.left_queue(workers(), 1);
+        let most = left.0 + gate.capacity();
+        self.complete(left, gate.issued().min(most))
+    }
+
+    /// What has left the queue, and the outcomes so far. A worker counts as running `most` jobs at most.
+    fn left_queue<'a>(
         &self,
         workers: impl Iterator<Item = &'a WorkerCounts>,
-        capacity: u64,
-        accepted: impl FnOnce() -> u64,
-    ) -> Metrics {
+        most: u64,
+    ) -> (u64, Metrics) {
         let mut metrics = Metrics {
             cancelled: self.cancelled.load(Acquire),
             handed_back: self.handed_back.load(Acquire),
             abandoned: self.abandoned.load(Acquire),
             ..Metrics::default()
         };
-        let mut left_queue = metrics.cancelled + metrics.handed_back + metrics.abandoned;
+        let mut left = metrics.cancelled + metrics.handed_back + metrics.abandoned;
         for counts in workers {
             let [completed, failed, panicked, abandoned] = [
                 &counts.0.completed,
@@ -179,14 +200,18 @@ impl PoolCounts {
             metrics.panicked += panicked;
             metrics.abandoned += abandoned;
             let finished = completed + failed + panicked + abandoned;
-            let started = counts.0.started.load(Acquire).min(finished + 1);
-            metrics.running += started - finished;
-            left_queue += started;
+            let running = (counts.0.started.load(Acquire) - finished).min(most);
+            metrics.running += running;
+            left += finished + running;
         }
-        metrics.accepted = accepted().min(left_queue + capacity);
-        metrics.waiting = metrics.accepted - left_queue;
+        (left, metrics)
+    }
+
+    fn complete(&self, (left, mut metrics): (u64, Metrics), accepted: u64) -> Metrics {
+        metrics.accepted = accepted;
+        metrics.waiting = accepted - left;
         metrics.refused = self.refused.load(Acquire);
-        metrics.submitted = metrics.accepted + metrics.refused;
+        metrics.submitted = accepted + metrics.refused;
         metrics
     }
 }

@@ -23,7 +23,7 @@ struct Parker {
 impl Parker {
     /// Waits for a wake since the last one seen; a wake before the call counts.
     fn park(&self) {
-        keep_watch(PAUSES, || self.woken.load(Relaxed));
+        Lookout::new(PAUSES).until(|| self.woken.load(Relaxed));
         while !self.woken.swap(false, Acquire) {
             thread::park();
         }
@@ -42,28 +42,41 @@ impl Wake for Parker {
     }
 }
 
-/// Watches for `happened` without giving up the thread for long: `pauses` times in quick succession,
-/// then between yields. Answers whether it did happen.
-#[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
-pub(crate) fn keep_watch(pauses: u32, mut happened: impl FnMut() -> bool) -> bool {
-    for turn in 0..pauses + YIELDS {
-        if happened() {
-            return true;
-        }
-        if turn < pauses {
-            spin_loop();
-        } else {
-            thread::yield_now();
-        }
-    }
-    false
+/// A look-out for something, without giving up the thread for long: some looks in quick succession, then
+/// some between yields. It can be interrupted and taken up again until its turns are used up.
+pub(crate) struct Lookout {
+    pauses: u32,
+    turns: u32,
 }
 
-/// A model checker explores the wait itself; looking out first would only add states.
-#[cfg(any(fanpool_loom, fanpool_shuttle))]
-pub(crate) fn keep_watch(_: u32, _: impl FnMut() -> bool) -> bool {
-    let _ = (YIELDS, spin_loop as fn(), thread::yield_now as fn());
-    false
+impl Lookout {
+    /// With so many looks before the first yield.
+    pub(crate) fn new(pauses: u32) -> Self {
+        // A model checker explores the wait itself; looking out first would only add states.
+        let turns = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+            0
+        } else {
+            pauses + YIELDS
+        };
+        Lookout { pauses, turns }
+    }
+
+    /// Whether `happened` came true before the turns were used up.
+    pub(crate) fn until(&mut self, mut happened: impl FnMut() -> bool) -> bool {
+        while self.turns > 0 {
+            self.turns -= 1;
+            if happened() {
+                return true;
+            }
+            if self.pauses > 0 {
+                self.pauses -= 1;
+                spin_loop();
+            } else {
+                thread::yield_now();
+            }
+        }
+        false
+    }
 }
 
 local! {

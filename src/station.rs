@@ -237,7 +237,9 @@ impl<J: Send + 'static> Station<J> {
         job.map(|job| Taken { job, ahead, more })
     }
 
-    /// A quarter of what waits, at least one and at most `most`: the rest is for the others.
+    /// The first job that waits, and into the tray further ones: a quarter of what waits and at most
+    /// `most`, since the rest is for the others. From the desk, or while that is empty from the intake,
+    /// which is emptied onto the desk once that pays.
     fn take_ahead(
         &self,
         floor: &mut Floor<J>,
@@ -246,51 +248,49 @@ impl<J: Send + 'static> Station<J> {
         gate: &Gate,
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
-        let coming = intake.about(gate.issued());
-        if floor.desk.backlog() == 0 && coming >= DRAIN_FROM {
-            floor.draw(intake, coming);
-        }
-        let waiting = floor.desk.backlog();
-        let first = match floor.desk.take(seat.id.index()) {
-            Some(first) => first,
-            None => {
-                let first = intake.pop()?;
-                intake.note_drawn(1);
-                floor.desk.set_busy(seat.id.index(), true);
-                first
+        let worker = seat.id.index();
+        let mut waiting = floor.desk.backlog();
+        if waiting == 0 {
+            let coming = intake.about(gate.issued());
+            if coming < DRAIN_FROM {
+                let job = intake.pop();
+                floor.desk.set_busy(worker, job.is_some());
+                let more = further(coming as usize, most);
+                let rest = std::iter::from_fn(|| intake.pop()).take(more);
+                let taken = self.hand_over(seat, job?, more, |tray| tray.extend(rest));
+                intake.note_drawn(1 + taken.ahead);
+                return Some(taken);
             }
-        };
-        seat.begin(first.id());
-        let share = if waiting > 0 {
-            waiting
-        } else {
-            coming as usize
-        } / SHARE;
-        let more = share.min(most).saturating_sub(1);
-        if more == 0 {
-            return Some(Taken {
-                job: first,
-                ahead: 0,
-                more: false,
-            });
+            floor.draw(intake, coming);
+            waiting = floor.desk.backlog();
         }
-        let mut tray = lock(&seat.tray);
-        debug_assert!(tray.is_empty(), "its worker has nothing in hand");
-        if waiting > 0 {
-            floor.desk.take_many(more, &mut tray);
-        } else {
-            tray.extend(std::iter::from_fn(|| intake.pop()).take(more));
-            intake.note_drawn(tray.len());
+        let job = floor.desk.take(worker)?;
+        let more = further(waiting, most);
+        Some(self.hand_over(seat, job, more, |tray| floor.desk.take_many(more, tray)))
+    }
+
+    /// Gives a worker a job to run now, and if there are to be `more`, fills its tray. Under the desk's
+    /// lock.
+    fn hand_over(
+        &self,
+        seat: &Seat<J>,
+        job: Queued<J>,
+        more: usize,
+        fill: impl FnOnce(&mut VecDeque<Queued<J>>),
+    ) -> Taken<J> {
+        seat.begin(job.id());
+        let mut ahead = 0;
+        if more > 0 {
+            let mut tray = lock(&seat.tray);
+            debug_assert!(tray.is_empty(), "its worker has nothing in hand");
+            fill(&mut tray);
+            ahead = tray.len();
+            if ahead > 0 {
+                self.loaded.fetch_add(1, SeqCst);
+            }
         }
-        let ahead = tray.len();
-        if ahead > 0 {
-            self.loaded.fetch_add(1, SeqCst);
-        }
-        Some(Taken {
-            job: first,
-            ahead,
-            more: ahead > 0,
-        })
+        let more = ahead > 0;
+        Taken { job, ahead, more }
     }
 
     /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.
@@ -522,6 +522,11 @@ impl<J: Send + 'static> Station<J> {
     pub(crate) fn faults(&self) -> u64 {
         self.faults.load(Relaxed)
     }
+}
+
+/// How many of `waiting` jobs a worker takes beyond the first.
+fn further(waiting: usize, most: usize) -> usize {
+    (waiting / SHARE).min(most).saturating_sub(1)
 }
 
 impl<J: Send + 'static> Floor<J> {

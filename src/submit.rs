@@ -5,9 +5,9 @@ use crate::core::Core;
 use crate::envelope::Queued;
 use crate::error::{RunError, SubmitError};
 use crate::gate::{Refusal, Ticket};
-use crate::job::Job;
+use crate::job::{Job, JobId};
 use crate::outcome::{Cell, JobHandle, first};
-use crate::park::{block_on, keep_watch};
+use crate::park::{Lookout, block_on};
 use crate::pool::Submitter;
 use crate::standstill::{For, unless_stuck};
 use std::time::Duration;
@@ -17,6 +17,11 @@ enum NoTicket {
     Refused(Refusal),
     TimedOut,
     WouldDeadlock,
+}
+
+/// Whether waiting may help.
+fn is_full(entered: &Result<Ticket, NoTicket>) -> bool {
+    matches!(entered, Err(NoTicket::Refused(Refusal::Full)))
 }
 
 impl NoTicket {
@@ -36,9 +41,9 @@ impl<J: Send + 'static> Core<J> {
     }
 
     async fn enter(&self) -> Result<Ticket, NoTicket> {
-        match self.try_enter() {
-            Err(NoTicket::Refused(Refusal::Full)) => {}
-            settled => return settled,
+        let entered = self.try_enter();
+        if !is_full(&entered) {
+            return entered;
         }
         match unless_stuck(self.number, For::Progress, self.gate.acquire(1)).await {
             Ok(settled) => settled.map_err(NoTicket::Refused),
@@ -47,9 +52,9 @@ impl<J: Send + 'static> Core<J> {
     }
 
     async fn enter_in_time(&self, limit: Duration) -> Result<Ticket, NoTicket> {
-        match self.try_enter() {
-            Err(NoTicket::Refused(Refusal::Full)) => {}
-            settled => return settled,
+        let entered = self.try_enter();
+        if !is_full(&entered) {
+            return entered;
         }
         match first(self.enter(), self.time.sleep(limit)).await {
             Some(settled) => settled,
@@ -60,24 +65,24 @@ impl<J: Send + 'static> Core<J> {
     /// Looks out for room for some microseconds before it sleeps.
     fn enter_blocking(&self) -> Result<Ticket, NoTicket> {
         let mut entered = self.try_enter();
-        if matches!(entered, Err(NoTicket::Refused(Refusal::Full))) {
+        if is_full(&entered) {
             // Yields only: each try reads what the workers write for every job, and would slow them.
-            keep_watch(0, || {
+            Lookout::new(0).until(|| {
                 entered = self.try_enter();
-                !matches!(entered, Err(NoTicket::Refused(Refusal::Full)))
+                !is_full(&entered)
             });
         }
-        match entered {
-            Err(NoTicket::Refused(Refusal::Full)) => block_on(self.enter()),
-            settled => settled,
+        if is_full(&entered) {
+            return block_on(self.enter());
         }
+        entered
     }
 
     /// Sends the job on its way, or gives it back.
     fn send_with(&self, job: J, ticket: Result<Ticket, NoTicket>) -> Result<(), SubmitError<J>> {
         match ticket {
             Ok(ticket) => {
-                let id = Self::id_of(ticket);
+                let id = JobId::from_ticket(ticket);
                 self.admit(Queued::plain(id, self.number, Job::new(job)));
                 Ok(())
             }
@@ -97,7 +102,7 @@ impl<J: Send + 'static> Core<J> {
     {
         match ticket {
             Ok(ticket) => {
-                let id = Self::id_of(ticket);
+                let id = JobId::from_ticket(ticket);
                 let cell = Cell::new(id, self.number, Job::new(job));
                 let handle = cell.handle();
                 self.admit(Queued::tracked(id, cell));

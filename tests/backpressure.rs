@@ -6,7 +6,7 @@ use common::{Door, Ledger, Payload, assert_conserved, poll_once, watched};
 use fanpool::clock::ManualClock;
 use fanpool::{JobHandler, JobHandlerFactory, Pool, PoolBuilder, SubmitError, handler_fn};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -64,6 +64,52 @@ fn a_full_queue_refuses_and_gives_the_job_back() {
         }
         let counts = pool.metrics();
         assert_eq!((counts.waiting, counts.running, counts.refused), (3, 1, 2));
+        door.open();
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}
+
+#[test]
+fn a_storm_of_submitters_is_let_in_to_exactly_the_capacity() {
+    watched(|ledger| {
+        const CAPACITY: usize = 7;
+        const WORKERS: usize = 3;
+        let door = Door::new();
+        let pool = behind(&door)
+            .workers_per_dispatcher(WORKERS)
+            .queue_capacity(CAPACITY)
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        for _ in 0..WORKERS {
+            pool.send_blocking(ledger.job()).unwrap();
+        }
+        door.wait_for(WORKERS);
+        // Every worker is held, so what is accepted waits: no more and no less than there is room for.
+        let storm = |room: u64| {
+            let barrier = Arc::new(Barrier::new(8));
+            let submitters: Vec<_> = (0..8)
+                .map(|_| {
+                    let (pool, ledger, barrier) = (pool.clone(), ledger.clone(), barrier.clone());
+                    std::thread::spawn(move || {
+                        barrier.wait();
+                        (0..20)
+                            .filter(|_| pool.try_send(ledger.job()).is_ok())
+                            .count() as u64
+                    })
+                })
+                .collect();
+            let accepted: u64 = submitters.into_iter().map(|s| s.join().unwrap()).sum();
+            assert_eq!(accepted, room);
+            assert_eq!(pool.metrics().waiting, CAPACITY as u64);
+        };
+        storm(CAPACITY as u64);
+        for _ in 0..20 {
+            // One job more is started, so one is let in.
+            door.see_one_through();
+            door.wait_for(WORKERS);
+            storm(1);
+        }
         door.open();
         ledger.close(pool.shutdown_blocking().counts);
     });

@@ -795,11 +795,8 @@ fn workers_that_are_lost_at_the_same_time_are_all_missed() {
     });
 }
 
-/// Open: gate.rs heals a wake-up that a forgotten submission took with it at the next release, or when a
-/// worker comes to rest. Until then room is free and nobody takes it, as long as the running jobs last;
-/// for ever, if one of them waits for the submission that is kept waiting.
+/// Also while the running jobs last, when no worker comes to rest and could heal it.
 #[test]
-#[ignore = "fails: a forgotten submission keeps others from free room while the running jobs last"]
 fn a_forgotten_submission_keeps_nobody_from_free_room() {
     watched(|ledger| {
         let door = common::Door::new();

@@ -169,6 +169,29 @@ fn a_waiter_that_is_forgotten_keeps_nobody_waiting_once_a_worker_is_idle() {
     with_control(Fault::ForgottenUnhealed, || check(a_waiter_is_forgotten));
 }
 
+/// The same where nothing else happens: no worker comes to rest.
+fn a_waiter_is_forgotten_at_the_only_slot() {
+    let gate = Arc::new(Gate::new(1));
+    gate.try_acquire(1).unwrap();
+    let forgotten = Box::leak(Box::new(gate.clone()));
+    let mut waiting = Box::pin(forgotten.acquire(1));
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    std::mem::forget(waiting);
+    let worker = {
+        let gate = gate.clone();
+        thread::spawn(move || gate.release(1, Lane::COMMON))
+    };
+    block_on(gate.acquire(1)).unwrap();
+    worker.join().unwrap();
+}
+
+#[test]
+fn half_of_the_room_free_wakes_those_behind_a_forgotten_waiter() {
+    with_control(Fault::ForgottenUnhealed, || {
+        check(a_waiter_is_forgotten_at_the_only_slot);
+    });
+}
+
 #[test]
 fn a_close_wakes_every_waiter() {
     check(|| {

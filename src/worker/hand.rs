@@ -16,8 +16,6 @@ const SEE_TO_OTHERS: u32 = 16;
 
 #[derive(Debug)]
 pub(crate) struct Hand {
-    /// The worker has a thread of its own.
-    dedicated: bool,
     /// Jobs in the tray, or fewer if others took some.
     pub(crate) ahead: usize,
     /// Times that it looked for more.
@@ -32,9 +30,8 @@ pub(crate) struct Hand {
 }
 
 impl Hand {
-    pub(crate) fn new(dedicated: bool) -> Self {
+    pub(crate) fn new() -> Self {
         Hand {
-            dedicated,
             ahead: 0,
             looks: 0,
             average: Duration::ZERO,
@@ -74,10 +71,9 @@ impl Hand {
         2
     }
 
-    /// Whether jobs are so short that waiting for more of them pays. Not on an executor's thread, which
-    /// is not the worker's to hold up.
-    pub(crate) fn may_linger(&self) -> bool {
-        self.dedicated && !self.average.is_zero() && self.average * MOST <= AHEAD * 2
+    /// Whether jobs are so short that waiting for more of them pays.
+    pub(crate) fn pays_to_linger(&self) -> bool {
+        !self.average.is_zero() && self.average * MOST <= AHEAD * 2
     }
 
     /// Whether it is time to see to what others took ahead, so that those who block are not for ever

@@ -24,8 +24,6 @@ pub struct Inbox<J, H: JobHandler<J>> {
     seat: Arc<Seat<J>>,
     hand: Hand,
     cx: JobContext,
-    /// The worker has a thread of its own, where it may spin and need not give way.
-    dedicated: bool,
     /// The handler panicked or was dropped half-way.
     broken: bool,
     /// The pool is over.
@@ -43,13 +41,11 @@ struct Current<J, H: JobHandler<J>> {
 
 impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     pub(crate) fn new(core: Arc<Core<J>>, worker: WorkerId) -> Self {
-        let dedicated = core.spawner.is_dedicated();
         Inbox {
             seat: core.seat(worker).clone(),
             cx: JobContext::new(worker, core.stop.clone()),
-            dedicated,
             core,
-            hand: Hand::new(dedicated),
+            hand: Hand::new(),
             current: None,
             broken: false,
             leaving: false,
@@ -67,7 +63,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         if self.broken {
             return None;
         }
-        if !self.dedicated && self.taken % TURN == TURN - 1 {
+        if !self.core.dedicated && self.taken % TURN == TURN - 1 {
             give_way().await;
         }
         let (core, seat, hand) = (&*self.core, &*self.seat, &mut self.hand);
@@ -82,7 +78,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             }
             hand.pause(|| core.time.now());
             let search = search.get_or_insert_with(|| Search::begin(core, seat));
-            if !search.look_out(self.dedicated).await {
+            if !search.look_out().await {
                 if let Some(found) = core.last_resort(seat) {
                     break found;
                 }

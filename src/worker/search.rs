@@ -2,22 +2,17 @@
 
 use crate::core::Core;
 use crate::fault::{Fault, seeded};
+use crate::park::{Lookout, PAUSES};
 use crate::station::Seat;
-use crate::sync::{spin_loop, thread};
 use std::future::poll_fn;
 use std::task::Poll;
-
-/// How long a worker on a thread of its own looks out before it sleeps: a wake-up by the operating
-/// system takes 5 to 20 µs, a hundred pauses some 2.5. The yields let the submitter run when there
-/// are fewer cores than threads.
-const PAUSES: u32 = 100;
-const YIELDS: u32 = 20;
 
 /// A worker that counts as a searcher, or sleeps; dropping it ends either.
 pub(crate) struct Search<'a, J: Send + 'static> {
     core: &'a Core<J>,
     seat: &'a Seat<J>,
-    turns: u32,
+    lookout: Lookout,
+    gave_way: bool,
     /// Set while the worker is, or was until somebody called it, on the list of sleepers.
     resting: bool,
 }
@@ -28,38 +23,25 @@ impl<'a, J: Send + 'static> Search<'a, J> {
         Search {
             core,
             seat,
-            turns: 0,
+            lookout: Lookout::new(PAUSES),
+            gave_way: false,
             resting: false,
         }
     }
 
     /// Looks out for work without sleeping; answers whether it is worth trying again. On a thread of
-    /// the pool's own (`dedicated`) it spins and yields for some microseconds; on an executor it lets
-    /// the other tasks run, once.
-    pub(crate) async fn look_out(&mut self, dedicated: bool) -> bool {
-        if cfg!(any(fanpool_loom, fanpool_shuttle)) {
-            return false;
+    /// the pool's own it spins and yields for some microseconds, since a wake-up takes 5 to 20; on an
+    /// executor it lets the other tasks run, once.
+    pub(crate) async fn look_out(&mut self) -> bool {
+        if self.core.dedicated {
+            let station = self.core.station(self.seat.id);
+            return self.lookout.until(|| self.core.waiting_hint(station) > 0);
         }
-        if !dedicated {
-            self.turns += 1;
-            if self.turns == 1 {
-                give_way().await;
-            }
-            return self.turns == 1;
+        let first = !std::mem::replace(&mut self.gave_way, true);
+        if first && !cfg!(any(fanpool_loom, fanpool_shuttle)) {
+            give_way().await;
         }
-        let station = self.core.station(self.seat.id);
-        while self.turns < PAUSES + YIELDS {
-            self.turns += 1;
-            if self.core.waiting_hint(station) > 0 {
-                return true;
-            }
-            if self.turns < PAUSES {
-                spin_loop();
-            } else {
-                thread::yield_now();
-            }
-        }
-        false
+        first
     }
 
     /// Sleeps until it is called, or returns at once if there is something to do after all.
