@@ -5,19 +5,21 @@ use crate::core::{Core, Parts};
 use crate::desk::Desk;
 use crate::dispatcher::{Any, Dispatcher};
 use crate::error::BuildError;
-use crate::handler::JobHandlerFactory;
+use crate::errors::ErrorLog;
+use crate::handler::{JobHandler, JobHandlerFactory};
 use crate::pool::Pool;
 use crate::queue_order::{Fifo, QueueOrder};
 use crate::registry::Home;
-use crate::spawner::{Spawner, Threads};
+use crate::spawner::{SpawnError, Spawner, Threads};
 use crate::station::Station;
-use crate::worker::{CrewOf, SerialWorker, Worker};
+use crate::worker::{CrewOf, SerialWorker, Worker, WorkerId};
 use std::fmt;
 use std::sync::Arc;
 
 const MAX_DISPATCHERS: usize = 1 << 12;
 const MAX_WORKERS: usize = 1 << 20;
 const MAX_CAPACITY: u64 = 1 << 48;
+const MAX_ERRORS: usize = 1 << 24;
 
 /// Settings of a pool to be: see [`Pool::builder`].
 ///
@@ -26,11 +28,12 @@ const MAX_CAPACITY: u64 = 1 << 48;
 /// | [`name`](Self::name) | `fanpool` | not empty, without NUL |
 /// | [`dispatchers`](Self::dispatchers) | 1 | 1 to 4096 |
 /// | [`workers_per_dispatcher`](Self::workers_per_dispatcher) | the machine's parallelism, over all dispatchers | at least 1, and at most 1 048 576 over all dispatchers |
-/// | [`queue_capacity`](Self::queue_capacity) | 1000 jobs | 1 to 2⁴⁸ |
+/// | [`queue_capacity`](Self::queue_capacity) | 1000 units: jobs, or what they weigh | 1 to 2⁴⁸ |
 /// | [`dispatcher`](Self::dispatcher) | [`Any`] | |
 /// | [`queue_order`](Self::queue_order) | [`Fifo`] | |
 /// | [`worker`](Self::worker) | [`SerialWorker`] | |
 /// | [`spawner`](Self::spawner) | [`Threads`] | |
+/// | [`error_capacity`](Self::error_capacity) | 256 errors | 0 to 2²⁴ |
 /// | [`clock`](Self::clock) | [`SystemClock`] | |
 #[must_use = "a builder does nothing until `build`"]
 pub struct PoolBuilder<J, H: JobHandlerFactory<J>> {
@@ -43,6 +46,7 @@ pub struct PoolBuilder<J, H: JobHandlerFactory<J>> {
     order: Box<dyn Fn() -> Box<dyn QueueOrder<J>>>,
     worker: Arc<dyn Fn() -> Box<dyn Worker<J, H::Handler>> + Send + Sync>,
     spawner: Box<dyn Spawner>,
+    error_capacity: usize,
     clock: Arc<dyn Clock>,
 }
 
@@ -62,6 +66,7 @@ where
             order: Box::new(|| Box::new(Fifo::new())),
             worker: Arc::new(|| Box::new(SerialWorker::new())),
             spawner: Box::new(Threads::new()),
+            error_capacity: 256,
             clock: Arc::new(SystemClock),
         }
     }
@@ -85,13 +90,34 @@ where
         self
     }
 
-    /// How many jobs may be accepted and not started, wherever they wait. Never exceeded.
-    pub fn queue_capacity(mut self, jobs: usize) -> Self {
-        self.queue_capacity = jobs;
+    /// How much may be accepted and not started, wherever it waits. Never exceeded.
+    ///
+    /// The unit is what jobs weigh. A job weighs 1 unless it was given a
+    /// [`weight`](crate::JobBuilder::weight), so without weights this is the number of jobs; with the
+    /// size of each job as its weight, it is a number of bytes. A permit counts until it is used or
+    /// dropped.
+    pub fn queue_capacity(mut self, units: usize) -> Self {
+        self.queue_capacity = units;
         self
     }
 
     /// The strategy that picks a worker for each job: `make` is called once for each dispatcher.
+    ///
+    /// A closure can be a strategy; its arguments' types have to be written out:
+    ///
+    /// ```
+    /// use fanpool::{Job, Pool, Target, Workers, handler_fn};
+    ///
+    /// let pool = Pool::builder(handler_fn(|n: u64| Ok::<_, std::io::Error>(n)))
+    ///     .dispatcher(|| {
+    ///         |job: &Job<u64>, workers: &Workers<'_>| match workers.get(*job.data() as usize % workers.len()) {
+    ///             Some(worker) => Target::Worker(worker.id()),
+    ///             None => Target::Any,
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dispatcher<D: Dispatcher<J>>(mut self, make: impl Fn() -> D + 'static) -> Self {
         self.strategy = Box::new(move || Box::new(make()));
         self
@@ -135,6 +161,13 @@ where
         self
     }
 
+    /// How many errors of jobs without a handle are kept for [`errors`](crate::Submitter::errors).
+    /// When there are more, the oldest is dropped and counted.
+    pub fn error_capacity(mut self, errors: usize) -> Self {
+        self.error_capacity = errors;
+        self
+    }
+
     /// Where the pool gets its time from: another clock is for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -147,7 +180,7 @@ where
     /// # Errors
     ///
     /// [`BuildError::Setting`] names a setting that is out of range. [`BuildError::Spawn`] means that
-    /// the spawner refused a worker; those already started end by themselves.
+    /// the spawner refused a worker, or dropped all of them; those already started end by themselves.
     ///
     /// # Panics
     ///
@@ -163,6 +196,7 @@ where
             order,
             worker,
             mut spawner,
+            error_capacity,
             clock,
             ..
         } = self;
@@ -179,6 +213,9 @@ where
                 .collect(),
             time: Timekeeper::new(clock, format!("{name}-time")),
             spawner,
+            errors: Arc::new(ErrorLog::<<H::Handler as JobHandler<J>>::Error>::new(
+                error_capacity,
+            )),
             crew: Box::new(CrewOf {
                 factory: Arc::new(factory),
                 make: worker,
@@ -201,6 +238,13 @@ where
             }
         }
         match refused {
+            None if core.roster.live() == 0 => Err(BuildError::Spawn {
+                worker: WorkerId::new(0, 0),
+                source: SpawnError::new(
+                    "every worker's task was dropped unpolled (a spawner has to keep what it is given: \
+                     smol's `spawn`, for one, needs a `detach`)",
+                ),
+            }),
             None => Ok(pool),
             Some(refused) => Err(refused),
         }
@@ -235,6 +279,10 @@ where
         if !(1..=MAX_CAPACITY).contains(&(self.queue_capacity as u64)) {
             let allowed = format!("1 to {MAX_CAPACITY}");
             return setting("queue_capacity", self.queue_capacity.to_string(), allowed);
+        }
+        if self.error_capacity > MAX_ERRORS {
+            let allowed = format!("0 to {MAX_ERRORS}");
+            return setting("error_capacity", self.error_capacity.to_string(), allowed);
         }
         Ok(workers)
     }

@@ -307,3 +307,16 @@ impl fmt::Debug for Timekeeper {
         f.write_str("Timekeeper")
     }
 }
+
+/// The future's output, or `None` when the time is up first.
+pub(crate) async fn first<F: Future>(future: F, time_up: Sleep) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut time_up = std::pin::pin!(time_up);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        time_up.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}

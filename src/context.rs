@@ -1,7 +1,7 @@
 //! What a handler is told about the job it runs.
 
+use crate::cell::{At, Token};
 use crate::job::JobId;
-use crate::outcome::Token;
 use crate::signal::Signal;
 use crate::sync::atomic::{AtomicBool, Ordering::*};
 use crate::worker::WorkerId;
@@ -28,7 +28,7 @@ use std::time::Instant;
 pub struct JobContext {
     id: JobId,
     worker: WorkerId,
-    token: Option<Arc<dyn Token>>,
+    token: Option<At<dyn Token>>,
     stop: Arc<StopAll>,
 }
 
@@ -63,7 +63,7 @@ impl JobContext {
     }
 
     /// Turns the worker's context to its next job.
-    pub(crate) fn turn_to(&mut self, id: JobId, token: Option<Arc<dyn Token>>) {
+    pub(crate) fn turn_to(&mut self, id: JobId, token: Option<At<dyn Token>>) {
         self.id = id;
         self.token = token;
     }
@@ -94,14 +94,14 @@ impl JobContext {
             || self
                 .token
                 .as_ref()
-                .is_some_and(|token| token.is_cancelled())
+                .is_some_and(|token| token.cell.is_cancelled(token.at))
     }
 
     /// Ready once the job is asked to stop. Dropping the future loses nothing.
     pub async fn cancelled(&self) {
         loop {
             let mut stop = pin!(self.stop.signal.listen());
-            let mut token = pin!(self.token.as_ref().map(|token| token.listen()));
+            let mut token = pin!(self.token.as_ref().map(|token| token.cell.listen(token.at)));
             if self.is_cancelled() {
                 return;
             }

@@ -4,10 +4,11 @@
 use crate::clock::Timekeeper;
 use crate::context::StopAll;
 use crate::envelope::{Claimed, Queued};
+use crate::errors::Untold;
 use crate::frame;
 use crate::gate::{Gate, Lane};
 use crate::intake::Intake;
-use crate::job::{Job, JobId};
+use crate::job::{Job, JobId, Options};
 use crate::joins::Joins;
 use crate::metrics::{Metrics, PoolCounts};
 use crate::outcome::Ending;
@@ -36,6 +37,8 @@ pub(crate) struct Core<J> {
     pub(crate) stations: Box<[Station<J>]>,
     pub(crate) counts: PoolCounts,
     pub(crate) joins: Joins,
+    /// What became of jobs without a handle, if it was not good.
+    pub(crate) errors: Arc<dyn Untold>,
     pub(crate) standstill: Standstill,
     pub(crate) roster: Roster,
     pub(crate) time: Timekeeper,
@@ -46,6 +49,8 @@ pub(crate) struct Core<J> {
     pub(crate) crew: Box<dyn Crew<J>>,
     /// No job is started any more.
     halted: AtomicBool,
+    /// Somebody shuts the pool down and gets a report, which has the jobs that were never started.
+    pub(crate) reports: AtomicBool,
     /// Empty envelopes that are still in the queue. May be off while they are being counted.
     tombstones: AtomicIsize,
     /// Jobs that a shutdown took back, until a report takes them along.
@@ -60,6 +65,7 @@ pub(crate) struct Parts<J> {
     pub(crate) time: Timekeeper,
     pub(crate) spawner: Box<dyn Spawner>,
     pub(crate) crew: Box<dyn Crew<J>>,
+    pub(crate) errors: Arc<dyn Untold>,
 }
 
 impl<J> Drop for Core<J> {
@@ -80,6 +86,7 @@ impl<J: Send + 'static> Core<J> {
                 intake: Intake::new(),
                 counts: PoolCounts::default(),
                 joins: Joins::new(),
+                errors: parts.errors,
                 standstill: Standstill::new(roster.live()),
                 roster,
                 stations: parts.stations,
@@ -89,6 +96,7 @@ impl<J: Send + 'static> Core<J> {
                 spawner: parts.spawner,
                 crew: parts.crew,
                 halted: AtomicBool::new(false),
+                reports: AtomicBool::new(false),
                 tombstones: AtomicIsize::new(0),
                 unrun: Mutex::new(Vec::new()),
             })
@@ -127,7 +135,7 @@ impl<J: Send + 'static> Core<J> {
             }
         }
         let Some(station) = sleepy else { return };
-        if searching > 0 && (self.dedicated || searching >= self.gate.occupied()) {
+        if searching > 0 && (self.dedicated || searching >= self.gate.waiting()) {
             return;
         }
         if frame::in_desk() {
@@ -186,7 +194,7 @@ impl<J: Send + 'static> Core<J> {
             let id = job.id();
             if let Some(claimed) = job.claim() {
                 seat.counts.started();
-                self.release(claimed.job.units(), seat.lane);
+                self.release(claimed.job.weight(), seat.lane);
                 return Some((id, claimed));
             }
             self.tombstones.fetch_sub(1, Relaxed);
@@ -243,7 +251,7 @@ impl<J: Send + 'static> Core<J> {
 
     /// About how many jobs a look at the desk would find.
     pub(crate) fn waiting_hint(&self, own: &Station<J>) -> u64 {
-        self.intake.about(self.gate.issued()) + own.backlog_hint()
+        self.intake.about(self.gate.about_accepted()) + own.backlog_hint()
     }
 
     /// What other workers of the desk took ahead, then what other desks can spare.
@@ -312,10 +320,10 @@ impl<J: Send + 'static> Core<J> {
                 for job in station.sweep(&self.intake) {
                     let id = job.id();
                     let Some(claimed) = job.claim() else { continue };
-                    let units = claimed.job.units();
-                    self.unrun(units, why);
-                    if let Some(cell) = claimed.cell {
-                        cell.into_ending().end(why);
+                    self.unrun(claimed.job.weight(), why);
+                    match claimed.slot {
+                        Some(slot) => slot.cell.into_ending().end(slot.at, why),
+                        None => self.untold(id, claimed.job.share_options(), why),
                     }
                     self.over(id);
                     keep(claimed.job);
@@ -342,7 +350,9 @@ impl<J: Send + 'static> Core<J> {
             .counts
             .snapshot(|| self.seats().map(|seat| &seat.counts), &self.gate);
         metrics.workers = self.roster.live() as u64;
+        metrics.failing_workers = self.roster.failing() as u64;
         metrics.busy_workers = self.seats().filter(|seat| seat.running().is_some()).count() as u64;
+        metrics.errors_dropped = self.errors.dropped();
         metrics.faults = self.stations.iter().map(Station::faults).sum();
         metrics
     }
@@ -354,6 +364,16 @@ impl<J: Send + 'static> Home for Core<J> {
         self.release(units, Lane::COMMON);
     }
 
+    fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending) {
+        self.errors.unrun(id, options, why);
+    }
+
+    fn give_back(&self, held: u64) {
+        if self.gate.give_back(held) {
+            self.call_all();
+        }
+    }
+
     fn over(&self, id: JobId) {
         self.joins.over(id);
     }
@@ -361,7 +381,7 @@ impl<J: Send + 'static> Home for Core<J> {
     fn buried(&self) {
         let buried = self.tombstones.fetch_add(1, Relaxed) + 1;
         // Few are let lie: a sweep visits everything.
-        if buried > 32 && buried.unsigned_abs() as u64 > self.gate.occupied() {
+        if buried > 32 && buried.unsigned_abs() as u64 > self.gate.waiting() {
             if frame::in_desk() {
                 return;
             }
@@ -410,7 +430,7 @@ impl<J: Send + 'static> Home for Core<J> {
         if self.is_over() || self.gate.is_closed() {
             self.call_all();
         }
-        if self.gate.occupied() > 0 {
+        if self.gate.waiting() > 0 {
             self.rouse();
         }
     }

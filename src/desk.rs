@@ -6,6 +6,10 @@
 //! A job is in one of three places: in the *backlog*, whose order decides when it is next; in
 //! *spare*, when it is next and may go to anyone (the strategy said `Any`, or its worker was lost);
 //! or in one worker's *inbox*, bound to it.
+//!
+//! While something is spare, nothing is routed: what waits behind it stays in the backlog, where the
+//! order still decides. And a worker takes whichever left the backlog first, from its inbox or from
+//! spare; so bound jobs and unbound ones never pass each other by.
 
 use crate::dispatcher::{Dispatcher, Place, Target, Workers};
 use crate::envelope::Queued;
@@ -25,9 +29,11 @@ pub(crate) struct Desk<J> {
     late: bool,
     /// The order only ever gives the job that came first. Asked once, as is the strategy.
     arrival_order: bool,
-    spare: VecDeque<Queued<J>>,
+    spare: VecDeque<Routed<J>>,
     places: Vec<Place>,
-    inboxes: Vec<VecDeque<Queued<J>>>,
+    inboxes: Vec<VecDeque<Routed<J>>>,
+    /// Jobs that have left the backlog to be routed.
+    routed: u64,
     /// How many jobs the inboxes of present workers take up to the depth.
     room: usize,
     /// Sleeping workers; the last one to lie down is woken first, its caches being warmest.
@@ -38,6 +44,13 @@ pub(crate) struct Desk<J> {
     idle_events: u64,
     /// Contained panics and broken contracts, until somebody collects the count.
     pub(crate) faults: u64,
+}
+
+/// A job that has left the backlog.
+struct Routed<J> {
+    /// How many left it before; 0 for those that were taken ahead and came back, which are first.
+    turn: u64,
+    job: Queued<J>,
 }
 
 impl<J: Send + 'static> Desk<J> {
@@ -58,6 +71,7 @@ impl<J: Send + 'static> Desk<J> {
             spare: VecDeque::new(),
             places: vec![Place::default(); workers],
             inboxes: (0..workers).map(|_| VecDeque::new()).collect(),
+            routed: 0,
             room: 0,
             asleep: Vec::new(),
             bed: vec![None; workers],
@@ -90,11 +104,14 @@ impl<J: Send + 'static> Desk<J> {
         self.ordered(|order| order.push(job));
     }
 
-    /// Takes the next job for `worker`: from its inbox, else one that may go to anyone.
+    /// Takes the next job for `worker`: from its inbox, or one that may go to anyone.
     pub(crate) fn take(&mut self, worker: usize) -> Option<Queued<J>> {
-        let job = match self.unbind(worker) {
-            Some(job) => Some(job),
-            None => self.take_spare(),
+        let bound = self.inboxes[worker].front().map(|routed| routed.turn);
+        let spare = self.spare.front().map(|routed| routed.turn);
+        let job = match (bound, spare) {
+            (Some(bound), Some(spare)) if spare < bound => self.take_spare(),
+            (Some(_), _) => self.unbind(worker).map(|routed| routed.job),
+            (None, _) => self.take_spare(),
         };
         self.places[worker].busy = job.is_some();
         job
@@ -115,7 +132,7 @@ impl<J: Send + 'static> Desk<J> {
     /// Takes up to `most` further jobs that may go to anyone.
     pub(crate) fn take_many(&mut self, most: usize, out: &mut VecDeque<Queued<J>>) {
         let from_spare = most.min(self.spare.len());
-        out.extend(self.spare.drain(..from_spare));
+        out.extend(self.spare.drain(..from_spare).map(|routed| routed.job));
         if self.late {
             self.ordered(|order| order.pop_many(most - from_spare, out));
         }
@@ -124,7 +141,7 @@ impl<J: Send + 'static> Desk<J> {
     /// Takes jobs back that had been taken ahead: they are next, and may go to anyone.
     pub(crate) fn put_back(&mut self, mut jobs: VecDeque<Queued<J>>) {
         while let Some(job) = jobs.pop_back() {
-            self.spare.push_front(job);
+            self.spare.push_front(Routed { turn: 0, job });
         }
     }
 
@@ -132,7 +149,7 @@ impl<J: Send + 'static> Desk<J> {
     pub(crate) fn take_spare(&mut self) -> Option<Queued<J>> {
         match self.spare.pop_front() {
             None if self.late => self.pop(),
-            spare => spare,
+            spare => spare.map(|routed| routed.job),
         }
     }
 
@@ -140,7 +157,7 @@ impl<J: Send + 'static> Desk<J> {
     /// backlog has no worker here to go to.
     pub(crate) fn take_unbound(&mut self) -> Option<Queued<J>> {
         let spare = self.spare.pop_front();
-        spare.or_else(|| self.pop())
+        spare.map(|routed| routed.job).or_else(|| self.pop())
     }
 
     /// Whether `take` would find something for `worker`, perhaps after a `route`.
@@ -161,7 +178,7 @@ impl<J: Send + 'static> Desk<J> {
         if self.late {
             return called;
         }
-        while self.room > 0 {
+        while self.room > 0 && self.spare.is_empty() {
             let Some(job) = self.pop() else { break };
             let workers = Workers::new(self.dispatcher, &self.places, INBOX_DEPTH);
             let strategy = &mut self.strategy;
@@ -173,14 +190,17 @@ impl<J: Send + 'static> Desk<J> {
                 self.faults += 1;
                 Target::Any
             });
+            self.routed += 1;
+            let turn = self.routed;
+            let routed = Routed { turn, job };
             match self.seat_of(target) {
                 Some(worker) => {
-                    self.bind(worker, job);
+                    self.bind(worker, routed);
                     if self.rouse(worker) {
                         called.push(worker);
                     }
                 }
-                None => self.spare.push_back(job),
+                None => self.spare.push_back(routed),
             }
         }
         called
@@ -198,7 +218,7 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    fn bind(&mut self, worker: usize, job: Queued<J>) {
+    fn bind(&mut self, worker: usize, job: Routed<J>) {
         self.inboxes[worker].push_back(job);
         let queued = self.inboxes[worker].len();
         self.places[worker].queued = queued;
@@ -207,7 +227,7 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    fn unbind(&mut self, worker: usize) -> Option<Queued<J>> {
+    fn unbind(&mut self, worker: usize) -> Option<Routed<J>> {
         let job = self.inboxes[worker].pop_front()?;
         let queued = self.inboxes[worker].len();
         self.places[worker].queued = queued;
@@ -219,8 +239,8 @@ impl<J: Send + 'static> Desk<J> {
 
     // ---- who is here, who sleeps ------------------------------------------------------------
 
-    /// The worker can take jobs now, or cannot. What waits for one that cannot goes to anyone, in
-    /// order and first.
+    /// The worker can take jobs now, or cannot. What waits for one that cannot goes to anyone, before
+    /// what is not routed yet, in order.
     pub(crate) fn set_present(&mut self, worker: usize, present: bool) {
         if self.places[worker].present == present {
             return;
@@ -232,9 +252,11 @@ impl<J: Send + 'static> Desk<J> {
         } else {
             self.room -= room;
             self.places[worker].present = false;
-            while let Some(job) = self.inboxes[worker].pop_back() {
-                self.spare.push_front(job);
-            }
+            // Behind what left the backlog sooner.
+            self.spare.append(&mut self.inboxes[worker]);
+            self.spare
+                .make_contiguous()
+                .sort_by_key(|routed| routed.turn);
             self.places[worker].queued = 0;
         }
     }
@@ -282,13 +304,12 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Takes out all that waits here, in the order in which it would have been started.
     pub(crate) fn sweep(&mut self) -> Vec<Queued<J>> {
-        let mut swept: Vec<_> = Vec::new();
+        let mut routed: Vec<_> = self.spare.drain(..).collect();
         for worker in 0..self.places.len() {
-            while let Some(job) = self.unbind(worker) {
-                swept.push(job);
-            }
+            routed.extend(std::iter::from_fn(|| self.unbind(worker)));
         }
-        swept.extend(self.spare.drain(..));
+        routed.sort_by_key(|routed| routed.turn);
+        let mut swept: Vec<_> = routed.into_iter().map(|routed| routed.job).collect();
         while let Some(job) = self.pop() {
             swept.push(job);
         }
@@ -297,8 +318,10 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Shows all that waits here.
     pub(crate) fn visit(&mut self, mut visit: impl FnMut(&Queued<J>)) {
-        self.inboxes.iter().flatten().for_each(&mut visit);
-        self.spare.iter().for_each(&mut visit);
+        let inboxes = self.inboxes.iter().flatten();
+        inboxes
+            .chain(&self.spare)
+            .for_each(|routed| visit(&routed.job));
         self.ordered(|order| {
             order.retain(&mut |job| {
                 visit(job);
@@ -317,14 +340,14 @@ impl<J: Send + 'static> Desk<J> {
         };
         for worker in 0..self.places.len() {
             let before = INBOX_DEPTH.saturating_sub(self.inboxes[worker].len());
-            self.inboxes[worker].retain(&mut keep);
+            self.inboxes[worker].retain(|routed| keep(&routed.job));
             let queued = self.inboxes[worker].len();
             self.places[worker].queued = queued;
             if self.places[worker].present {
                 self.room += INBOX_DEPTH.saturating_sub(queued) - before;
             }
         }
-        self.spare.retain(&mut keep);
+        self.spare.retain(|routed| keep(&routed.job));
         if contain(|| self.order.retain(&mut keep)).is_err() {
             self.quarantine();
         }

@@ -2,15 +2,16 @@
 //! dropped with a job inside records the outcome `Abandoned`.
 //!
 //! Two forms. A job sent without a handle travels in the envelope itself. A job with a handle stays
-//! in the cell it shares with the handle (outcome.rs), so that a cancel can take it out at once; the
+//! in the cell it shares with the handle (cell.rs), so that a cancel can take it out at once; the
 //! envelope then only points there, and may arrive empty: a *tombstone*.
 //!
 //! Neither form keeps the pool alive or costs a reference count on it: an envelope knows its pool by
 //! number and asks the registry in the rare case that it is dropped full.
 
+use crate::cell::{At, Tracked};
 use crate::frame;
-use crate::job::{Job, JobId};
-use crate::outcome::{Ending, Tracked};
+use crate::job::{self, Job, JobId, Options};
+use crate::outcome::Ending;
 use crate::registry::{self, PoolNumber};
 use crate::unwind::dispose;
 use std::fmt;
@@ -28,7 +29,7 @@ pub struct Queued<J> {
 
 enum Body<J> {
     Plain { pool: PoolNumber, job: Job<J> },
-    Tracked(Arc<dyn Tracked<J>>),
+    Tracked { cell: Arc<dyn Tracked<J>>, at: u32 },
     Gone,
 }
 
@@ -40,23 +41,51 @@ impl<J> Queued<J> {
         }
     }
 
-    pub(crate) fn tracked(id: JobId, cell: Arc<dyn Tracked<J>>) -> Self {
+    pub(crate) fn tracked(id: JobId, cell: Arc<dyn Tracked<J>>, at: u32) -> Self {
         Queued {
             id,
-            body: Body::Tracked(cell),
+            body: Body::Tracked { cell, at },
         }
     }
 
-    /// The number of the job: a lower one was accepted earlier.
+    /// The number of the job: a lower one was let in earlier.
     pub fn id(&self) -> JobId {
         self.id
+    }
+
+    /// As [`Job::priority`].
+    pub fn priority(&self) -> i32 {
+        self.options().map_or(0, |options| options.priority)
+    }
+
+    /// As [`Job::key`].
+    pub fn key(&self) -> Option<u64> {
+        self.options().and_then(|options| options.key)
+    }
+
+    /// As [`Job::weight`].
+    pub fn weight(&self) -> u64 {
+        job::weight(self.options())
+    }
+
+    /// As [`Job::label`].
+    pub fn label(&self) -> Option<&str> {
+        self.options().and_then(|options| options.label.as_deref())
+    }
+
+    fn options(&self) -> Option<&Options> {
+        match &self.body {
+            Body::Plain { job, .. } => job.options(),
+            Body::Tracked { cell, at } => cell.options(*at),
+            Body::Gone => None,
+        }
     }
 
     /// Whether a job is still inside: it may have been cancelled since.
     pub(crate) fn is_full(&self) -> bool {
         match &self.body {
             Body::Plain { .. } => true,
-            Body::Tracked(cell) => cell.is_waiting(),
+            Body::Tracked { cell, at } => cell.is_waiting(*at),
             Body::Gone => false,
         }
     }
@@ -65,7 +94,7 @@ impl<J> Queued<J> {
     pub(crate) fn is_over(&self) -> bool {
         match &self.body {
             Body::Plain { .. } => false,
-            Body::Tracked(cell) => cell.is_over(),
+            Body::Tracked { cell, at } => cell.is_over(*at),
             Body::Gone => true,
         }
     }
@@ -74,10 +103,10 @@ impl<J> Queued<J> {
     pub(crate) fn look<R>(&self, look: impl FnOnce(&Job<J>) -> R) -> Option<R> {
         match &self.body {
             Body::Plain { job, .. } => Some(look(job)),
-            Body::Tracked(cell) => {
-                let job = cell.lend()?;
+            Body::Tracked { cell, at } => {
+                let job = cell.lend(*at)?;
                 let seen = look(&job);
-                if let Some(cancelled_meanwhile) = cell.put_back(job) {
+                if let Some(cancelled_meanwhile) = cell.put_back(*at, job) {
                     dispose(cancelled_meanwhile);
                     return None;
                 }
@@ -90,23 +119,21 @@ impl<J> Queued<J> {
     /// Takes the job out: the caller owns it now, and must settle its outcome. `None`: a tombstone.
     pub(crate) fn claim(mut self) -> Option<Claimed<J>> {
         match std::mem::replace(&mut self.body, Body::Gone) {
-            Body::Plain { job, .. } => Some(Claimed { job, cell: None }),
-            Body::Tracked(cell) => {
-                let job = cell.claim()?;
-                Some(Claimed {
-                    job,
-                    cell: Some(cell),
-                })
+            Body::Plain { job, .. } => Some(Claimed { job, slot: None }),
+            Body::Tracked { cell, at } => {
+                let job = cell.claim(at)?;
+                let slot = Some(At { cell, at });
+                Some(Claimed { job, slot })
             }
             Body::Gone => None,
         }
     }
 }
 
-/// A job that was taken out of its envelope, and the cell that waits for its outcome, if any.
+/// A job that was taken out of its envelope, and the slot that waits for its outcome, if any.
 pub(crate) struct Claimed<J> {
     pub(crate) job: Job<J>,
-    pub(crate) cell: Option<Arc<dyn Tracked<J>>>,
+    pub(crate) slot: Option<At<dyn Tracked<J>>>,
 }
 
 impl<J> Drop for Queued<J> {
@@ -120,24 +147,27 @@ impl<J> Drop for Queued<J> {
 impl<J> Queued<J> {
     #[cold]
     fn abandon(&mut self) {
-        let (pool, job, cell) = match std::mem::replace(&mut self.body, Body::Gone) {
+        let (pool, job, slot) = match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Plain { pool, job } => (pool, job, None),
-            Body::Tracked(cell) => match cell.claim() {
-                Some(job) => (cell.pool(), job, Some(cell.into_ending())),
+            Body::Tracked { cell, at } => match cell.claim(at) {
+                Some(job) => (cell.pool(), job, Some((cell.into_ending(), at))),
                 None => return,
             },
             Body::Gone => return,
         };
         let id = self.id;
-        let units = job.units();
+        let units = job.weight();
+        let options = job.share_options();
         // A queue order may drop envelopes, and it does so under the desk's lock.
         frame::outside_desk(move || {
             let home = registry::find(pool);
             if let Some(home) = &home {
                 home.unrun(units, Ending::Abandoned);
             }
-            if let Some(cell) = cell {
-                cell.end(Ending::Abandoned);
+            match (slot, &home) {
+                (Some((cell, at)), _) => cell.end(at, Ending::Abandoned),
+                (None, Some(home)) => home.untold(id, options, Ending::Abandoned),
+                (None, None) => {}
             }
             if let Some(home) = home {
                 home.over(id);

@@ -1,5 +1,6 @@
 //! What can go wrong before a job is accepted, and while a pool is built.
 
+use crate::group::GroupHandle;
 use crate::outcome::JobError;
 use crate::spawner::SpawnError;
 use crate::worker::WorkerId;
@@ -20,7 +21,7 @@ pub enum SubmitError<J> {
     Closed(J),
     /// There was no room in time.
     TimedOut(J),
-    /// The job takes up more than the whole capacity.
+    /// The job weighs more than the whole capacity, or more than its permit holds.
     TooHeavy(J),
     /// Waiting for room would never have ended: the call came from inside a job of the same pool, and
     /// no other worker was left to make room.
@@ -49,6 +50,23 @@ impl<J> SubmitError<J> {
         matches!(self, SubmitError::Closed(_))
     }
 
+    /// The same refusal with something else in the job's place.
+    pub fn map<X>(self, change: impl FnOnce(J) -> X) -> SubmitError<X> {
+        match self {
+            SubmitError::Full(job) => SubmitError::Full(change(job)),
+            SubmitError::Closed(job) => SubmitError::Closed(change(job)),
+            SubmitError::TimedOut(job) => SubmitError::TimedOut(change(job)),
+            SubmitError::TooHeavy(job) => SubmitError::TooHeavy(change(job)),
+            SubmitError::WouldDeadlock(job) => SubmitError::WouldDeadlock(change(job)),
+        }
+    }
+
+    /// The same refusal without the job: to pass it on where the job cannot go, such as with `?` into
+    /// an error that has to be `Sync`.
+    pub fn without_job(self) -> SubmitError<()> {
+        self.map(drop)
+    }
+
     fn name(&self) -> &'static str {
         match self {
             SubmitError::Full(_) => "Full",
@@ -66,7 +84,9 @@ impl<J> fmt::Display for SubmitError<J> {
             SubmitError::Full(_) => "the pool's queue is full",
             SubmitError::Closed(_) => "the pool is closed",
             SubmitError::TimedOut(_) => "no room in the pool's queue in time",
-            SubmitError::TooHeavy(_) => "the job is heavier than the pool's whole queue",
+            SubmitError::TooHeavy(_) => {
+                "the job is heavier than the pool's whole queue, or than its permit"
+            }
             SubmitError::WouldDeadlock(_) => {
                 "waiting for room inside a job of the same pool would deadlock: no worker left"
             }
@@ -82,6 +102,38 @@ impl<J> fmt::Debug for SubmitError<J> {
 }
 
 impl<J> Error for SubmitError<J> {}
+
+/// A group of jobs that was accepted in part, or not at all: see
+/// [`submit_all`](crate::Submitter::submit_all).
+#[non_exhaustive]
+pub struct SubmitAllError<J, T, E> {
+    /// The jobs that were accepted, from the first on; they run.
+    pub accepted: GroupHandle<T, E>,
+    /// Why it ended there, with all other jobs, in order.
+    pub refused: SubmitError<Vec<J>>,
+}
+
+impl<J, T, E> fmt::Display for SubmitAllError<J, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of the jobs were accepted, then {}",
+            self.accepted.len(),
+            self.refused
+        )
+    }
+}
+
+impl<J, T, E> fmt::Debug for SubmitAllError<J, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubmitAllError")
+            .field("accepted", &self.accepted.len())
+            .field("refused", &self.refused)
+            .finish()
+    }
+}
+
+impl<J, T, E> Error for SubmitAllError<J, T, E> {}
 
 /// Why [`run`](crate::Submitter::run) gave no result.
 #[non_exhaustive]
@@ -110,11 +162,22 @@ impl<J, E: fmt::Debug> fmt::Debug for RunError<J, E> {
     }
 }
 
-impl<J, E: Error + 'static> Error for RunError<J, E> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
+impl<J, E: fmt::Debug + fmt::Display> Error for RunError<J, E> {}
+
+impl<J, E> RunError<J, E> {
+    /// The job, if it was refused.
+    pub fn into_job(self) -> Option<J> {
         match self {
-            RunError::Refused(_) => None,
-            RunError::Job(error) => error.source(),
+            RunError::Refused(refused) => Some(refused.into_job()),
+            RunError::Job(_) => None,
+        }
+    }
+
+    /// The same error without the job, as [`SubmitError::without_job`].
+    pub fn without_job(self) -> RunError<(), E> {
+        match self {
+            RunError::Refused(refused) => RunError::Refused(refused.without_job()),
+            RunError::Job(error) => RunError::Job(error),
         }
     }
 }
@@ -151,8 +214,9 @@ impl fmt::Display for FactoryError {
 }
 
 impl Error for FactoryError {
+    /// What is behind the factory's error, whose own text is part of this one's.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.source)
+        self.source.source()
     }
 }
 
@@ -197,7 +261,8 @@ impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             BuildError::Setting { .. } => None,
-            BuildError::Spawn { source, .. } => Some(source),
+            // Its own text is part of this one's.
+            BuildError::Spawn { source, .. } => source.source(),
         }
     }
 }

@@ -10,6 +10,8 @@ pub(crate) enum Fault {
     NoLastLook,
     /// A close is noticed before the ticket is taken, not by the word that issues it.
     ClosedApart,
+    /// A permit is used without a look at whether the gate is closed, in the word that the use changes.
+    PermitApart,
     /// A woken waiter that is served does not wake the next although room is left.
     BatonDropped,
     /// A notified waiter that is dropped keeps its notification to itself.

@@ -1,8 +1,9 @@
 //! The bound: how much may be accepted and not started, and who waits for room.
 //!
-//! Counters that only grow. `tickets` counts what was let in, `lanes` what was let go again; the
-//! difference is what waits inside, wherever it sits. A job holds its ticket from the moment it is
-//! accepted until a worker starts it or it ends without running. Each worker lets go in a lane of its
+//! Counters that only grow. `tickets` counts the units of room that were let in, `lanes` those that were
+//! let go again; the difference is what is taken up, wherever it waits. A job takes as many units as it
+//! weighs, from the moment it is accepted until a worker starts it or it ends without running; a permit
+//! takes its units until it is used or dropped. Each worker lets go in a lane of its
 //! own, because a word that all workers write for every job was the dearest part of a tiny job; what
 //! was let go is the sum of the lanes.
 //!
@@ -21,6 +22,19 @@
 //! `released` has reached the tickets of a closed gate, nothing waits anywhere and nothing ever will
 //! again: the gate is *drained*. A submitter between its ticket and its push to the intake holds the
 //! gate undrained, so no sweep can miss it.
+//!
+//! # Permits and weights
+//!
+//! Room that does not stand for one job of one unit is entered in `apart`, under a lock that the plain
+//! way in never takes. A permit's units are *held*: they are no job yet, and a gate on which all units
+//! are released or held is drained, so a permit that somebody keeps or forgets keeps no shutdown waiting.
+//! Using a permit moves its units from held to waiting, and is refused once `apart` is closed: again the
+//! closed bit lies beside what the acceptance changes. A permit that goes back is first taken off the
+//! held units and then released, and who asks for *drained* reads the released ones first: so no unit is
+//! seen in both, and a job that waits is never overlooked.
+//!
+//! `surplus` is by how much the units issued exceed the jobs accepted. It changes under the lock,
+//! together with the tickets that it is about, so their difference is exact under the lock.
 //!
 //! # Waiting for room
 //!
@@ -42,23 +56,36 @@
 //!   queue of four or more, one forgotten waiter can keep the others from a single free slot while no
 //!   other frees and no worker comes to rest.
 //!
+//! Who needs more than one unit waits in `line` instead, and while somebody does, newcomers may not take
+//! what is free: they go to the end of the line (line.rs). Those who wait on `room` came before, and
+//! still take their one unit when they are notified.
+//!
 //! The last release of a closed gate is found in the same way: a close sets `CLOSING` and then sums up;
 //! a release counts, and if it sees `CLOSING` sums up, too. Whichever is last sees all.
 
 use crate::fault::{Fault, seeded};
-use crate::signal::Signal;
-use crate::sync::Padded;
+use crate::line::Line;
+use crate::signal::{Signal, call};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering::*};
+use crate::sync::{Mutex, Padded, lock};
+use std::future::poll_fn;
+use std::ops::Range;
+use std::task::{Context, Poll};
 
 /// In `tickets`: no more of them.
 const CLOSED: u64 = 1 << 63;
+/// In `tickets`: somebody in the line needs more than one unit, so newcomers have to wait there, too.
+const LINED: u64 = 1 << 62;
+const FLAGS: u64 = CLOSED | LINED;
 
-/// Somebody waits, and no wake-up is under way.
+/// Somebody waits on `room`, and no wake-up is under way.
 const WAITING: u8 = 1;
 /// A woken waiter is on its way.
 const WOKEN: u8 = 2;
 /// The gate is closed, so releases watch for the last one.
 const CLOSING: u8 = 4;
+/// As `LINED`, so releases see to the line.
+const LINE: u8 = 8;
 
 /// Enough for machines with few cores, and few enough to sum up; workers beyond share lanes.
 const LANES: usize = if cfg!(fanpool_loom) { 2 } else { 16 };
@@ -75,13 +102,72 @@ impl Lane {
     }
 }
 
-/// The number of a job let in: unique in its pool, in the order of acceptance.
+/// The number of a unit of room. The first one of a job is its number: unique in its pool.
 pub(crate) type Ticket = u64;
+
+/// What somebody asks of the gate: how much room, and for what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Want {
+    least: u64,
+    most: u64,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// Each unit is a job.
+    Jobs,
+    /// All units are one job.
+    Job,
+    /// No job yet.
+    Permit,
+}
+
+impl Want {
+    /// Room for one job of this weight.
+    #[inline]
+    pub(crate) fn job(weight: u64) -> Self {
+        Want {
+            least: weight,
+            most: weight,
+            what: if weight == 1 { What::Jobs } else { What::Job },
+        }
+    }
+
+    /// Room for at least one and up to so many plain jobs.
+    pub(crate) fn jobs(most: u64) -> Self {
+        Want {
+            least: 1,
+            most,
+            what: What::Jobs,
+        }
+    }
+
+    /// Room for later.
+    pub(crate) fn permit(units: u64) -> Self {
+        Want {
+            least: units,
+            most: units,
+            what: What::Permit,
+        }
+    }
+
+    /// At least one and up to so many units for later.
+    pub(crate) fn permits(most: u64) -> Self {
+        Want {
+            least: 1,
+            most,
+            what: What::Permit,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Full,
     Closed,
+    /// More than the capacity.
+    TooHeavy,
 }
 
 #[derive(Debug)]
@@ -91,14 +177,27 @@ pub(crate) struct Gate {
     flags: Padded<AtomicU8>,
     capacity: u64,
     room: Signal,
+    line: Mutex<Line>,
+    apart: Padded<Apart>,
 }
 
 #[derive(Debug)]
 struct Head {
-    /// `CLOSED`, and the tickets issued so far.
+    /// `CLOSED`, `LINED`, and the tickets issued so far.
     tickets: AtomicU64,
     /// Tickets may be issued up to here without a look at the lanes, which releases keep busy.
     limit: AtomicU64,
+}
+
+/// Written under the lock only.
+#[derive(Debug)]
+struct Apart {
+    /// No permit is used any more.
+    closed: Mutex<bool>,
+    /// Units of permits that are neither used nor dropped.
+    held: AtomicU64,
+    /// Units issued beyond one for each job.
+    surplus: AtomicU64,
 }
 
 impl Gate {
@@ -112,32 +211,67 @@ impl Gate {
             flags: Padded(AtomicU8::new(0)),
             capacity,
             room: Signal::new(),
+            line: Mutex::new(Line::new()),
+            apart: Padded(Apart {
+                closed: Mutex::new(false),
+                held: AtomicU64::new(0),
+                surplus: AtomicU64::new(0),
+            }),
         }
     }
 
-    /// Takes `n` units of room if they are free now.
-    pub(crate) fn try_acquire(&self, n: u64) -> Result<Ticket, Refusal> {
+    /// Takes room if it is free now and nobody waits in line for it.
+    #[inline]
+    pub(crate) fn try_enter(&self, want: Want) -> Result<Range<Ticket>, Refusal> {
+        self.attempt(want, FLAGS)
+    }
+
+    /// The same for those who heed only some of the flags in `tickets`.
+    #[inline]
+    fn attempt(&self, want: Want, heed: u64) -> Result<Range<Ticket>, Refusal> {
+        if want.what == What::Jobs {
+            return self.take(want, heed);
+        }
+        let _writes = lock(&self.apart.closed);
+        let taken = self.take(want, heed)?;
+        let units = taken.end - taken.start;
+        if want.what == What::Permit {
+            self.apart.held.fetch_add(units, SeqCst);
+            self.apart.surplus.fetch_add(units, Relaxed);
+        } else {
+            self.apart.surplus.fetch_add(units - 1, Relaxed);
+        }
+        Ok(taken)
+    }
+
+    #[inline]
+    fn take(&self, want: Want, heed: u64) -> Result<Range<Ticket>, Refusal> {
+        let most = want.most.min(self.capacity);
         let mut head = self.head.tickets.load(Acquire);
         loop {
-            if head & CLOSED != 0 {
-                return Err(Refusal::Closed);
+            if head & heed != 0 {
+                return Err(self.refusal(head, want));
             }
-            if head + n > self.head.limit.load(Acquire) {
-                let limit = self.released() + self.capacity;
-                if head + n > limit {
+            let issued = head & !FLAGS;
+            let mut limit = self.head.limit.load(Acquire);
+            if issued + most > limit {
+                limit = self.released() + self.capacity;
+                if want.least > self.capacity || issued + want.least > limit {
                     // Full, unless others moved `head` since: then room may have come and gone,
                     // and the comparison mixed two moments.
                     let now = self.head.tickets.load(Acquire);
-                    if now == head {
-                        return Err(Refusal::Full);
+                    if now & !FLAGS == issued {
+                        return Err(self.refusal(now, want));
                     }
                     head = now;
                     continue;
                 }
                 self.head.limit.fetch_max(limit, AcqRel);
             }
+            let n = most.min(limit - issued);
             if seeded(Fault::ClosedApart) {
-                return Ok(self.head.tickets.fetch_add(n, SeqCst) & !CLOSED);
+                let first = self.head.tickets.fetch_add(n, SeqCst) & !FLAGS;
+                return Ok(first..first + n);
             }
             // SeqCst: a worker that stops searching compares this with the count of searchers
             // (station.rs, "Searching").
@@ -146,29 +280,44 @@ impl Gate {
                 .tickets
                 .compare_exchange_weak(head, head + n, SeqCst, Acquire)
             {
-                Ok(ticket) => return Ok(ticket),
+                Ok(_) => return Ok(issued..issued + n),
                 Err(now) => head = now,
             }
         }
     }
 
-    /// Takes `n` units of room, waiting for them: for those whom `try_acquire` found no room for. The
-    /// error means closed.
+    #[cold]
+    fn refusal(&self, head: u64, want: Want) -> Refusal {
+        if head & CLOSED != 0 {
+            Refusal::Closed
+        } else if want.least > self.capacity {
+            Refusal::TooHeavy
+        } else {
+            Refusal::Full
+        }
+    }
+
+    /// Takes room, waiting for it: for those whom `try_enter` refused as `Full`.
     ///
     /// Dropping the future leaves nothing behind.
-    pub(crate) async fn acquire(&self, n: u64) -> Result<Ticket, Refusal> {
+    pub(crate) async fn enter(&self, want: Want) -> Result<Range<Ticket>, Refusal> {
         loop {
+            if want.least > 1 || self.head.tickets.load(Acquire) & LINED != 0 {
+                if let Some(settled) = self.enter_in_line(want).await {
+                    return settled;
+                }
+            }
             let listener = self.room.listen();
             self.flags.fetch_or(WAITING, SeqCst);
             loom_fence();
             if !seeded(Fault::NoSecondLook) {
-                match self.try_acquire(n) {
+                match self.attempt(want, CLOSED) {
                     Err(Refusal::Full) => {}
                     settled => return settled,
                 }
             }
             listener.await;
-            let settled = self.try_acquire(n);
+            let settled = self.attempt(want, CLOSED);
             if !seeded(Fault::BatonDropped) {
                 self.pass_baton();
             }
@@ -178,27 +327,65 @@ impl Gate {
         }
     }
 
+    /// Waits in line. `None`: nobody there needs more than one unit any more, so there is no line.
+    async fn enter_in_line(&self, want: Want) -> Option<Result<Range<Ticket>, Refusal>> {
+        let mut turn = Turn {
+            gate: self,
+            place: None,
+        };
+        poll_fn(|cx| turn.poll(want, cx)).await
+    }
+
+    /// Changes the line, lets it say who is to be called, and calls them.
+    fn with_line<R>(
+        &self,
+        change: impl FnOnce(&mut Line) -> R,
+        call_whom: fn(&mut Line, u64),
+    ) -> R {
+        let (result, called) = {
+            let mut line = lock(&self.line);
+            let before = line.is_heavy();
+            let result = change(&mut line);
+            let after = line.is_heavy();
+            if after && !before {
+                self.flags.fetch_or(LINE, SeqCst);
+                self.head.tickets.fetch_or(LINED, SeqCst);
+            } else if before && !after {
+                self.head.tickets.fetch_and(!LINED, SeqCst);
+                self.flags.fetch_and(!LINE, SeqCst);
+            }
+            loom_fence();
+            call_whom(&mut line, self.free());
+            (result, line.take_called())
+        };
+        called.into_iter().for_each(call);
+        result
+    }
+
     /// Gives `n` units of room back. Answers whether that drained a closed gate.
     pub(crate) fn release(&self, n: u64, lane: Lane) -> bool {
         self.lanes[lane.0].fetch_add(n, SeqCst);
         loom_fence();
         match self.flags.load(SeqCst) {
             0 => false,
-            flags => self.after_release(flags),
+            flags => self.after_release(n, flags),
         }
     }
 
     #[cold]
-    fn after_release(&self, flags: u8) -> bool {
+    fn after_release(&self, n: u64, flags: u8) -> bool {
         if flags & (WAITING | WOKEN) != 0 {
             let free = self.free();
             if free >= (self.capacity / 2).max(1) && !seeded(Fault::ForgottenUnhealed) {
                 self.wake_all();
             } else if flags & WAITING != 0 {
                 self.wake_one();
-            } else if free.is_power_of_two() {
+            } else if free.checked_ilog2() != free.saturating_sub(n).checked_ilog2() {
                 self.room.notify(1);
             }
+        }
+        if flags & LINE != 0 {
+            self.with_line(|_| (), Line::call);
         }
         flags & CLOSING != 0 && self.is_drained()
     }
@@ -231,21 +418,66 @@ impl Gate {
     }
 
     /// For a worker that is about to sleep: if somebody waits although there is room, wake all, so
-    /// that a forgotten carrier of the baton keeps nobody waiting.
+    /// that a forgotten waiter keeps nobody waiting.
     pub(crate) fn wake_before_sleep(&self) {
-        let stranded = self.flags.load(SeqCst) & (WAITING | WOKEN) != 0 && self.free() > 0;
-        if stranded && !seeded(Fault::ForgottenUnhealed) {
+        let flags = self.flags.load(SeqCst);
+        if flags & (WAITING | WOKEN | LINE) == 0
+            || self.free() == 0
+            || seeded(Fault::ForgottenUnhealed)
+        {
+            return;
+        }
+        if flags & (WAITING | WOKEN) != 0 {
             self.wake_all();
         }
+        if flags & LINE != 0 {
+            self.with_line(Line::pass_over, Line::call_all);
+        }
     }
+
+    // ---- permits ----------------------------------------------------------------------------
+
+    /// Turns held units into one waiting job of at most as many. Refused once the gate is closed; then
+    /// the units are still held.
+    pub(crate) fn redeem(&self, held: u64, weight: u64) -> Result<(), Refusal> {
+        debug_assert!((1..=held).contains(&weight));
+        {
+            let closed = lock(&self.apart.closed);
+            if *closed && !seeded(Fault::PermitApart) {
+                return Err(Refusal::Closed);
+            }
+            self.apart.surplus.fetch_sub(1, Relaxed);
+            // SeqCst, as the tickets: a worker that stops searching compares it.
+            self.apart.held.fetch_sub(held, SeqCst);
+        }
+        if weight < held {
+            self.release(held - weight, Lane::COMMON);
+        }
+        Ok(())
+    }
+
+    /// Gives held units back. Answers whether that drained a closed gate.
+    pub(crate) fn give_back(&self, held: u64) -> bool {
+        self.take_off_held(held);
+        self.release(held, Lane::COMMON)
+    }
+
+    fn take_off_held(&self, units: u64) {
+        let _writes = lock(&self.apart.closed);
+        self.apart.held.fetch_sub(units, SeqCst);
+    }
+
+    // ---- the end ----------------------------------------------------------------------------
 
     /// Refuses all that comes from now on. The first answer: was it this call that closed; the
     /// second: is the gate drained.
     pub(crate) fn close(&self) -> (bool, bool) {
         let first = self.head.tickets.fetch_or(CLOSED, SeqCst) & CLOSED == 0;
+        *lock(&self.apart.closed) = true;
         self.flags.fetch_or(CLOSING, SeqCst);
         loom_fence();
         self.wake_all();
+        self.with_line(|_| (), |line, _| line.call_all(u64::MAX));
         (first, self.is_drained())
     }
 
@@ -255,22 +487,48 @@ impl Gate {
 
     /// Closed, and nothing accepted waits to be started; then it stays so.
     pub(crate) fn is_drained(&self) -> bool {
-        // `released` is read first: it never passes the tickets of a closed gate.
-        let released = self.released();
-        let head = self.head.tickets.load(Acquire);
-        head & CLOSED != 0 && head & !CLOSED == released
+        // First, so that nothing is accepted, and no permit used, after the count.
+        self.is_closed() && *lock(&self.apart.closed) && self.waiting() == 0
     }
 
-    /// Tickets issued so far.
+    // ---- what is inside ---------------------------------------------------------------------
+
+    /// Tickets issued so far: no job that was accepted so far has a higher one.
     pub(crate) fn issued(&self) -> u64 {
-        self.head.tickets.load(SeqCst) & !CLOSED
+        self.head.tickets.load(SeqCst) & !FLAGS
+    }
+
+    /// Jobs accepted so far. Takes a lock.
+    pub(crate) fn accepted(&self) -> u64 {
+        let _writes = lock(&self.apart.closed);
+        self.issued() - self.apart.surplus.load(Relaxed)
+    }
+
+    /// About how many jobs were accepted so far.
+    pub(crate) fn about_accepted(&self) -> u64 {
+        self.issued()
+            .saturating_sub(self.apart.surplus.load(Relaxed))
     }
 
     pub(crate) fn capacity(&self) -> u64 {
         self.capacity
     }
 
-    /// Units accepted and not started: exact when quiet, else a moment old.
+    /// Units of jobs that wait: exact when quiet, else a moment old, and above zero whenever a job
+    /// waited before the call and still does.
+    pub(crate) fn waiting(&self) -> u64 {
+        // In this order: see "Permits and weights".
+        let released = self.released();
+        let held = self.held();
+        self.issued() - released - held
+    }
+
+    /// Units of permits that are neither used nor dropped.
+    pub(crate) fn held(&self) -> u64 {
+        self.apart.held.load(SeqCst)
+    }
+
+    /// Units that are not free: exact when quiet, else a moment old.
     pub(crate) fn occupied(&self) -> u64 {
         let released = self.released();
         self.issued() - released
@@ -282,6 +540,49 @@ impl Gate {
 
     fn released(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.load(SeqCst)).sum()
+    }
+}
+
+/// Somebody's turn in the line, from the first poll of the wait to its end.
+struct Turn<'a> {
+    gate: &'a Gate,
+    place: Option<u64>,
+}
+
+impl Turn<'_> {
+    fn poll(
+        &mut self,
+        want: Want,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Range<Ticket>, Refusal>>> {
+        // Cloned and dropped outside the lock: foreign code.
+        let mut waker = Some(cx.waker().clone());
+        let place = &mut self.place;
+        let stays = self
+            .gate
+            .with_line(|line| line.stay(place, want.least, &mut waker), |_, _| ());
+        drop(waker);
+        if !stays.lined {
+            return Poll::Ready(None);
+        }
+        if stays.called || stays.in_front && !seeded(Fault::NoSecondLook) {
+            match self.gate.attempt(want, CLOSED) {
+                Err(Refusal::Full) => {}
+                settled => return Poll::Ready(Some(settled)),
+            }
+        } else if self.gate.is_closed() {
+            return Poll::Ready(Some(Err(Refusal::Closed)));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            // Its waker is dropped outside the lock.
+            drop(self.gate.with_line(|line| line.leave(place), Line::call));
+        }
     }
 }
 

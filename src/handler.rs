@@ -9,7 +9,7 @@ use std::future::{Future, ready};
 /// Runs the jobs of one worker.
 ///
 /// Each worker has a handler of its own, so `&mut self` state, such as a connection or a buffer, needs
-/// no lock. Implementors write `async fn handle`; one that never awaits anything simply blocks its
+/// no lock. Implementors write `async fn handle`, without any attribute; one that never awaits anything simply blocks its
 /// worker, which is right on threads ([`Threads`](crate::Threads)) and wrong on an executor.
 ///
 /// # Contract
@@ -58,7 +58,8 @@ pub trait JobHandler<J>: Send + 'static {
 /// pool it is not called again.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not make handlers for jobs of type `{J}`",
-    note = "closures become a factory through `handler_fn`, `async_handler_fn` (cloned for each worker: `Clone + Send + Sync`) or `handler_factory`"
+    note = "closures become a factory through `handler_fn`, `async_handler_fn` (cloned for each worker: `Clone + Send + Sync`) or `handler_factory`",
+    note = "a handler is not its own factory: `handler_factory(|_worker| Ok::<_, Infallible>(handler))` makes one for each worker"
 )]
 pub trait JobHandlerFactory<J>: Send + Sync + 'static {
     /// What it makes.
@@ -105,8 +106,13 @@ closure_type!(
     /// A closure as a factory: see [`handler_factory`].
     FactoryFn
 );
+closure_type!(
+    /// An async closure as a factory: see [`async_handler_factory`].
+    AsyncFactoryFn
+);
 
-/// A handler from a blocking closure, cloned for each worker.
+/// A handler from a blocking closure. As a factory it is cloned for each worker; a closure that cannot be
+/// cloned, because it owns a connection, say, is made for each worker by a [`handler_factory`].
 ///
 /// ```
 /// use fanpool::{Pool, handler_fn};
@@ -117,7 +123,7 @@ closure_type!(
 /// ```
 pub fn handler_fn<J, T, E, F>(handle: F) -> HandlerFn<F>
 where
-    F: FnMut(J) -> Result<T, E> + Clone + Send + Sync + 'static,
+    F: FnMut(J) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: Send + 'static,
 {
@@ -127,7 +133,7 @@ where
 /// As [`handler_fn`], for a closure that also takes the job's [`JobContext`].
 pub fn handler_fn_with<J, T, E, F>(handle: F) -> HandlerFnWith<F>
 where
-    F: FnMut(J, &JobContext) -> Result<T, E> + Clone + Send + Sync + 'static,
+    F: FnMut(J, &JobContext) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: Send + 'static,
 {
@@ -135,6 +141,10 @@ where
 }
 
 /// A handler from a closure that gives a future, cloned for each worker.
+///
+/// A worker runs one job at a time, also while the job waits: for jobs that mostly wait, take as many
+/// workers as jobs should be under way. A future that needs a runtime, such as a tokio socket or timer,
+/// needs workers that live there: see [`PoolBuilder::spawner`](crate::PoolBuilder::spawner).
 ///
 /// ```
 /// use fanpool::{Pool, async_handler_fn};
@@ -148,7 +158,7 @@ where
 /// ```
 pub fn async_handler_fn<J, T, E, Fut, F>(handle: F) -> AsyncHandlerFn<F>
 where
-    F: FnMut(J) -> Fut + Clone + Send + Sync + 'static,
+    F: FnMut(J) -> Fut + Send + 'static,
     Fut: Future<Output = Result<T, E>> + Send,
     T: Send + 'static,
     E: Send + 'static,
@@ -159,7 +169,7 @@ where
 /// As [`async_handler_fn`], for a closure that also takes the job's [`JobContext`], by value.
 pub fn async_handler_fn_with<J, T, E, Fut, F>(handle: F) -> AsyncHandlerFnWith<F>
 where
-    F: FnMut(J, JobContext) -> Fut + Clone + Send + Sync + 'static,
+    F: FnMut(J, JobContext) -> Fut + Send + 'static,
     Fut: Future<Output = Result<T, E>> + Send,
     T: Send + 'static,
     E: Send + 'static,
@@ -198,6 +208,30 @@ where
     E: Into<BoxError>,
 {
     FactoryFn(create)
+}
+
+/// As [`handler_factory`], for a closure that gives a future: to connect somewhere first, say.
+///
+/// ```
+/// use fanpool::{Pool, async_handler_factory, handler_fn};
+///
+/// # async fn connect() -> std::io::Result<u64> { Ok(40) }
+/// let pool = Pool::builder(async_handler_factory(|_worker| async move {
+///     let connection = connect().await?;
+///     Ok::<_, std::io::Error>(handler_fn(move |n: u64| Ok::<_, std::io::Error>(connection + n)))
+/// }))
+/// .build()?;
+/// assert_eq!(pool.run_blocking(2)?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn async_handler_factory<H, E, Fut, F>(create: F) -> AsyncFactoryFn<F>
+where
+    F: Fn(WorkerId) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<H, E>> + Send,
+    H: Send + 'static,
+    E: Into<BoxError>,
+{
+    AsyncFactoryFn(create)
 }
 
 impl<J, T, E, F> JobHandler<J> for HandlerFn<F>
@@ -292,5 +326,20 @@ where
 
     fn create(&self, worker: WorkerId) -> impl Future<Output = Result<H, BoxError>> + Send {
         ready((self.0)(worker).map_err(Into::into))
+    }
+}
+
+impl<J, H, E, Fut, F> JobHandlerFactory<J> for AsyncFactoryFn<F>
+where
+    F: Fn(WorkerId) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<H, E>> + Send,
+    H: JobHandler<J>,
+    E: Into<BoxError>,
+{
+    type Handler = H;
+
+    fn create(&self, worker: WorkerId) -> impl Future<Output = Result<H, BoxError>> + Send {
+        let handler = (self.0)(worker);
+        async move { handler.await.map_err(Into::into) }
     }
 }

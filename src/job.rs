@@ -1,20 +1,41 @@
 //! What is submitted: the caller's data, and what the pool knows about it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// A job as it waits: the caller's data and the options it was submitted with.
 ///
-/// A [`Dispatcher`](crate::Dispatcher) chooses by it, and a shutdown hands unstarted ones back as
-/// [`ShutdownReport::unrun`](crate::ShutdownReport::unrun).
+/// Options are set where a job is submitted: [`pool.job(x)`](crate::Submitter::job). A
+/// [`Dispatcher`](crate::Dispatcher) chooses by them, a shutdown hands unstarted jobs back with them
+/// ([`ShutdownReport::unrun`](crate::ShutdownReport::unrun)), and so does a refusal; `pool.job(job)`
+/// submits a job that came back as it was.
+///
+/// A clone shares the options.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Job<J> {
     data: J,
+    /// Nothing, for jobs that nothing was said about: they travel light.
+    options: Option<Arc<Options>>,
+}
+
+/// What was said about a job.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Options {
+    pub(crate) priority: i32,
+    pub(crate) key: Option<u64>,
+    pub(crate) weight: Option<NonZeroU64>,
+    pub(crate) label: Option<Cow<'static, str>>,
 }
 
 impl<J> Job<J> {
     pub(crate) fn new(data: J) -> Self {
-        Job { data }
+        Job {
+            data,
+            options: None,
+        }
     }
 
     /// What was submitted.
@@ -22,15 +43,68 @@ impl<J> Job<J> {
         &self.data
     }
 
-    /// What was submitted, by value.
+    /// What was submitted, by value; the options are dropped.
     pub fn into_inner(self) -> J {
         self.data
     }
 
-    /// How much of the queue's capacity the job takes up.
-    pub(crate) fn units(&self) -> u64 {
-        1
+    /// How urgent the job is: the higher, the sooner, for queue orders that heed it. 0 if nothing was
+    /// said.
+    pub fn priority(&self) -> i32 {
+        self.options().map_or(0, |options| options.priority)
     }
+
+    /// What the job belongs to (a user, an endpoint, an account), for strategies and orders that keep
+    /// such jobs together or apart.
+    pub fn key(&self) -> Option<u64> {
+        self.options().and_then(|options| options.key)
+    }
+
+    /// How much of the queue's capacity the job takes up while it waits, in the capacity's unit: 1 if
+    /// nothing was said.
+    pub fn weight(&self) -> u64 {
+        weight(self.options())
+    }
+
+    /// A name for the job, for people.
+    pub fn label(&self) -> Option<&str> {
+        self.options().and_then(|options| options.label.as_deref())
+    }
+
+    /// By when the job should have started; `None` when it was given no deadline.
+    pub fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    pub(crate) fn options(&self) -> Option<&Options> {
+        self.options.as_deref()
+    }
+
+    pub(crate) fn share_options(&self) -> Option<Arc<Options>> {
+        self.options.clone()
+    }
+
+    pub(crate) fn options_mut(&mut self) -> &mut Options {
+        Arc::make_mut(self.options.get_or_insert_default())
+    }
+
+    /// For a job that is given more room than one unit: it weighs as much, unless it says otherwise.
+    pub(crate) fn weigh_by_default(&mut self, units: u64) {
+        if units > 1
+            && self
+                .options()
+                .is_none_or(|options| options.weight.is_none())
+        {
+            self.options_mut().weight = NonZeroU64::new(units);
+        }
+    }
+}
+
+/// The weight of a job with these options.
+pub(crate) fn weight(options: Option<&Options>) -> u64 {
+    options
+        .and_then(|options| options.weight)
+        .map_or(1, NonZeroU64::get)
 }
 
 impl<J> From<J> for Job<J> {
@@ -41,11 +115,18 @@ impl<J> From<J> for Job<J> {
 
 impl<J: fmt::Debug> fmt::Debug for Job<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job").field("data", &self.data).finish()
+        let mut job = f.debug_struct("Job");
+        job.field("data", &self.data);
+        if let Some(options) = self.options() {
+            job.field("options", options);
+        }
+        job.finish()
     }
 }
 
-/// The number of an accepted job: unique in its pool, rising in the order of acceptance.
+/// The number of an accepted job: unique in its pool, and among jobs that were let in one after the
+/// other, rising. (A job that was submitted with a [`Permit`](crate::Permit) was let in when the permit
+/// was.)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(NonZeroU64);
 

@@ -55,6 +55,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
+mod cell;
 pub mod clock;
 mod context;
 mod core;
@@ -62,19 +63,26 @@ mod desk;
 pub mod dispatcher;
 mod envelope;
 mod error;
+mod errors;
 mod fault;
 mod frame;
 mod gate;
+mod group;
+mod handle;
 mod handler;
 mod intake;
 mod job;
 mod joins;
 mod lifecycle;
+mod line;
+mod map;
 mod metrics;
 #[cfg(any(fanpool_loom, fanpool_shuttle))]
 mod model;
+mod options;
 mod outcome;
 mod park;
+mod permit;
 mod pool;
 pub mod queue_order;
 mod registry;
@@ -92,16 +100,22 @@ pub use async_trait::async_trait;
 pub use builder::PoolBuilder;
 pub use context::JobContext;
 pub use dispatcher::{Any, Dispatcher, LeastBusy, RoundRobin, Target, Workers};
-pub use error::{BoxError, BuildError, FactoryError, RunError, SubmitError};
+pub use error::{BoxError, BuildError, FactoryError, RunError, SubmitAllError, SubmitError};
+pub use errors::{ErrorStream, JobFailure};
+pub use group::{GroupCancellation, GroupHandle, GroupIter, GroupStream};
+pub use handle::{CancelHandle, JobHandle};
 pub use handler::{
-    AsyncHandlerFn, AsyncHandlerFnWith, FactoryFn, HandlerFn, HandlerFnWith, JobHandler,
-    JobHandlerFactory, async_handler_fn, async_handler_fn_with, handler_factory, handler_fn,
-    handler_fn_with,
+    AsyncFactoryFn, AsyncHandlerFn, AsyncHandlerFnWith, FactoryFn, HandlerFn, HandlerFnWith,
+    JobHandler, JobHandlerFactory, async_handler_factory, async_handler_fn, async_handler_fn_with,
+    handler_factory, handler_fn, handler_fn_with,
 };
 pub use job::{Job, JobId};
 pub use lifecycle::{DrainGuard, RunningJob, ShutdownReport};
+pub use map::{Map, MapBlocking};
 pub use metrics::Metrics;
-pub use outcome::{CancelHandle, Cancellation, JobError, JobHandle};
+pub use options::JobBuilder;
+pub use outcome::{Cancellation, JobError};
+pub use permit::{Permit, Permits};
 pub use pool::{Pool, Submitter, WeakPool, WeakSubmitter};
 pub use queue_order::{Fifo, QueueOrder, Queued};
 pub use spawner::{BoxFuture, SpawnError, Spawner, Threads};

@@ -10,9 +10,10 @@
 //!    stop. All that waits is swept out of intake and desks, and each job claimed, counted, and handed
 //!    back. The sweep repeats until the gate is drained, so that a submitter caught between its ticket
 //!    and its push is waited for.
-//! 4. **Leave.** Each worker drops its handler and its task. The last one to leave stops the timekeeper,
-//!    and if jobs are still waiting then (their factory failed, or their executor died), they are
-//!    abandoned.
+//! 4. **Leave.** Each worker drops its handler and its task. The last one to leave stops the timekeeper.
+//!    If jobs are still waiting then, because no worker got a handler, they are handed back, or abandoned
+//!    when the pool was closed and nobody waits for a report. (When the executor died, they were
+//!    abandoned before.)
 //! 5. **Join.** A shutdown that waited for all of this joins the threads, then reports.
 //!
 //! Any number of shutdowns may be under way at once: each step is taken once, all of them wait for the
@@ -22,16 +23,18 @@
 //! a wait. If no other worker is left, waiting would be pointless, and the call returns with things as
 //! they are.
 
+use crate::clock::first;
 use crate::core::Core;
 use crate::error::FactoryError;
 use crate::frame;
 use crate::job::{Job, JobId};
 use crate::metrics::Metrics;
-use crate::outcome::{Ending, first};
+use crate::outcome::Ending;
 use crate::park::block_on;
 use crate::pool::Submitter;
 use crate::registry::Home;
 use crate::standstill::{For, poll_unless_stuck, unless_stuck};
+use crate::sync::atomic::Ordering::*;
 use crate::sync::lock;
 use crate::unwind::{contain, dispose};
 use crate::worker::WorkerId;
@@ -111,6 +114,12 @@ impl<J: Send + 'static> Core<J> {
         }
         self.halt();
         self.stop.ask();
+        self.take_back();
+    }
+
+    /// Ends all that waits in a closed pool, for the next report.
+    pub(crate) fn take_back(&self) {
+        self.halt();
         self.sweep(Ending::HandedBack, |job| lock(&self.unrun).push(job));
     }
 
@@ -190,7 +199,9 @@ impl<J: Send + 'static> Core<J> {
 /// Inside one of the pool's own jobs, [`join`](Self::join) and the shutdowns do not wait for that job;
 /// and when no other worker is left to wait for, they return at once, with what is left under way.
 ///
-/// The futures do nothing before they are first polled.
+/// The futures do nothing before they are first polled. What ends in `_blocking` blocks its thread: on a
+/// thread that the pool's own workers need, such as the one thread of an executor that they live on, it
+/// would wait for ever.
 impl<J, T, E> Submitter<J, T, E>
 where
     J: Send + 'static,
@@ -232,6 +243,19 @@ where
     /// Waits until every job accepted so far has its outcome. The pool stays open, and jobs accepted
     /// later are not waited for.
     ///
+    /// To wait until the pool is idle, with jobs that submit further jobs, repeat it:
+    ///
+    /// ```
+    /// # use fanpool::{Pool, handler_fn};
+    /// # let pool = Pool::builder(handler_fn(|n: u64| Ok::<_, std::io::Error>(n + 1))).build()?;
+    /// # futures_lite::future::block_on(async {
+    /// while pool.metrics().waiting + pool.metrics().running > 0 {
+    ///     pool.join().await;
+    /// }
+    /// # });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// Costs a visit to every job that waits, and until it is over a lock for each job that ends.
     /// Dropping the future gives it up.
     pub async fn join(&self) {
@@ -246,9 +270,13 @@ where
     /// Closes the pool, waits until every accepted job is over and every worker is gone; threads of the
     /// pool are joined, which blocks for the moment they take to end.
     ///
+    /// A factory that fails is not asked again in a closed pool: when no worker has a handler any more,
+    /// what still waits is handed back.
+    ///
     /// Dropping the future leaves the pool closed and draining.
     pub async fn shutdown(&self) -> ShutdownReport<J> {
         let core = self.core();
+        core.reports.store(true, SeqCst);
         core.close();
         core.all_gone().await;
         core.join_threads();
@@ -264,8 +292,10 @@ where
     /// back, running ones are asked to stop, and those that still run are listed, not waited for.
     ///
     /// Dropping the future leaves the pool closed and draining.
+    #[must_use = "the report has the jobs that were handed back"]
     pub async fn shutdown_timeout(&self, limit: Duration) -> ShutdownReport<J> {
         let core = self.core();
+        core.reports.store(true, SeqCst);
         core.close();
         let in_time = first(core.all_gone(), core.time.sleep(limit))
             .await
@@ -287,6 +317,7 @@ where
     /// ([`JobContext::is_cancelled`](crate::JobContext::is_cancelled)), and waits for those.
     ///
     /// Dropping the future loses nothing: the next report has the jobs.
+    #[must_use = "the report has the jobs that were handed back"]
     pub async fn shutdown_now(&self) -> ShutdownReport<J> {
         let core = self.core();
         core.close();
@@ -304,6 +335,9 @@ where
 
     /// A guard whose drop shuts the pool down and waits for its jobs, so that the end of `main` does not
     /// cut them off, not even when it panics.
+    ///
+    /// The drop blocks, as [`shutdown_blocking`](Self::shutdown_blocking): for `main` and other threads
+    /// of sync code. In async code `.await` [`shutdown`](Self::shutdown) instead.
     ///
     /// ```
     /// use fanpool::{Pool, handler_fn};

@@ -43,10 +43,21 @@ pub struct Metrics {
     pub deferred: u64,
     /// Started and not over, now.
     pub running: u64,
+    /// Units of the queue's capacity that waiting jobs take up, now: their number, if none was given a
+    /// weight.
+    pub occupied: u64,
+    /// Units that permits hold, now.
+    pub reserved: u64,
     /// Workers, now.
     pub workers: u64,
     /// Workers that run a job, now.
     pub busy_workers: u64,
+    /// Workers that have no handler because their factory failed, now. The pool keeps asking it; jobs
+    /// wait until one has.
+    pub failing_workers: u64,
+    /// Errors of jobs without a handle that nobody read in time: see
+    /// [`errors`](crate::Submitter::errors).
+    pub errors_dropped: u64,
     /// Panics and broken contracts of strategies and queue orders that were contained.
     pub faults: u64,
 }
@@ -136,8 +147,8 @@ pub(crate) struct PoolCounts {
 }
 
 impl PoolCounts {
-    pub(crate) fn refused(&self) {
-        self.refused.fetch_add(1, Release);
+    pub(crate) fn refused(&self, jobs: u64) {
+        self.refused.fetch_add(jobs, Release);
     }
 
     pub(crate) fn unrun(&self, why: Ending) {
@@ -164,14 +175,14 @@ impl PoolCounts {
     ) -> Metrics {
         for _ in 0..EXACT_TRIES {
             let before = self.left_queue(workers(), u64::MAX);
-            let accepted = gate.issued();
+            let accepted = gate.accepted();
             if self.left_queue(workers(), u64::MAX) == before {
-                return self.complete(before, accepted);
+                return self.complete(before, accepted, gate);
             }
         }
         let left = self.left_queue(workers(), 1);
         let most = left.0 + gate.capacity();
-        self.complete(left, gate.issued().min(most))
+        self.complete(left, gate.accepted().min(most), gate)
     }
 
     /// What has left the queue, and the outcomes so far. A worker counts as running `most` jobs at most.
@@ -207,7 +218,9 @@ impl PoolCounts {
         (left, metrics)
     }
 
-    fn complete(&self, (left, mut metrics): (u64, Metrics), accepted: u64) -> Metrics {
+    fn complete(&self, (left, mut metrics): (u64, Metrics), accepted: u64, gate: &Gate) -> Metrics {
+        metrics.occupied = gate.waiting().min(gate.capacity());
+        metrics.reserved = gate.held();
         metrics.accepted = accepted;
         metrics.waiting = accepted - left;
         metrics.refused = self.refused.load(Acquire);

@@ -74,6 +74,30 @@ impl<J, H: JobHandlerFactory<J>> Pool<J, H> {
     }
 
     /// A reference that does not keep the pool open, for handlers that submit to their own pool.
+    ///
+    /// A closure that is (part of) the factory `H` cannot hold a `WeakPool` of its own pool, whose type
+    /// would contain itself: it takes a [`WeakSubmitter`].
+    ///
+    /// ```
+    /// use fanpool::{Pool, WeakSubmitter, handler_fn};
+    /// use std::convert::Infallible;
+    /// use std::sync::{Arc, OnceLock};
+    ///
+    /// let own: Arc<OnceLock<WeakSubmitter<u64, (), Infallible>>> = Arc::default();
+    /// let pool = Pool::builder(handler_fn({
+    ///     let own = own.clone();
+    ///     move |n: u64| {
+    ///         if let Some(pool) = own.get().and_then(WeakSubmitter::upgrade).filter(|_| n > 0) {
+    ///             let _ = pool.try_send(n - 1);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }))
+    /// .build()?;
+    /// let _ = own.set(pool.submitter().downgrade());
+    /// # pool.run_blocking(2)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn downgrade(&self) -> WeakPool<J, H> {
         WeakPool {
             submitter: self.submitter.downgrade(),
@@ -129,9 +153,15 @@ where
         self.core().metrics()
     }
 
-    /// How many dispatchers have workers.
+    /// How many dispatchers have workers. (How many workers there are, and jobs, is in
+    /// [`metrics`](Self::metrics).)
     pub fn size(&self) -> usize {
         self.core().roster.dispatchers()
+    }
+
+    /// How much the queue holds: [`queue_capacity`](PoolBuilder::queue_capacity).
+    pub fn queue_capacity(&self) -> usize {
+        self.core().gate.capacity() as usize
     }
 
     /// Whether new jobs are refused for good.
@@ -160,7 +190,8 @@ impl<J> Handle<J> {
         f.debug_struct(name)
             .field("name", &self.core.name)
             .field("closed", &self.core.gate.is_closed())
-            .field("waiting", &self.core.gate.occupied())
+            .field("capacity", &self.core.gate.capacity())
+            .field("occupied", &self.core.gate.occupied())
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@
 //! whole pool: all threads would count up and down on one word for each job.
 
 use crate::clock::Timekeeper;
-use crate::job::JobId;
+use crate::job::{JobId, Options};
 use crate::outcome::Ending;
 use crate::standstill::Standstill;
 use std::collections::BTreeMap;
@@ -18,6 +18,10 @@ pub(crate) type PoolNumber = NonZeroU32;
 pub(crate) trait Home: Send + Sync {
     /// A job ends without having run: counts it and frees its room.
     fn unrun(&self, units: u64, why: Ending);
+    /// A job that nobody holds a handle of ended without having run.
+    fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending);
+    /// Units that a permit held are free again.
+    fn give_back(&self, held: u64);
     /// A job's outcome is known: tells who joins.
     fn over(&self, id: JobId);
     /// A cancelled job left an empty envelope in the queue.

@@ -60,6 +60,13 @@ impl Roster {
         self.live.load(SeqCst)
     }
 
+    /// How many have no handler because their factory failed.
+    pub(crate) fn failing(&self) -> usize {
+        let entries = lock(&self.entries);
+        let failing = |entry: &&Entry| matches!(entry.stage, Stage::Failing(_));
+        entries.values().filter(failing).count()
+    }
+
     pub(crate) fn listen(&self) -> Listener {
         self.changed.listen()
     }

@@ -18,7 +18,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Gives workers a place to run.
 ///
-/// A closure is a spawner: `|task| { tokio::spawn(task); }`.
+/// A closure is a spawner: `|task| { tokio::spawn(task); }`, or `|task| smol::spawn(task).detach()`. For
+/// other executors see `docs/runtimes.md` in the repository.
 ///
 /// # Contract
 ///

@@ -222,11 +222,13 @@ impl<J: Send + 'static> Station<J> {
         if floor.desk.may_leave_in_intake() {
             return self.take_ahead(&mut floor, seat, most, gate, intake);
         }
-        floor.draw_to_route(intake, intake.about(gate.issued()));
-        let called = floor.desk.route();
+        floor.draw_to_route(intake, intake.about(gate.about_accepted()));
+        let mut called = floor.desk.route();
         let job = floor.desk.take(worker);
         if let Some(job) = &job {
             seat.begin(job.id());
+            // What was kept back behind a job for anyone may be for somebody who sleeps.
+            called.extend(floor.desk.route());
         }
         // What found no room in an inbox is for the workers of other desks.
         let more = floor.desk.has_unbound();
@@ -251,7 +253,7 @@ impl<J: Send + 'static> Station<J> {
         let worker = seat.id.index();
         let mut waiting = floor.desk.backlog();
         if waiting == 0 {
-            let coming = intake.about(gate.issued());
+            let coming = intake.about(gate.about_accepted());
             if coming < DRAIN_FROM {
                 let job = intake.pop();
                 floor.desk.set_busy(worker, job.is_some());
@@ -317,10 +319,11 @@ impl<J: Send + 'static> Station<J> {
     /// A job of this desk that may go to anyone, for the worker of another desk.
     pub(crate) fn give_away(&self, to: &Seat<J>) -> Option<Queued<J>> {
         let mut floor = self.enter();
-        let called = floor.desk.route();
+        let mut called = floor.desk.route();
         let job = floor.desk.take_unbound();
         if let Some(job) = &job {
             to.begin(job.id());
+            called.extend(floor.desk.route());
         }
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
@@ -414,7 +417,7 @@ impl<J: Send + 'static> Station<J> {
         let mut wakers = Vec::new();
         let mut anybody = true;
         if floor.desk.routes() {
-            floor.draw_to_route(intake, intake.about(gate.issued()));
+            floor.draw_to_route(intake, intake.about(gate.about_accepted()));
             let called = floor.desk.route();
             anybody = called.is_empty() && (siblings || floor.desk.has_unbound());
             wakers = self.collect_wakers(&mut floor, called);

@@ -1,89 +1,114 @@
 //! The ways in. Every waiting call exists as a future and as a blocking twin that drives that future
 //! on the calling thread.
 
+use crate::cell::Cell;
+use crate::clock::first;
 use crate::core::Core;
 use crate::envelope::Queued;
 use crate::error::{RunError, SubmitError};
-use crate::gate::{Refusal, Ticket};
+use crate::gate::{Refusal, Ticket, Want};
+use crate::handle::JobHandle;
 use crate::job::{Job, JobId};
-use crate::outcome::{Cell, JobHandle, first};
 use crate::park::{Lookout, block_on};
 use crate::pool::Submitter;
 use crate::standstill::{For, unless_stuck};
+use std::ops::Range;
 use std::time::Duration;
 
-/// Why there is no ticket.
-enum NoTicket {
-    Refused(Refusal),
+/// Room, or why there is none. The first ticket of a job is its number.
+pub(crate) type Entered = Result<Range<Ticket>, NoRoom>;
+
+/// Why there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    Full,
+    Closed,
     TimedOut,
+    TooHeavy,
     WouldDeadlock,
 }
 
-/// Whether waiting may help.
-fn is_full(entered: &Result<Ticket, NoTicket>) -> bool {
-    matches!(entered, Err(NoTicket::Refused(Refusal::Full)))
-}
-
-impl NoTicket {
-    fn with<J>(self, job: J) -> SubmitError<J> {
-        match self {
-            NoTicket::Refused(Refusal::Full) => SubmitError::Full(job),
-            NoTicket::Refused(Refusal::Closed) => SubmitError::Closed(job),
-            NoTicket::TimedOut => SubmitError::TimedOut(job),
-            NoTicket::WouldDeadlock => SubmitError::WouldDeadlock(job),
+impl From<Refusal> for NoRoom {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Full => NoRoom::Full,
+            Refusal::Closed => NoRoom::Closed,
+            Refusal::TooHeavy => NoRoom::TooHeavy,
         }
     }
+}
+
+impl NoRoom {
+    pub(crate) fn with<X>(self, job: X) -> SubmitError<X> {
+        match self {
+            NoRoom::Full => SubmitError::Full(job),
+            NoRoom::Closed => SubmitError::Closed(job),
+            NoRoom::TimedOut => SubmitError::TimedOut(job),
+            NoRoom::TooHeavy => SubmitError::TooHeavy(job),
+            NoRoom::WouldDeadlock => SubmitError::WouldDeadlock(job),
+        }
+    }
+}
+
+/// Whether waiting may help.
+fn is_full(entered: &Entered) -> bool {
+    matches!(entered, Err(NoRoom::Full))
 }
 
 impl<J: Send + 'static> Core<J> {
-    fn try_enter(&self) -> Result<Ticket, NoTicket> {
-        self.gate.try_acquire(1).map_err(NoTicket::Refused)
+    #[inline]
+    pub(crate) fn try_enter(&self, want: Want) -> Entered {
+        self.gate.try_enter(want).map_err(NoRoom::from)
     }
 
-    async fn enter(&self) -> Result<Ticket, NoTicket> {
-        let entered = self.try_enter();
+    pub(crate) async fn enter(&self, want: Want) -> Entered {
+        let entered = self.try_enter(want);
         if !is_full(&entered) {
             return entered;
         }
-        match unless_stuck(self.number, For::Progress, self.gate.acquire(1)).await {
-            Ok(settled) => settled.map_err(NoTicket::Refused),
-            Err(_) => Err(NoTicket::WouldDeadlock),
+        match unless_stuck(self.number, For::Progress, self.gate.enter(want)).await {
+            Ok(settled) => settled.map_err(NoRoom::from),
+            Err(_) => Err(NoRoom::WouldDeadlock),
         }
     }
 
-    async fn enter_in_time(&self, limit: Duration) -> Result<Ticket, NoTicket> {
-        let entered = self.try_enter();
+    pub(crate) async fn enter_in_time(&self, want: Want, limit: Duration) -> Entered {
+        let entered = self.try_enter(want);
         if !is_full(&entered) {
             return entered;
         }
-        match first(self.enter(), self.time.sleep(limit)).await {
+        match first(self.enter(want), self.time.sleep(limit)).await {
             Some(settled) => settled,
-            None => Err(NoTicket::TimedOut),
+            None => Err(NoRoom::TimedOut),
         }
     }
 
     /// Looks out for room for some microseconds before it sleeps.
-    fn enter_blocking(&self) -> Result<Ticket, NoTicket> {
-        let mut entered = self.try_enter();
+    #[inline]
+    pub(crate) fn enter_blocking(&self, want: Want) -> Entered {
+        let mut entered = self.try_enter(want);
         if is_full(&entered) {
             // Yields only: each try reads what the workers write for every job, and would slow them.
             Lookout::new(0).until(|| {
-                entered = self.try_enter();
+                entered = self.try_enter(want);
                 !is_full(&entered)
             });
         }
         if is_full(&entered) {
-            return block_on(self.enter());
+            return block_on(self.enter(want));
         }
         entered
     }
 
-    /// Sends the job on its way, or gives it back.
-    fn send_with(&self, job: J, ticket: Result<Ticket, NoTicket>) -> Result<(), SubmitError<J>> {
-        match ticket {
-            Ok(ticket) => {
-                let id = JobId::from_ticket(ticket);
-                self.admit(Queued::plain(id, self.number, Job::new(job)));
+    /// Sends the job on its way, or gives it back. `X` is the job with or without its options.
+    #[inline]
+    pub(crate) fn send_with<X>(&self, job: X, entered: Entered) -> Result<(), SubmitError<X>>
+    where
+        X: Into<Job<J>>,
+    {
+        match entered {
+            Ok(tickets) => {
+                self.send_off(job.into(), tickets.start);
                 Ok(())
             }
             Err(why) => Err(self.refuse(why, job)),
@@ -91,29 +116,42 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// The same, with a handle for its outcome.
-    fn submit_with<T, E>(
+    #[inline]
+    pub(crate) fn submit_with<X, T, E>(
         &self,
-        job: J,
-        ticket: Result<Ticket, NoTicket>,
-    ) -> Result<JobHandle<T, E>, SubmitError<J>>
+        job: X,
+        entered: Entered,
+    ) -> Result<JobHandle<T, E>, SubmitError<X>>
     where
+        X: Into<Job<J>>,
         T: Send + 'static,
         E: Send + 'static,
     {
-        match ticket {
-            Ok(ticket) => {
-                let id = JobId::from_ticket(ticket);
-                let cell = Cell::new(id, self.number, Job::new(job));
-                let handle = cell.handle();
-                self.admit(Queued::tracked(id, cell));
-                Ok(handle)
-            }
+        match entered {
+            Ok(tickets) => Ok(self.submit_off(job.into(), tickets.start)),
             Err(why) => Err(self.refuse(why, job)),
         }
     }
 
-    fn refuse(&self, why: NoTicket, job: J) -> SubmitError<J> {
-        self.counts.refused();
+    pub(crate) fn send_off(&self, job: Job<J>, ticket: Ticket) {
+        let id = JobId::from_ticket(ticket);
+        self.admit(Queued::plain(id, self.number, job));
+    }
+
+    pub(crate) fn submit_off<T, E>(&self, job: Job<J>, ticket: Ticket) -> JobHandle<T, E>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let cell = Cell::new(self.number, job);
+        let id = cell.number(0, ticket);
+        let handle = JobHandle::new(cell.clone());
+        self.admit(Queued::tracked(id, cell, 0));
+        handle
+    }
+
+    pub(crate) fn refuse<X>(&self, why: NoRoom, job: X) -> SubmitError<X> {
+        self.counts.refused(1);
         why.with(job)
     }
 }
@@ -155,14 +193,14 @@ where
 {
     /// Waits for room and gives a handle for the job's outcome.
     pub async fn submit(&self, job: J) -> Result<JobHandle<T, E>, SubmitError<J>> {
-        let ticket = self.core().enter().await;
-        self.core().submit_with(job, ticket)
+        let entered = self.core().enter(Want::job(1)).await;
+        self.core().submit_with(job, entered)
     }
 
     /// Blocking twin of [`submit`](Self::submit).
     pub fn submit_blocking(&self, job: J) -> Result<JobHandle<T, E>, SubmitError<J>> {
-        let ticket = self.core().enter_blocking();
-        self.core().submit_with(job, ticket)
+        let entered = self.core().enter_blocking(Want::job(1));
+        self.core().submit_with(job, entered)
     }
 
     /// Waits for room, but no longer than `limit`. Works on any executor; the first timed wait of a
@@ -172,8 +210,8 @@ where
         job: J,
         limit: Duration,
     ) -> Result<JobHandle<T, E>, SubmitError<J>> {
-        let ticket = self.core().enter_in_time(limit).await;
-        self.core().submit_with(job, ticket)
+        let entered = self.core().enter_in_time(Want::job(1), limit).await;
+        self.core().submit_with(job, entered)
     }
 
     /// Blocking twin of [`submit_timeout`](Self::submit_timeout).
@@ -182,32 +220,32 @@ where
         job: J,
         limit: Duration,
     ) -> Result<JobHandle<T, E>, SubmitError<J>> {
-        let ticket = block_on(self.core().enter_in_time(limit));
-        self.core().submit_with(job, ticket)
+        let entered = block_on(self.core().enter_in_time(Want::job(1), limit));
+        self.core().submit_with(job, entered)
     }
 
     /// Submits if there is room now.
     pub fn try_submit(&self, job: J) -> Result<JobHandle<T, E>, SubmitError<J>> {
-        let ticket = self.core().try_enter();
-        self.core().submit_with(job, ticket)
+        let entered = self.core().try_enter(Want::job(1));
+        self.core().submit_with(job, entered)
     }
 
     /// Waits for room; the outcome goes unseen.
     pub async fn send(&self, job: J) -> Result<(), SubmitError<J>> {
-        let ticket = self.core().enter().await;
-        self.core().send_with(job, ticket)
+        let entered = self.core().enter(Want::job(1)).await;
+        self.core().send_with(job, entered)
     }
 
     /// Blocking twin of [`send`](Self::send).
     pub fn send_blocking(&self, job: J) -> Result<(), SubmitError<J>> {
-        let ticket = self.core().enter_blocking();
-        self.core().send_with(job, ticket)
+        let entered = self.core().enter_blocking(Want::job(1));
+        self.core().send_with(job, entered)
     }
 
     /// Sends if there is room now.
     pub fn try_send(&self, job: J) -> Result<(), SubmitError<J>> {
-        let ticket = self.core().try_enter();
-        self.core().send_with(job, ticket)
+        let entered = self.core().try_enter(Want::job(1));
+        self.core().send_with(job, entered)
     }
 
     /// Waits for room, then for the result.

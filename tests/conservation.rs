@@ -208,6 +208,7 @@ impl Model {
         let mut counts = self.counts;
         counts.submitted = counts.accepted + counts.refused;
         counts.waiting = self.queue.len() as u64;
+        counts.occupied = counts.waiting;
         counts.running = u64::from(self.running.is_some());
         counts.busy_workers = counts.running;
         counts.workers = u64::from(!self.is_over());

@@ -482,14 +482,37 @@ impl JobHandler<Payload> for Plain {
 // ---- spawners -----------------------------------------------------------------------------------
 
 #[test]
-fn a_spawner_that_throws_every_task_away_leaves_a_closed_pool() {
+fn a_spawner_that_throws_every_task_away_is_told_at_once() {
+    watched(|_| {
+        let (builder, _gate) = behind_a_gate();
+        let refused = builder
+            .spawner(drop::<BoxFuture<'static, ()>>)
+            .workers_per_dispatcher(3)
+            .build();
+        let why = refused.expect_err("a pool without workers").to_string();
+        assert!(why.contains("dropped unpolled"), "{why}");
+    });
+}
+
+#[test]
+fn a_spawner_that_throws_every_task_away_later_leaves_a_closed_pool() {
     watched(|ledger| {
         let (builder, _gate) = behind_a_gate();
+        let kept: Arc<Mutex<Vec<BoxFuture<'static, ()>>>> = Arc::default();
+        let keeps = kept.clone();
         let pool = builder
-            .spawner(drop::<BoxFuture<'static, ()>>)
+            .spawner(move |task| {
+                let mut kept = common::lock(&keeps);
+                if kept.len() < 3 {
+                    kept.push(task);
+                }
+            })
             .workers_per_dispatcher(3)
             .build()
             .unwrap();
+        let tasks = std::mem::take(&mut *common::lock(&kept));
+        common::lock(&kept).extend((0..3).map(|_| Box::pin(async {}) as BoxFuture<'static, ()>));
+        drop(tasks);
         ledger.watch(&pool);
         assert!(pool.is_closed());
         match pool.submit_blocking(ledger.job()) {

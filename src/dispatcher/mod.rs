@@ -5,7 +5,10 @@
 //! | [`Any`] | the first worker that asks (the default, and hard to beat) |
 //! | [`RoundRobin`] | the next worker in turn |
 //! | [`LeastBusy`] | the worker with the fewest jobs waiting and running |
-//! | a closure `\|job, workers\| -> Target` | wherever it says |
+//! | a closure `\|job: &Job<_>, workers: &Workers<'_>\| -> Target` | wherever it says |
+//!
+//! What a strategy binds to a worker waits in that worker's inbox, of which the pool fills four places
+//! ahead; nobody else takes it from there while that worker lives.
 
 mod any;
 mod least_busy;
@@ -91,7 +94,7 @@ impl<J: 'static> Dispatcher<J> for Box<dyn Dispatcher<J>> {
 /// Where a job goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// To the first worker that asks for one.
+    /// To the first worker that asks for one. Until somebody does, no job behind it is dispatched.
     Any,
     /// To this worker's inbox, even if it is full: the job waits for it and is given to no other
     /// while that worker lives.
@@ -188,7 +191,7 @@ impl WorkerView<'_> {
         self.place.queued + usize::from(self.place.busy)
     }
 
-    /// Whether its inbox is below the depth up to which the pool binds jobs ahead.
+    /// Whether its inbox is below the depth up to which the pool binds jobs ahead: four.
     pub fn has_room(&self) -> bool {
         self.place.queued < self.depth
     }

@@ -3,13 +3,15 @@
 use super::WorkerId;
 use super::hand::Hand;
 use super::search::{Search, give_way};
+use crate::cell::{At, Cell};
 use crate::context::JobContext;
 use crate::core::Core;
+use crate::errors::{ErrorLog, JobFailure};
 use crate::frame::{self, Frame};
 use crate::handler::JobHandler;
-use crate::job::{Job, JobId};
+use crate::job::{Job, JobId, Options};
 use crate::metrics::Finish;
-use crate::outcome::{Cell, JobError};
+use crate::outcome::JobError;
 use crate::station::Seat;
 use crate::unwind::{contain_polls, dispose};
 use std::fmt;
@@ -22,6 +24,8 @@ const TURN: u32 = 64;
 pub struct Inbox<J, H: JobHandler<J>> {
     core: Arc<Core<J>>,
     seat: Arc<Seat<J>>,
+    /// For jobs without a handle.
+    errors: Arc<ErrorLog<H::Error>>,
     hand: Hand,
     cx: JobContext,
     /// The handler panicked or was dropped half-way.
@@ -36,7 +40,9 @@ pub struct Inbox<J, H: JobHandler<J>> {
 
 struct Current<J, H: JobHandler<J>> {
     id: JobId,
-    cell: Option<Arc<Cell<J, H::Output, H::Error>>>,
+    /// The slot of its handle.
+    slot: Option<At<Cell<J, H::Output, H::Error>>>,
+    options: Option<Arc<Options>>,
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
@@ -44,6 +50,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         Inbox {
             seat: core.seat(worker).clone(),
             cx: JobContext::new(worker, core.stop.clone()),
+            errors: ErrorLog::of(&core),
             core,
             hand: Hand::new(),
             current: None,
@@ -87,13 +94,18 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         };
         drop(search);
         self.taken = self.taken.wrapping_add(1);
-        let cell = claimed.cell.map(|cell| {
+        let slot = claimed.slot.map(|At { cell, at }| {
             let cell = cell.into_any().downcast::<Cell<J, H::Output, H::Error>>();
-            cell.expect("a pool's cells have its handlers' types")
+            let cell = cell.expect("a pool's cells have its handlers' types");
+            At { cell, at }
         });
-        let token = cell.clone().map(|cell| cell as _);
+        let token = slot.as_ref().map(|slot| At {
+            cell: slot.cell.clone() as _,
+            at: slot.at,
+        });
         self.cx.turn_to(id, token);
-        self.current = Some(Current { id, cell });
+        let options = claimed.job.share_options();
+        self.current = Some(Current { id, slot, options });
         self.hand.took_one(|| self.core.time.now());
         Some(Assigned {
             inbox: self,
@@ -103,7 +115,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
 
     /// Counts the current job's outcome, publishes it, then reports the job's end.
     fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
-        let Some(Current { id, cell }) = self.current.take() else {
+        let Some(Current { id, slot, options }) = self.current.take() else {
             return;
         };
         // Dropping what nobody takes is foreign code, and still part of the job.
@@ -114,13 +126,10 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         });
         self.seat.counts.finished(how);
         self.cx.turn_to(id, None);
-        match cell {
-            Some(cell) => cell.finish(outcome),
-            // Nobody will see it. (An output often needs no drop, an error always does.)
-            None => match outcome {
-                Ok(output) => drop(dispose(output)),
-                Err(error) => drop(dispose(error)),
-            },
+        match (slot, outcome) {
+            (Some(slot), outcome) => slot.cell.finish(slot.at, outcome),
+            (None, Ok(output)) => drop(dispose(output)),
+            (None, Err(error)) => self.errors.record(JobFailure::new(id, options, error)),
         }
         self.core.leave_seat(&self.seat, id);
     }

@@ -348,9 +348,14 @@ impl<J: Send + 'static> Core<J> {
         }
         if live == 0 {
             if !self.is_over() {
-                self.collapse();
+                if self.reports.load(SeqCst) {
+                    self.take_back();
+                } else {
+                    self.collapse();
+                }
             }
             self.time.stop();
+            self.errors.close();
         }
         self.standstill.set_live(live);
         self.roster.notify();

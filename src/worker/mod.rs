@@ -36,6 +36,8 @@ use std::fmt;
 /// `run` may be dropped at any `await` (an executor that shuts down does so). It costs one allocation
 /// each time it is called, that is, per life of a handler and not per job.
 ///
+/// Implementors put [`async_trait`](macro@crate::async_trait) on the `impl`, as below.
+///
 /// # Example
 ///
 /// A worker that counts its jobs:

@@ -82,7 +82,7 @@ impl<J: Send + 'static> Drop for Search<'_, J> {
             station.get_up(self.seat.id.index());
         }
         let last = station.end_search();
-        if last && self.core.gate.occupied() > 0 && !seeded(Fault::CallSwallowed) {
+        if last && self.core.gate.waiting() > 0 && !seeded(Fault::CallSwallowed) {
             self.core.rouse();
         }
     }

@@ -1,0 +1,435 @@
+//! Where a job with a handle waits, and later its outcome: shared by its envelope and its handle.
+//!
+//! A cell has a *slot* for each of its jobs: one, or as many as a group that was submitted at once. The
+//! slot's stage says who owns the job now:
+//!
+//! ```text
+//! Waiting(job) ──claim──▶ Claimed ──finish──▶ Done(outcome) ──▶ Taken
+//!      │  ▲                  ▲
+//!     lend put_back          │ cancel
+//!      ▼  │                  │
+//!      Lent ─────────────────┘
+//! ```
+//!
+//! *Claim* is the one step that decides: a worker that starts the job, a cancel, a shutdown that
+//! hands it back and an envelope that is dropped all claim, under the slot's lock, and exactly one
+//! of them finds the job. That one settles the outcome: it counts it first and finishes the slot
+//! last, so whoever sees the outcome sees it counted.
+//!
+//! While a strategy looks at the job, the job is out of the slot (`Lent`), because foreign code must
+//! not run under the slot's lock. A cancel that comes meanwhile claims without the job; the borrower
+//! finds out when it puts the job back, and drops it.
+
+use crate::fault::{Fault, seeded};
+use crate::job::{self, Job, JobId, Options};
+use crate::outcome::{Cancellation, Ending, JobError};
+use crate::registry::{self, PoolNumber};
+use crate::signal::{Listener, Signal, call};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use crate::sync::{Mutex, lock};
+use crate::unwind::dispose;
+use std::any::Any;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+/// One slot of a cell, seen from whichever side `C` is.
+pub(crate) struct At<C: ?Sized> {
+    pub(crate) cell: Arc<C>,
+    pub(crate) at: u32,
+}
+
+impl<C: ?Sized> Clone for At<C> {
+    fn clone(&self) -> Self {
+        At {
+            cell: self.cell.clone(),
+            at: self.at,
+        }
+    }
+}
+
+/// A cell as its envelopes see it, which know the job's type but not the outcome's.
+pub(crate) trait Tracked<J>: Send + Sync {
+    fn is_waiting(&self, at: u32) -> bool;
+    /// Whether the outcome is there.
+    fn is_over(&self, at: u32) -> bool;
+    /// Takes the job out for good.
+    fn claim(&self, at: u32) -> Option<Job<J>>;
+    /// Takes the job out for a look.
+    fn lend(&self, at: u32) -> Option<Job<J>>;
+    /// Ends the look. A job that comes back was cancelled meanwhile.
+    fn put_back(&self, at: u32, job: Job<J>) -> Option<Job<J>>;
+    fn options(&self, at: u32) -> Option<&Options>;
+    fn pool(&self) -> PoolNumber;
+    fn into_ending(self: Arc<Self>) -> Arc<dyn Settle>;
+    /// For the worker, who knows the outcome's type, too.
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// A cell with a job that was claimed, by somebody who knows no types.
+pub(crate) trait Settle: Send + Sync {
+    fn end(&self, at: u32, why: Ending);
+}
+
+/// A cell as its handle sees it, which knows the outcomes' types but not the jobs'.
+pub(crate) trait Reply<T, E>: Send + Sync {
+    /// Takes the outcome, or sees to it that `waker` is woken when it is there.
+    fn poll(&self, at: u32, waker: &Waker) -> Poll<Result<T, JobError<E>>>;
+    /// The same without taking it.
+    fn watch(&self, at: u32, waker: &Waker) -> Poll<()>;
+    fn is_finished(&self, at: u32) -> bool;
+    fn detach(&self, at: u32);
+    fn id(&self, at: u32) -> JobId;
+    fn pool(&self) -> PoolNumber;
+    fn cancel(&self, at: u32) -> Cancellation;
+    fn into_token(self: Arc<Self>) -> Arc<dyn Token>;
+}
+
+/// A cell as a way to ask a job to stop, and to be asked.
+pub(crate) trait Token: Send + Sync {
+    fn id(&self, at: u32) -> JobId;
+    fn cancel(&self, at: u32) -> Cancellation;
+    fn is_cancelled(&self, at: u32) -> bool;
+    fn listen(&self, at: u32) -> Listener;
+}
+
+pub(crate) struct Cell<J, T, E> {
+    pool: PoolNumber,
+    slots: Slots<J, T, E>,
+}
+
+/// One job is the common case, and costs one allocation.
+enum Slots<J, T, E> {
+    One(Slot<J, T, E>),
+    Many(Box<[Slot<J, T, E>]>),
+}
+
+struct Slot<J, T, E> {
+    /// The job's number, from its acceptance on. Written before the envelope is pushed.
+    id: AtomicU64,
+    options: Option<Arc<Options>>,
+    asked_to_stop: AtomicBool,
+    stop: Signal,
+    state: Mutex<State<J, T, E>>,
+}
+
+struct State<J, T, E> {
+    stage: Stage<J, T, E>,
+    /// Who polls the handle.
+    waiter: Option<Waker>,
+    /// The handle is gone: nobody will take the outcome.
+    detached: bool,
+}
+
+enum Stage<J, T, E> {
+    Waiting(Job<J>),
+    Lent,
+    Claimed,
+    Done(Result<T, JobError<E>>),
+    Taken,
+}
+
+impl<J, T, E> Slot<J, T, E> {
+    fn new(job: Job<J>) -> Self {
+        Slot {
+            id: AtomicU64::new(0),
+            options: job.share_options(),
+            asked_to_stop: AtomicBool::new(false),
+            stop: Signal::new(),
+            state: Mutex::new(State {
+                stage: Stage::Waiting(job),
+                waiter: None,
+                detached: false,
+            }),
+        }
+    }
+
+    fn id(&self) -> JobId {
+        JobId::from_ticket(self.id.load(Relaxed))
+    }
+
+    /// Puts `stage` in place of a job that waits, and answers the job.
+    fn take_job(&self, stage: Stage<J, T, E>) -> Option<Job<J>> {
+        let mut state = lock(&self.state);
+        match std::mem::replace(&mut state.stage, stage) {
+            Stage::Waiting(job) => Some(job),
+            other => {
+                state.stage = other;
+                None
+            }
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        matches!(lock(&self.state).stage, Stage::Done(_) | Stage::Taken)
+    }
+}
+
+impl<J, T, E> Cell<J, T, E>
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    /// For one job.
+    pub(crate) fn new(pool: PoolNumber, job: Job<J>) -> Arc<Self> {
+        let slots = Slots::One(Slot::new(job));
+        Arc::new(Cell { pool, slots })
+    }
+
+    /// For a group: one allocation for all of them, and one for the cell.
+    pub(crate) fn group(pool: PoolNumber, jobs: impl Iterator<Item = J>) -> Arc<Self> {
+        let slots = Slots::Many(jobs.map(|job| Slot::new(Job::new(job))).collect());
+        Arc::new(Cell { pool, slots })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match &self.slots {
+            Slots::One(_) => 1,
+            Slots::Many(slots) => slots.len(),
+        }
+    }
+
+    fn slot(&self, at: u32) -> &Slot<J, T, E> {
+        match &self.slots {
+            Slots::One(slot) => slot,
+            Slots::Many(slots) => &slots[at as usize],
+        }
+    }
+
+    /// The job was accepted.
+    pub(crate) fn number(&self, at: u32, ticket: u64) -> JobId {
+        self.slot(at).id.store(ticket, Relaxed);
+        JobId::from_ticket(ticket)
+    }
+
+    /// Takes a job back that was never accepted.
+    pub(crate) fn withdraw(&self, at: u32) -> Option<Job<J>> {
+        self.slot(at).take_job(Stage::Taken)
+    }
+
+    /// Publishes the outcome. Only the one who claimed the job calls this, once.
+    pub(crate) fn finish(&self, at: u32, outcome: Result<T, JobError<E>>) {
+        let (unwanted, waiter) = {
+            let mut state = lock(&self.slot(at).state);
+            debug_assert!(matches!(state.stage, Stage::Claimed), "finished unclaimed");
+            let unwanted = if state.detached {
+                state.stage = Stage::Taken;
+                Some(outcome)
+            } else {
+                state.stage = Stage::Done(outcome);
+                None
+            };
+            (unwanted, state.waiter.take())
+        };
+        if let Some(waiter) = waiter {
+            call(waiter);
+        }
+        if let Some(outcome) = unwanted {
+            dispose(outcome);
+        }
+    }
+
+    fn try_cancel(&self, at: u32) -> Cancellation {
+        let slot = self.slot(at);
+        let seen_before = seeded(Fault::ClaimTwice) && self.is_waiting(at);
+        let job = {
+            let mut state = lock(&slot.state);
+            match std::mem::replace(&mut state.stage, Stage::Claimed) {
+                Stage::Waiting(job) => Some(job),
+                Stage::Lent => None,
+                Stage::Claimed if seen_before => None,
+                Stage::Claimed => {
+                    drop(state);
+                    slot.asked_to_stop.store(true, Release);
+                    slot.stop.notify_all();
+                    return Cancellation::Requested;
+                }
+                over => {
+                    state.stage = over;
+                    return Cancellation::TooLate;
+                }
+            }
+        };
+        let home = registry::find(self.pool);
+        if let Some(home) = &home {
+            let units = job::weight(slot.options.as_deref());
+            home.unrun(units, Ending::Cancelled);
+        }
+        self.finish(at, Err(JobError::Cancelled));
+        if let Some(home) = home {
+            home.over(slot.id());
+            home.buried();
+        }
+        // Last: its drop is foreign code, and may wait for the pool, which must not wait for it.
+        dispose(job);
+        Cancellation::Removed
+    }
+}
+
+impl<J, T, E> Tracked<J> for Cell<J, T, E>
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    fn is_waiting(&self, at: u32) -> bool {
+        let state = lock(&self.slot(at).state);
+        matches!(state.stage, Stage::Waiting(_) | Stage::Lent)
+    }
+
+    fn is_over(&self, at: u32) -> bool {
+        self.slot(at).is_finished()
+    }
+
+    fn claim(&self, at: u32) -> Option<Job<J>> {
+        self.slot(at).take_job(Stage::Claimed)
+    }
+
+    fn lend(&self, at: u32) -> Option<Job<J>> {
+        self.slot(at).take_job(Stage::Lent)
+    }
+
+    fn put_back(&self, at: u32, job: Job<J>) -> Option<Job<J>> {
+        let mut state = lock(&self.slot(at).state);
+        match state.stage {
+            Stage::Lent => {
+                state.stage = Stage::Waiting(job);
+                None
+            }
+            _ => Some(job),
+        }
+    }
+
+    fn options(&self, at: u32) -> Option<&Options> {
+        self.slot(at).options.as_deref()
+    }
+
+    fn pool(&self) -> PoolNumber {
+        self.pool
+    }
+
+    fn into_ending(self: Arc<Self>) -> Arc<dyn Settle> {
+        self
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+impl<J, T, E> Settle for Cell<J, T, E>
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    fn end(&self, at: u32, why: Ending) {
+        self.finish(at, Err(why.into()));
+    }
+}
+
+impl<J, T, E> Reply<T, E> for Cell<J, T, E>
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    fn poll(&self, at: u32, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
+        // Cloning and dropping wakers is foreign code: not under the lock.
+        let mut waker = Some(waker.clone());
+        let polled = {
+            let mut state = lock(&self.slot(at).state);
+            match std::mem::replace(&mut state.stage, Stage::Taken) {
+                Stage::Done(outcome) => Poll::Ready(outcome),
+                Stage::Taken => {
+                    drop(state);
+                    panic!("a JobHandle was polled after it had given its outcome");
+                }
+                pending => {
+                    state.stage = pending;
+                    std::mem::swap(&mut state.waiter, &mut waker);
+                    Poll::Pending
+                }
+            }
+        };
+        drop(waker);
+        polled
+    }
+
+    fn watch(&self, at: u32, waker: &Waker) -> Poll<()> {
+        let mut waker = Some(waker.clone());
+        let polled = {
+            let mut state = lock(&self.slot(at).state);
+            if matches!(state.stage, Stage::Done(_) | Stage::Taken) {
+                Poll::Ready(())
+            } else {
+                std::mem::swap(&mut state.waiter, &mut waker);
+                Poll::Pending
+            }
+        };
+        drop(waker);
+        polled
+    }
+
+    fn is_finished(&self, at: u32) -> bool {
+        self.slot(at).is_finished()
+    }
+
+    fn detach(&self, at: u32) {
+        let (outcome, waiter) = {
+            let mut state = lock(&self.slot(at).state);
+            state.detached = true;
+            let outcome = match std::mem::replace(&mut state.stage, Stage::Taken) {
+                Stage::Done(outcome) => Some(outcome),
+                other => {
+                    state.stage = other;
+                    None
+                }
+            };
+            (outcome, state.waiter.take())
+        };
+        drop(waiter);
+        if let Some(outcome) = outcome {
+            dispose(outcome);
+        }
+    }
+
+    fn id(&self, at: u32) -> JobId {
+        self.slot(at).id()
+    }
+
+    fn pool(&self) -> PoolNumber {
+        self.pool
+    }
+
+    fn cancel(&self, at: u32) -> Cancellation {
+        self.try_cancel(at)
+    }
+
+    fn into_token(self: Arc<Self>) -> Arc<dyn Token> {
+        self
+    }
+}
+
+impl<J, T, E> Token for Cell<J, T, E>
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    fn id(&self, at: u32) -> JobId {
+        self.slot(at).id()
+    }
+
+    fn cancel(&self, at: u32) -> Cancellation {
+        self.try_cancel(at)
+    }
+
+    fn is_cancelled(&self, at: u32) -> bool {
+        self.slot(at).asked_to_stop.load(Acquire)
+    }
+
+    fn listen(&self, at: u32) -> Listener {
+        self.slot(at).stop.listen()
+    }
+}

@@ -1,0 +1,163 @@
+//! The handle of a job: waits for its outcome, or cancels it.
+
+use crate::cell::{At, Reply, Token};
+use crate::clock::first;
+use crate::frame;
+use crate::job::JobId;
+use crate::outcome::{Cancellation, JobError};
+use crate::park::block_on;
+use crate::registry;
+use crate::standstill::{For, Stay, poll_unless_stuck};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Waits for one job's outcome.
+///
+/// It is a future, for any executor; [`wait`](Self::wait) is its blocking twin. Dropping it detaches:
+/// the job runs all the same and its outcome is dropped. A handle does not keep the pool open; when
+/// the pool goes, the outcome is whatever became of the job, so a wait always ends.
+///
+/// # Cancel safety
+///
+/// A handle polled through `&mut handle` (in a `select!`, say) loses nothing when the poll is given up.
+///
+/// # Panics
+///
+/// Like most futures, it panics when it is polled again after it gave its outcome.
+#[must_use = "dropping a JobHandle lets the job run and its outcome go unseen; `send` says so without a handle"]
+pub struct JobHandle<T, E> {
+    reply: Arc<dyn Reply<T, E>>,
+    /// Set while a job of the same pool waits here.
+    stay: Option<Stay>,
+}
+
+impl<T, E> JobHandle<T, E> {
+    pub(crate) fn new(reply: Arc<dyn Reply<T, E>>) -> Self {
+        JobHandle { reply, stay: None }
+    }
+
+    /// Blocks the calling thread until the job has its outcome.
+    ///
+    /// Not for an executor's thread: there, `.await` the handle. Inside a job of the same pool this
+    /// gives [`JobError::WouldDeadlock`] when no other worker is left to make progress; then, too,
+    /// the job goes on and its outcome is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Every [`JobError`]: why the job did not complete.
+    pub fn wait(self) -> Result<T, JobError<E>> {
+        block_on(self)
+    }
+
+    /// Blocks for at most `limit`; gives the handle back when the job is not over by then.
+    ///
+    /// The first timed wait of a pool starts its timekeeper thread.
+    ///
+    /// # Errors
+    ///
+    /// `Err(handle)`: the time is up. `Ok(Err(error))`: the job did not complete, as in
+    /// [`wait`](Self::wait).
+    pub fn wait_timeout(mut self, limit: Duration) -> Result<Result<T, JobError<E>>, Self> {
+        // Without a pool there is nobody left who could finish the job later: it has its outcome.
+        let Some(home) = registry::find(self.reply.pool()) else {
+            return Ok(self.wait());
+        };
+        let time_up = home.time().sleep(limit);
+        match block_on(first(&mut self, time_up)) {
+            Some(outcome) => Ok(outcome),
+            None => {
+                self.stay = None;
+                Err(self)
+            }
+        }
+    }
+
+    /// Takes the job back if it is still waiting, else asks it to stop.
+    ///
+    /// O(1) but for now and then a sweep of the queue, when more than half of what waits there was
+    /// cancelled. Takes the job's lock, and for the sweep the desks'.
+    pub fn cancel(&self) -> Cancellation {
+        self.reply.cancel(0)
+    }
+
+    /// A handle that can only cancel: to keep elsewhere while this one is waited for.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle {
+            token: At {
+                cell: self.reply.clone().into_token(),
+                at: 0,
+            },
+        }
+    }
+
+    /// The job's number.
+    pub fn id(&self) -> JobId {
+        self.reply.id(0)
+    }
+
+    /// Whether the outcome is there, so that a wait would not wait.
+    pub fn is_finished(&self) -> bool {
+        self.reply.is_finished(0)
+    }
+}
+
+impl<T, E> Future for JobHandle<T, E> {
+    type Output = Result<T, JobError<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let handle = self.get_mut();
+        let pool = handle.reply.pool();
+        // A job that waits for itself: other workers cannot help.
+        if frame::current(pool).is_some_and(|frame| frame.job == Some(handle.reply.id(0))) {
+            return Poll::Ready(Err(JobError::WouldDeadlock));
+        }
+        let reply = &handle.reply;
+        poll_unless_stuck(pool, For::Progress, &mut handle.stay, cx, |cx| {
+            reply.poll(0, cx.waker())
+        })
+        .map(|outcome| outcome.unwrap_or(Err(JobError::WouldDeadlock)))
+    }
+}
+
+impl<T, E> Drop for JobHandle<T, E> {
+    fn drop(&mut self) {
+        self.reply.detach(0);
+    }
+}
+
+impl<T, E> fmt::Debug for JobHandle<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle")
+            .field("id", &self.id())
+            .field("is_finished", &self.is_finished())
+            .finish()
+    }
+}
+
+/// Cancels one job; cheap to clone, and without the outcome's type.
+#[derive(Clone)]
+pub struct CancelHandle {
+    token: At<dyn Token>,
+}
+
+impl CancelHandle {
+    /// As [`JobHandle::cancel`].
+    pub fn cancel(&self) -> Cancellation {
+        self.token.cell.cancel(self.token.at)
+    }
+
+    /// The job's number.
+    pub fn id(&self) -> JobId {
+        self.token.cell.id(self.token.at)
+    }
+}
+
+impl fmt::Debug for CancelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CancelHandle").field(&self.id()).finish()
+    }
+}
