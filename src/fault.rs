@@ -12,6 +12,10 @@ pub(crate) enum Fault {
     ClosedApart,
     /// A permit is used without a look at whether the gate is closed, in the word that the use changes.
     PermitApart,
+    /// A permit's units are released before they are taken off those held.
+    HeldTooLong,
+    /// Who leaves the line calls nobody.
+    NotCalledOn,
     /// A woken waiter that is served does not wake the next although room is left.
     BatonDropped,
     /// A notified waiter that is dropped keeps its notification to itself.

@@ -2,7 +2,7 @@
 
 use super::with_control;
 use crate::fault::Fault;
-use crate::gate::{Gate, Lane, Refusal};
+use crate::gate::{Gate, Lane, Refusal, Want};
 use crate::park::block_on;
 use loom::thread;
 use std::future::Future;
@@ -24,7 +24,7 @@ fn close_against_acceptance() {
     let submitters: Vec<_> = (0..2)
         .map(|_| {
             let gate = gate.clone();
-            thread::spawn(move || gate.try_acquire(1).is_ok())
+            thread::spawn(move || gate.try_enter(Want::job(1)).is_ok())
         })
         .collect();
     gate.close();
@@ -51,7 +51,7 @@ fn the_bound_is_never_exceeded_and_full_means_full() {
         let threads: Vec<_> = (0..2)
             .map(|_| {
                 let (gate, inside) = (gate.clone(), inside.clone());
-                thread::spawn(move || match gate.try_acquire(1) {
+                thread::spawn(move || match gate.try_enter(Want::job(1)) {
                     Ok(_) => {
                         let before = inside.fetch_add(1, loom::sync::atomic::Ordering::SeqCst);
                         assert_eq!(before, 0, "two inside a gate for one");
@@ -68,7 +68,7 @@ fn the_bound_is_never_exceeded_and_full_means_full() {
             .collect();
         let accepted: u64 = threads.into_iter().map(|t| t.join().unwrap()).sum();
         assert!(accepted >= 1, "one of them finds room");
-        assert_eq!(gate.issued(), accepted);
+        assert_eq!(gate.accepted(), accepted);
         assert_eq!(gate.occupied(), 0);
     });
 }
@@ -76,10 +76,10 @@ fn the_bound_is_never_exceeded_and_full_means_full() {
 /// One waits for room, one makes it.
 fn waiter_against_release() {
     let gate = Arc::new(Gate::new(1));
-    gate.try_acquire(1).unwrap();
+    gate.try_enter(Want::job(1)).unwrap();
     let waiter = {
         let gate = gate.clone();
-        thread::spawn(move || block_on(gate.acquire(1)).unwrap())
+        thread::spawn(move || block_on(gate.enter(Want::job(1))).unwrap())
     };
     gate.release(1, Lane::COMMON);
     waiter.join().unwrap();
@@ -94,16 +94,16 @@ fn a_waiter_is_woken_by_a_release_whenever_it_comes() {
 /// Two wait, room for both comes at once.
 fn two_waiters_one_release() {
     let gate = Arc::new(Gate::new(8));
-    gate.try_acquire(8).unwrap();
+    gate.try_enter(Want::job(8)).unwrap();
     let waiter = {
         let gate = gate.clone();
-        thread::spawn(move || block_on(gate.acquire(1)).unwrap())
+        thread::spawn(move || block_on(gate.enter(Want::job(1))).unwrap())
     };
     let releaser = {
         let gate = gate.clone();
         thread::spawn(move || gate.release(2, Lane::of_worker(0)))
     };
-    block_on(gate.acquire(1)).unwrap();
+    block_on(gate.enter(Want::job(1))).unwrap();
     waiter.join().unwrap();
     releaser.join().unwrap();
 }
@@ -120,11 +120,11 @@ fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
 /// One that waits is dropped, notified or not; the other has to get the room.
 fn a_waiter_is_dropped() {
     let gate = Arc::new(Gate::new(4));
-    gate.try_acquire(4).unwrap();
+    gate.try_enter(Want::job(4)).unwrap();
     let dropped = {
         let gate = gate.clone();
         thread::spawn(move || {
-            let mut waiting = pin!(gate.acquire(1));
+            let mut waiting = pin!(gate.enter(Want::job(1)));
             if poll_once(waiting.as_mut()).is_ready() {
                 gate.release(1, Lane::COMMON);
             }
@@ -134,7 +134,7 @@ fn a_waiter_is_dropped() {
         let gate = gate.clone();
         thread::spawn(move || gate.release(1, Lane::COMMON))
     };
-    block_on(gate.acquire(1)).unwrap();
+    block_on(gate.enter(Want::job(1))).unwrap();
     dropped.join().unwrap();
     releaser.join().unwrap();
 }
@@ -147,10 +147,10 @@ fn a_waiter_that_is_dropped_passes_its_wake_up_on() {
 /// One that waits is forgotten with the first notification; the other has to get the room.
 fn a_waiter_is_forgotten() {
     let gate = Arc::new(Gate::new(4));
-    gate.try_acquire(4).unwrap();
+    gate.try_enter(Want::job(4)).unwrap();
     // Forgotten with its listener registered, so the first notification is its own.
     let forgotten = Box::leak(Box::new(gate.clone()));
-    let mut waiting = Box::pin(forgotten.acquire(1));
+    let mut waiting = Box::pin(forgotten.enter(Want::job(1)));
     assert!(poll_once(waiting.as_mut()).is_pending());
     std::mem::forget(waiting);
     let worker = {
@@ -160,7 +160,7 @@ fn a_waiter_is_forgotten() {
             gate.wake_before_sleep();
         })
     };
-    block_on(gate.acquire(1)).unwrap();
+    block_on(gate.enter(Want::job(1))).unwrap();
     worker.join().unwrap();
 }
 
@@ -172,16 +172,16 @@ fn a_waiter_that_is_forgotten_keeps_nobody_waiting_once_a_worker_is_idle() {
 /// The same where nothing else happens: no worker comes to rest.
 fn a_waiter_is_forgotten_at_the_only_slot() {
     let gate = Arc::new(Gate::new(1));
-    gate.try_acquire(1).unwrap();
+    gate.try_enter(Want::job(1)).unwrap();
     let forgotten = Box::leak(Box::new(gate.clone()));
-    let mut waiting = Box::pin(forgotten.acquire(1));
+    let mut waiting = Box::pin(forgotten.enter(Want::job(1)));
     assert!(poll_once(waiting.as_mut()).is_pending());
     std::mem::forget(waiting);
     let worker = {
         let gate = gate.clone();
         thread::spawn(move || gate.release(1, Lane::COMMON))
     };
-    block_on(gate.acquire(1)).unwrap();
+    block_on(gate.enter(Want::job(1))).unwrap();
     worker.join().unwrap();
 }
 
@@ -196,16 +196,234 @@ fn half_of_the_room_free_wakes_those_behind_a_forgotten_waiter() {
 fn a_close_wakes_every_waiter() {
     check(|| {
         let gate = Arc::new(Gate::new(1));
-        gate.try_acquire(1).unwrap();
+        gate.try_enter(Want::job(1)).unwrap();
         let waiters: Vec<_> = (0..2)
             .map(|_| {
                 let gate = gate.clone();
-                thread::spawn(move || block_on(gate.acquire(1)))
+                thread::spawn(move || block_on(gate.enter(Want::job(1))))
             })
             .collect();
         gate.close();
         for waiter in waiters {
             assert_eq!(waiter.join().unwrap(), Err(Refusal::Closed));
         }
+    });
+}
+
+// ---- in line ------------------------------------------------------------------------------------
+
+/// One needs all the room, which comes bit by bit.
+fn a_heavy_waiter_against_releases() {
+    let gate = Arc::new(Gate::new(2));
+    gate.try_enter(Want::job(2)).unwrap();
+    let releaser = {
+        let gate = gate.clone();
+        thread::spawn(move || {
+            gate.release(1, Lane::COMMON);
+            gate.release(1, Lane::of_worker(0));
+        })
+    };
+    block_on(gate.enter(Want::job(2))).unwrap();
+    releaser.join().unwrap();
+    assert_eq!(gate.occupied(), 2);
+    assert_eq!(gate.accepted(), 2);
+}
+
+#[test]
+fn a_heavy_waiter_is_called_when_the_room_is_enough() {
+    with_control(Fault::NoSecondLook, || {
+        check(a_heavy_waiter_against_releases)
+    });
+}
+
+#[test]
+fn newcomers_do_not_take_what_a_heavy_waiter_needs() {
+    check(|| {
+        let gate = Arc::new(Gate::new(2));
+        gate.try_enter(Want::job(2)).unwrap();
+        let leaked = gate.clone();
+        let mut heavy = Box::pin(async move { leaked.enter(Want::job(2)).await });
+        assert!(poll_once(heavy.as_mut()).is_pending());
+        let newcomer = {
+            let gate = gate.clone();
+            thread::spawn(move || {
+                let early = gate.try_enter(Want::job(1));
+                assert!(early.is_err(), "a newcomer overtook");
+            })
+        };
+        gate.release(1, Lane::COMMON);
+        gate.release(1, Lane::COMMON);
+        newcomer.join().unwrap();
+        assert!(poll_once(heavy.as_mut()).is_ready());
+    });
+}
+
+/// A heavy one and a light one wait; there is room for both in the end.
+fn a_light_waiter_behind_a_heavy_one() {
+    let gate = Arc::new(Gate::new(3));
+    gate.try_enter(Want::job(3)).unwrap();
+    let light = {
+        let gate = gate.clone();
+        thread::spawn(move || block_on(gate.enter(Want::job(1))).unwrap())
+    };
+    let releaser = {
+        let gate = gate.clone();
+        thread::spawn(move || gate.release(3, Lane::of_worker(0)))
+    };
+    block_on(gate.enter(Want::job(2))).unwrap();
+    light.join().unwrap();
+    releaser.join().unwrap();
+    assert_eq!(gate.occupied(), 3);
+}
+
+#[test]
+fn who_waits_behind_a_heavy_one_is_served_after_it() {
+    with_control(Fault::NotCalledOn, || {
+        check(a_light_waiter_behind_a_heavy_one)
+    });
+}
+
+/// The heavy one gives up, at any moment; the light one behind it has to get the room.
+fn a_heavy_waiter_is_dropped() {
+    let gate = Arc::new(Gate::new(2));
+    gate.try_enter(Want::job(2)).unwrap();
+    let heavy = {
+        let gate = gate.clone();
+        thread::spawn(move || {
+            let mut heavy = pin!(gate.enter(Want::job(2)));
+            assert!(
+                poll_once(heavy.as_mut()).is_pending(),
+                "one unit is missing"
+            );
+        })
+    };
+    let releaser = {
+        let gate = gate.clone();
+        thread::spawn(move || gate.release(1, Lane::COMMON))
+    };
+    block_on(gate.enter(Want::job(1))).unwrap();
+    heavy.join().unwrap();
+    releaser.join().unwrap();
+}
+
+#[test]
+fn a_heavy_waiter_that_is_dropped_stands_in_nobodys_way() {
+    with_control(Fault::NotCalledOn, || check(a_heavy_waiter_is_dropped));
+}
+
+/// The heavy one is called and forgotten; the light one behind it has to get the room.
+fn a_heavy_waiter_is_forgotten() {
+    let gate = Arc::new(Gate::new(2));
+    gate.try_enter(Want::job(2)).unwrap();
+    let forgotten = Box::leak(Box::new(gate.clone()));
+    let mut heavy = Box::pin(forgotten.enter(Want::job(2)));
+    assert!(poll_once(heavy.as_mut()).is_pending());
+    std::mem::forget(heavy);
+    let worker = {
+        let gate = gate.clone();
+        thread::spawn(move || {
+            gate.release(2, Lane::COMMON);
+            gate.wake_before_sleep();
+        })
+    };
+    block_on(gate.enter(Want::job(1))).unwrap();
+    worker.join().unwrap();
+}
+
+#[test]
+fn a_heavy_waiter_that_is_forgotten_is_passed_over_once_a_worker_is_idle() {
+    with_control(Fault::ForgottenUnhealed, || {
+        check(a_heavy_waiter_is_forgotten)
+    });
+}
+
+#[test]
+fn a_close_ends_every_wait_in_line() {
+    check(|| {
+        let gate = Arc::new(Gate::new(2));
+        gate.try_enter(Want::job(2)).unwrap();
+        let waiters: Vec<_> = [2, 1]
+            .into_iter()
+            .map(|weight| {
+                let gate = gate.clone();
+                thread::spawn(move || block_on(gate.enter(Want::job(weight))))
+            })
+            .collect();
+        gate.close();
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap(), Err(Refusal::Closed));
+        }
+    });
+}
+
+// ---- permits ------------------------------------------------------------------------------------
+
+/// Used before the close and counted by it, or refused.
+fn a_permit_against_close() {
+    let gate = Arc::new(Gate::new(2));
+    gate.try_enter(Want::permit(1)).unwrap();
+    let user = {
+        let gate = gate.clone();
+        thread::spawn(move || match gate.redeem(1, 1) {
+            Ok(()) => true,
+            Err(_) => {
+                gate.give_back(1);
+                false
+            }
+        })
+    };
+    gate.close();
+    // What a shutdown sees now has to be the truth for ever.
+    let drained = gate.is_drained();
+    let used = user.join().unwrap();
+    assert!(!(drained && used), "drained, and then a job came");
+    assert_eq!(gate.accepted(), u64::from(used));
+    assert_eq!(gate.is_drained(), !used);
+    assert_eq!(gate.waiting(), u64::from(used));
+    if used {
+        assert!(gate.release(1, Lane::COMMON));
+    }
+}
+
+#[test]
+fn a_close_sees_every_permit_that_was_used() {
+    with_control(Fault::PermitApart, || check(a_permit_against_close));
+}
+
+fn a_permit_goes_back_while_a_job_waits() {
+    let gate = Arc::new(Gate::new(2));
+    gate.try_enter(Want::permit(1)).unwrap();
+    gate.try_enter(Want::job(1)).unwrap();
+    let dropper = {
+        let gate = gate.clone();
+        thread::spawn(move || gate.give_back(1))
+    };
+    gate.close();
+    assert!(!gate.is_drained(), "a job waits");
+    let early = dropper.join().unwrap();
+    assert!(!early && gate.release(1, Lane::COMMON));
+}
+
+#[test]
+fn a_permit_that_goes_back_hides_no_job() {
+    with_control(Fault::HeldTooLong, || {
+        check(a_permit_goes_back_while_a_job_waits)
+    });
+}
+
+#[test]
+fn a_permit_that_is_kept_keeps_no_gate_from_being_drained() {
+    check(|| {
+        let gate = Arc::new(Gate::new(3));
+        gate.try_enter(Want::permit(2)).unwrap();
+        gate.try_enter(Want::job(1)).unwrap();
+        let worker = {
+            let gate = gate.clone();
+            thread::spawn(move || gate.release(1, Lane::of_worker(0)))
+        };
+        let (_, drained) = gate.close();
+        let told = worker.join().unwrap();
+        assert!(drained || told, "nobody was told");
+        assert!(gate.is_drained());
     });
 }
