@@ -206,6 +206,14 @@ impl<J: Send + 'static> Desk<J> {
         called
     }
 
+    /// After a job was taken: what was kept back behind it may be for somebody who sleeps.
+    pub(crate) fn route_for_sleepers(&mut self) -> Vec<usize> {
+        if self.asleep.is_empty() {
+            return Vec::new();
+        }
+        self.route()
+    }
+
     /// The worker that a strategy named, if it can take jobs.
     fn seat_of(&self, target: Target) -> Option<usize> {
         match target {

@@ -227,8 +227,7 @@ impl<J: Send + 'static> Station<J> {
         let job = floor.desk.take(worker);
         if let Some(job) = &job {
             seat.begin(job.id());
-            // What was kept back behind a job for anyone may be for somebody who sleeps.
-            called.extend(floor.desk.route());
+            called.extend(floor.desk.route_for_sleepers());
         }
         // What found no room in an inbox is for the workers of other desks.
         let more = floor.desk.has_unbound();
@@ -323,7 +322,7 @@ impl<J: Send + 'static> Station<J> {
         let job = floor.desk.take_unbound();
         if let Some(job) = &job {
             to.begin(job.id());
-            called.extend(floor.desk.route());
+            called.extend(floor.desk.route_for_sleepers());
         }
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);

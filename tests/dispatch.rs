@@ -493,6 +493,109 @@ fn jobs_that_are_bound_wait_for_their_worker_and_keep_their_order() {
     });
 }
 
+#[test]
+fn jobs_for_anyone_wait_in_the_queues_order_not_behind_it() {
+    watched(|ledger| {
+        let (builder, starts) = visits();
+        let pool = builder
+            .workers_per_dispatcher(1)
+            .dispatcher(|| |_: &Job<Visit>, _: &Workers<'_>| Target::Any)
+            .queue_order(|| Ordered {
+                jobs: BTreeMap::new(),
+                priority: |id| u64::MAX - id,
+                seen: Arc::default(),
+            })
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        let (first, release) = held(&ledger);
+        pool.send_blocking(first).unwrap();
+        starts.recv().unwrap();
+        for _ in 1..5 {
+            pool.send_blocking(quick(&ledger)).unwrap();
+        }
+        let (newest, release_newest) = held(&ledger);
+        pool.send_blocking(newest).unwrap();
+        release.send(()).unwrap();
+        assert_eq!(starts.recv().unwrap().0, 5, "the newest of those that wait");
+        // Newer still than those that the strategy could have been asked about by now.
+        for _ in 6..9 {
+            pool.send_blocking(quick(&ledger)).unwrap();
+        }
+        release_newest.send(()).unwrap();
+        ledger.close(pool.shutdown_blocking().counts);
+        assert_eq!(numbers(&starts), [8, 7, 6, 4, 3, 2, 1]);
+    });
+}
+
+#[test]
+fn bound_jobs_and_jobs_for_anyone_do_not_pass_each_other() {
+    watched(|ledger| {
+        let every_other = |job: &Job<Visit>, workers: &Workers<'_>| match job.data().key {
+            0 => Target::Any,
+            _ => workers
+                .get(0)
+                .map_or(Target::Any, |worker| Target::Worker(worker.id())),
+        };
+        let (builder, starts) = visits();
+        let pool = builder
+            .workers_per_dispatcher(1)
+            .dispatcher(move || every_other)
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        pool.ready_blocking().unwrap();
+        for key in [0, 1, 1, 0].into_iter().cycle().take(400) {
+            let mut job = quick(&ledger);
+            job.key = key;
+            pool.send_blocking(job).unwrap();
+        }
+        ledger.close(pool.shutdown_blocking().counts);
+        assert_eq!(numbers(&starts), (0..400).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_sleeper_is_called_for_a_job_bound_behind_one_for_anyone() {
+    watched(|ledger| {
+        let to_the_last = |job: &Job<Visit>, workers: &Workers<'_>| match job.data().key {
+            0 => Target::Any,
+            key => workers
+                .get(key)
+                .map_or(Target::Any, |worker| Target::Worker(worker.id())),
+        };
+        let (builder, starts) = visits();
+        let pool = builder
+            .workers_per_dispatcher(3)
+            .dispatcher(move || to_the_last)
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        pool.ready_blocking().unwrap();
+        for _ in 0..200 {
+            let (anyones, release) = held(&ledger);
+            pool.send_blocking(anyones).unwrap();
+            let busy = starts.recv().unwrap().1.index();
+            let mut handles = Vec::new();
+            for key in [0, 1, 0, 2] {
+                let mut job = quick(&ledger);
+                job.key = key;
+                handles.push((key, pool.submit_blocking(job).unwrap()));
+            }
+            // All but those that are bound to the one that is held up.
+            for (key, handle) in handles {
+                if key == 0 || key != busy {
+                    handle.wait().unwrap();
+                }
+            }
+            drop(release);
+            pool.join_blocking();
+            let _ = numbers(&starts);
+        }
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}
+
 /// A worker of a pool with `dispatchers` times `workers`, the last one.
 fn foreign_worker(dispatchers: usize, workers: usize) -> WorkerId {
     let by_hand = ByHand::new();
