@@ -78,12 +78,12 @@ impl JobContext {
         self.worker
     }
 
-    /// Which attempt this is, from 1.
+    /// Which attempt this is, from 1. (Always 1: jobs are not retried yet.)
     pub fn attempt(&self) -> u32 {
         1
     }
 
-    /// By when the job should have started; `None` when it was given no deadline.
+    /// By when the job should have started; `None` when it was given no deadline, as always for now.
     pub fn deadline(&self) -> Option<Instant> {
         None
     }

@@ -71,7 +71,7 @@ impl<J> Job<J> {
         self.options().and_then(|options| options.label.as_deref())
     }
 
-    /// By when the job should have started; `None` when it was given no deadline.
+    /// By when the job should have started; `None` when it was given no deadline, as always for now.
     pub fn deadline(&self) -> Option<Instant> {
         None
     }

@@ -20,12 +20,15 @@
 //! Every way in is a method of [`Submitter`]: [`submit`](Submitter::submit) for a handle,
 //! [`send`](Submitter::send) without one, [`run`](Submitter::run) for the result. Each waits for room;
 //! each has a twin that blocks, and one that does not wait. A refused job comes back in
-//! [`SubmitError`].
+//! [`SubmitError`]. More can be said about a job ([`job`](Submitter::job): priority, key, weight, label),
+//! room can be [reserved](Submitter::reserve) before there is a job, many jobs can be submitted
+//! [at once](Submitter::submit_all), and endlessly many be [mapped](Submitter::map).
 //!
 //! # Outcomes
 //!
 //! A [`JobHandle`] is a future and can be waited for on a plain thread; it gives the handler's result or
-//! a [`JobError`] that says what became of the job. Dropping it detaches.
+//! a [`JobError`] that says what became of the job. Dropping it detaches. What goes wrong with jobs
+//! without a handle is to be had from [`errors`](Submitter::errors).
 //!
 //! # Handlers
 //!

@@ -29,9 +29,9 @@ pub struct Metrics {
     pub panicked: u64,
     /// Cancelled before they started.
     pub cancelled: u64,
-    /// Ran out of time before they started.
+    /// Ran out of time before they started: none yet, since jobs cannot be given a deadline.
     pub expired: u64,
-    /// Given up to relieve an overloaded pool.
+    /// Given up to relieve an overloaded pool: none yet.
     pub shed: u64,
     /// Returned unrun by a shutdown.
     pub handed_back: u64,
@@ -39,7 +39,7 @@ pub struct Metrics {
     pub abandoned: u64,
     /// Accepted and not started, now.
     pub waiting: u64,
-    /// Waiting for a later time, now.
+    /// Waiting for a later time, now: none yet.
     pub deferred: u64,
     /// Started and not over, now.
     pub running: u64,

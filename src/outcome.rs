@@ -13,9 +13,9 @@ pub enum JobError<E> {
     Panicked(Panic),
     /// It was cancelled before it started, and never ran.
     Cancelled,
-    /// Its time ran out before it started.
+    /// Its time ran out before it started. (Jobs cannot be given a deadline yet.)
     Expired,
-    /// It was given up to relieve an overloaded pool.
+    /// It was given up to relieve an overloaded pool. (No pool does yet.)
     Shed,
     /// A shutdown gave it back to the caller, unrun: see
     /// [`ShutdownReport::unrun`](crate::ShutdownReport::unrun).
