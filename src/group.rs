@@ -433,7 +433,7 @@ where
     ///
     /// # Errors
     ///
-    /// When there is not room for all: [`SubmitError::Full`] with the rest, and the handle of those that
+    /// When there is not room for all: [`SubmitError::Full`](crate::SubmitError::Full) with the rest, and the handle of those that
     /// were accepted.
     pub fn try_submit_all(
         &self,

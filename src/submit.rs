@@ -168,7 +168,10 @@ impl<J: Send + 'static> Core<J> {
 /// one with a handle costs one.
 ///
 /// Room is not handed out in turn: a newcomer that finds room takes it, whoever has been waiting. Those
-/// who wait are woken as soon as room frees, one after the other while there is more.
+/// who wait are woken as soon as room frees, one after the other while there is more. But while somebody
+/// waits for more than one unit ([`weight`](crate::JobBuilder::weight),
+/// [`reserve_weight`](Self::reserve_weight)), newcomers wait in line behind, and calls that never wait
+/// answer `Full`.
 ///
 /// # Errors
 ///
@@ -179,7 +182,7 @@ impl<J: Send + 'static> Core<J> {
 /// # Cancel safety
 ///
 /// A future that is dropped while it waits for room drops its job with it and leaves nothing behind.
-/// Once it is ready, the job is accepted.
+/// Once it is ready, the job is accepted. [`reserve`](Self::reserve) first, to keep the job meanwhile.
 ///
 /// # Blocking
 ///
