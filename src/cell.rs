@@ -164,6 +164,17 @@ impl<J, T, E> Slot<J, T, E> {
     }
 }
 
+impl<J, T, E> Drop for Slot<J, T, E> {
+    /// Whoever lets go of a cell last is in the middle of something: what is still inside is foreign, and
+    /// its drop may panic.
+    fn drop(&mut self) {
+        let stage = std::mem::replace(&mut lock(&self.state).stage, Stage::Taken);
+        if matches!(stage, Stage::Waiting(_) | Stage::Done(_)) {
+            dispose(stage);
+        }
+    }
+}
+
 impl<J, T, E> Cell<J, T, E>
 where
     J: Send + 'static,

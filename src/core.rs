@@ -284,6 +284,20 @@ impl<J: Send + 'static> Core<J> {
         self.joins.over(id);
     }
 
+    /// After room was made by somebody who is no worker: when all workers rest, none of them will see to
+    /// it that a forgotten waiter keeps nobody waiting.
+    ///
+    /// A worker first lies down and then sees to the waiters, and here the room is made first: so one of
+    /// the two finds both.
+    fn see_to_waiters(&self) {
+        if self.gate.has_waiters() {
+            let searching = self.stations.iter().any(|station| station.watched().0 > 0);
+            if !searching && self.seats().all(|seat| seat.running().is_none()) {
+                self.gate.wake_at_rest();
+            }
+        }
+    }
+
     fn release(&self, units: u64, lane: Lane) {
         if self.gate.release(units, lane) {
             // The last job of a closed pool was started: nobody needs to stay for more.
@@ -362,6 +376,7 @@ impl<J: Send + 'static> Home for Core<J> {
     fn unrun(&self, units: u64, why: Ending) {
         self.counts.unrun(why);
         self.release(units, Lane::COMMON);
+        self.see_to_waiters();
     }
 
     fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending) {
@@ -372,6 +387,7 @@ impl<J: Send + 'static> Home for Core<J> {
         if self.gate.give_back(held) {
             self.call_all();
         }
+        self.see_to_waiters();
     }
 
     fn over(&self, id: JobId) {

@@ -52,7 +52,7 @@
 //! - A carrier that is dropped hands its notification to the next listener (`event-listener` does
 //!   so). A carrier that is forgotten cannot, and nobody can tell it from one that is slow. So one more
 //!   is notified whenever the free room has doubled, everybody once half of the room is free, and
-//!   everybody by each worker that is about to sleep ([`Gate::wake_before_sleep`]). What is left: in a
+//!   everybody by each worker that goes to sleep ([`Gate::wake_at_rest`]). What is left: in a
 //!   queue of four or more, one forgotten waiter can keep the others from a single free slot while no
 //!   other frees and no worker comes to rest.
 //!
@@ -246,6 +246,9 @@ impl Gate {
         if want.what == What::Jobs {
             return self.take(want, heed);
         }
+        if want.least > self.capacity {
+            return Err(self.refusal(self.head.tickets.load(Acquire), want));
+        }
         let _writes = lock(&self.apart.closed);
         let taken = self.take(want, heed)?;
         let units = taken.end - taken.start;
@@ -270,7 +273,7 @@ impl Gate {
             let mut limit = self.head.limit.load(Acquire);
             if issued + most > limit {
                 limit = self.released() + self.capacity;
-                if want.least > self.capacity || issued + want.least > limit {
+                if issued + want.least > limit {
                     // Full, unless others moved `head` since: then room may have come and gone,
                     // and the comparison mixed two moments.
                     let now = self.head.tickets.load(Acquire);
@@ -431,9 +434,14 @@ impl Gate {
         }
     }
 
-    /// For a worker that is about to sleep: if somebody waits although there is room, wake all, so
-    /// that a forgotten waiter keeps nobody waiting.
-    pub(crate) fn wake_before_sleep(&self) {
+    /// Whether somebody waits for room.
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.flags.load(SeqCst) & (WAITING | WOKEN | LINE) != 0
+    }
+
+    /// When a worker goes to sleep, and when room is made while all of them do: if somebody waits although
+    /// there is room, wakes all, so that a forgotten waiter keeps nobody waiting.
+    pub(crate) fn wake_at_rest(&self) {
         let flags = self.flags.load(SeqCst);
         if flags & (WAITING | WOKEN | LINE) == 0
             || self.free() == 0
@@ -545,6 +553,16 @@ impl Gate {
     /// Units of permits that are neither used nor dropped.
     pub(crate) fn held(&self) -> u64 {
         self.apart.held.load(SeqCst)
+    }
+
+    /// Units of jobs that wait and units of permits, at one moment or with jobs counted that have just left.
+    /// Never more than the capacity together. Takes a lock.
+    pub(crate) fn taken(&self) -> (u64, u64) {
+        let released = self.released();
+        let _writes = lock(&self.apart.closed);
+        let held = self.held();
+        let waiting = self.issued() - released - held;
+        (waiting.min(self.capacity - held), held)
     }
 
     /// Units that are not free: exact when quiet, else a moment old.

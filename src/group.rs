@@ -289,7 +289,7 @@ impl<T, E> futures_core::Stream for GroupStream<T, E> {
     }
 }
 
-/// A group on its way in. Dropping it drops the jobs that were not let in yet.
+/// A group on its way in. Dropping it drops the jobs that were not let in yet, and detaches the others.
 struct Entry<'a, J, T, E>
 where
     J: Send + 'static,
@@ -300,6 +300,8 @@ where
     cell: Arc<Cell<J, T, E>>,
     /// Jobs that are still to be let in.
     rest: Range<u32>,
+    /// There is a handle for those that were.
+    handed_over: bool,
 }
 
 impl<'a, J, T, E> Entry<'a, J, T, E>
@@ -311,7 +313,12 @@ where
     fn new(core: &'a Core<J>, jobs: impl IntoIterator<Item = J>) -> Self {
         let cell = Cell::group(core.number, jobs.into_iter());
         let rest = 0..u32::try_from(cell.len()).expect("a group has fewer than 2^32 jobs");
-        Entry { core, cell, rest }
+        Entry {
+            core,
+            cell,
+            rest,
+            handed_over: false,
+        }
     }
 
     /// For as many as there is room for.
@@ -326,7 +333,8 @@ where
         }
     }
 
-    fn accepted(&self) -> GroupHandle<T, E> {
+    fn accepted(&mut self) -> GroupHandle<T, E> {
+        self.handed_over = true;
         GroupHandle::new(self.cell.clone(), self.rest.start)
     }
 
@@ -350,6 +358,9 @@ where
     E: Send + 'static,
 {
     fn drop(&mut self) {
+        if !self.handed_over {
+            drop(self.accepted());
+        }
         for at in self.rest.clone() {
             dispose(self.cell.withdraw(at));
         }

@@ -9,7 +9,7 @@
 //!   in front need. Nothing is set aside for the called: those who came before the line formed may be
 //!   quicker. One who finds too little waits on, at the same place.
 //! - **Passing over.** One who was called and does not come may be slow, or forgotten
-//!   (`mem::forget`), and nobody can tell. When a worker is about to sleep while there is room, those
+//!   (`mem::forget`), and nobody can tell. When a worker goes to sleep while there is room, those
 //!   who did not come are *passed over*: they stand in nobody's way any more, and all others are called
 //!   for whom the room is enough. One who was only slow has its place back as soon as it is polled.
 //! - **Dissolving.** When nobody heavy is left (served, dropped or passed over), the line is no more:

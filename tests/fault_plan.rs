@@ -11,9 +11,9 @@ use common::by_hand::ByHand;
 use common::{Ledger, Payload, assert_conserved, lock, watched};
 use fanpool::clock::ManualClock;
 use fanpool::{
-    CancelHandle, Dispatcher, Fifo, Job, JobContext, JobError, JobHandle, JobHandler, LeastBusy,
-    Metrics, Pool, QueueOrder, Queued, RoundRobin, ShutdownReport, SubmitError, Submitter, Target,
-    WeakSubmitter, WorkerId, Workers, async_handler_fn, handler_factory,
+    CancelHandle, Dispatcher, Fifo, GroupHandle, Job, JobContext, JobError, JobHandle, JobHandler,
+    LeastBusy, Metrics, Pool, QueueOrder, Queued, RoundRobin, ShutdownReport, SubmitError,
+    Submitter, Target, WeakSubmitter, WorkerId, Workers, async_handler_fn, handler_factory,
 };
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -101,6 +101,7 @@ enum Act {
 }
 
 type Handle = JobHandle<Bomb, Bomb>;
+type Group = GroupHandle<Bomb, Bomb>;
 type TaskPool = Submitter<Task, Bomb, Bomb>;
 
 /// What everybody in a run shares.
@@ -165,6 +166,10 @@ impl World {
     fn check(&self, counts: Metrics) {
         assert_conserved(counts);
         assert!(counts.waiting <= self.capacity, "{counts}");
+        assert!(
+            counts.occupied + counts.reserved <= self.capacity,
+            "{counts:?}"
+        );
         assert!(counts.running <= self.workers, "{counts}");
         assert!(counts.workers <= self.workers, "{counts}");
     }
@@ -427,7 +432,26 @@ impl Caller {
             let task = caller.world.task(&caller.dice);
             (task.payload.id(), task)
         };
-        match self.dice.roll(40) {
+        match self.dice.roll(56) {
+            40..44 => self.weighted(),
+            44..49 => self.reserved(),
+            49..52 => self.grouped(),
+            52..54 => self.mapped(),
+            54 => drop_quietly(self.pool.errors().try_recv()),
+            55 => {
+                // Waits in line, and gives up.
+                let units = 1 + self.dice.roll(self.world.capacity);
+                let mut reserving = Box::pin(self.pool.reserve_weight(units));
+                let polled = poll_badly(reserving.as_mut(), &self.dice);
+                if self.world.forgets && polled.is_pending() && self.dice.one_in(4) {
+                    let pool = self.pool.clone();
+                    let mut forgotten =
+                        Box::pin(async move { drop(pool.reserve_weight(units).await) });
+                    if poll_badly(forgotten.as_mut(), &self.dice).is_pending() {
+                        std::mem::forget(forgotten);
+                    }
+                }
+            }
             0..4 => {
                 let (id, task) = task(self);
                 let submitted = self.pool.try_submit(task);
@@ -544,6 +568,159 @@ impl Caller {
             _ => self.maybe_end(),
         }
         self.world.check(self.pool.metrics());
+    }
+
+    fn weighted(&mut self) {
+        let task = self.world.task(&self.dice);
+        let id = task.payload.id();
+        let weight = self.dice.roll(self.world.capacity + 2);
+        let job = self.pool.job(task).weight(weight).key(id).label("heavy");
+        let submitted = match self.dice.roll(4) {
+            0 => job.try_submit(),
+            1 => job.submit_timeout_blocking(Duration::from_secs(self.dice.roll(20))),
+            2 => job.submit_blocking(),
+            _ => {
+                let mut submitting = Box::pin(job.submit());
+                match poll_badly(submitting.as_mut(), &self.dice) {
+                    Poll::Ready(submitted) => submitted,
+                    Poll::Pending if self.dice.one_in(3) => return drop_quietly(submitting),
+                    Poll::Pending => futures_lite::future::block_on(submitting),
+                }
+            }
+        };
+        if let Err(refused) = &submitted {
+            let heavy = matches!(refused, SubmitError::TooHeavy(_));
+            assert_eq!(heavy, weight > self.world.capacity && !refused.is_closed());
+        }
+        self.keep(
+            id,
+            submitted.map_err(|refused| refused.map(Job::into_inner)),
+        );
+    }
+
+    fn reserved(&mut self) {
+        let pool = self.pool.clone();
+        let units = 1 + self.dice.roll(self.world.capacity);
+        if self.dice.one_in(3) {
+            // Some of several are used.
+            let Ok(permits) = pool.try_reserve_many(units as usize) else {
+                return;
+            };
+            let used = self.dice.roll(units + 1) as usize;
+            for permit in permits.take(used) {
+                let task = self.world.task(&self.dice);
+                let id = task.payload.id();
+                self.keep(id, permit.submit(task));
+            }
+            return;
+        }
+        let permit = match self.dice.roll(3) {
+            0 => pool.try_reserve_weight(units),
+            1 => pool.reserve_weight_blocking(units),
+            _ => pool.reserve_owned_blocking(),
+        };
+        let Ok(permit) = permit else { return };
+        self.world.check(self.pool.metrics());
+        if self.dice.one_in(4) {
+            return;
+        }
+        let task = self.world.task(&self.dice);
+        let id = task.payload.id();
+        match self.dice.roll(3) {
+            0 => self.keep(id, permit.submit(task)),
+            1 => drop_quietly(permit.send(task)),
+            _ => {
+                let weight = 1 + self.dice.roll(units + 1);
+                let submitted = permit.job(task).weight(weight).submit();
+                self.keep(
+                    id,
+                    submitted.map_err(|refused| refused.map(Job::into_inner)),
+                );
+            }
+        }
+    }
+
+    fn grouped(&mut self) {
+        let tasks: Vec<_> = (0..self.dice.roll(12))
+            .map(|_| self.world.task(&self.dice))
+            .collect();
+        let ids: Vec<_> = tasks.iter().map(|task| task.payload.id()).collect();
+        let submitted = match self.dice.roll(3) {
+            0 => self.pool.try_submit_all(tasks),
+            1 => self.pool.submit_all_blocking(tasks),
+            _ => {
+                let mut submitting = Box::pin(self.pool.submit_all(tasks));
+                match poll_badly(submitting.as_mut(), &self.dice) {
+                    Poll::Ready(submitted) => submitted,
+                    Poll::Pending if self.dice.one_in(3) => return drop_quietly(submitting),
+                    Poll::Pending => futures_lite::future::block_on(submitting),
+                }
+            }
+        };
+        let group = submitted.unwrap_or_else(|error| {
+            let back = error.refused.into_job();
+            let expected = &ids[error.accepted.len()..];
+            assert!(
+                back.iter()
+                    .map(|task| task.payload.id())
+                    .eq(expected.iter().copied())
+            );
+            back.into_iter().for_each(drop_quietly);
+            error.accepted
+        });
+        self.grouped_outcomes(&ids, group);
+    }
+
+    fn grouped_outcomes(&mut self, ids: &[u64], mut group: Group) {
+        if self.dice.one_in(4) {
+            let all = group.cancel();
+            assert_eq!(all.removed + all.requested + all.too_late, group.len());
+        }
+        let mut ids = ids[..group.len()].iter().copied();
+        match self.dice.roll(4) {
+            0 => drop_quietly(group),
+            1 => {
+                for outcome in &mut group.into_iter() {
+                    let id = ids.next().expect("one outcome for each");
+                    self.outcome(id, outcome);
+                }
+            }
+            2 => {
+                if let Poll::Ready(Some(outcome)) =
+                    poll_badly(Box::pin(group.next()).as_mut(), &self.dice)
+                {
+                    let id = ids.next().expect("one outcome for each");
+                    self.outcome(id, outcome);
+                }
+                drop_quietly(group);
+            }
+            _ => {
+                for (id, outcome) in ids.zip(group.wait()) {
+                    self.outcome(id, outcome);
+                }
+            }
+        }
+    }
+
+    fn mapped(&mut self) {
+        let world = self.world.clone();
+        let dice = Dice::new(self.dice.next());
+        let tasks = (0..self.dice.roll(20)).map(move |_| world.task(&dice));
+        let taken = self.dice.roll(20) as usize;
+        let window = self.dice.roll(6) as usize;
+        let outcomes = if self.dice.one_in(2) {
+            self.pool.map_blocking(tasks).window(window)
+        } else {
+            self.pool.map_unordered_blocking(tasks).window(window)
+        };
+        let mut outcomes = outcomes;
+        for _ in 0..taken {
+            match outcomes.next() {
+                Some(outcome) => drop_quietly(outcome),
+                None => break,
+            }
+        }
+        drop_quietly(outcomes);
     }
 
     fn maybe_end(&mut self) {

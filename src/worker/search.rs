@@ -46,8 +46,6 @@ impl<'a, J: Send + 'static> Search<'a, J> {
 
     /// Sleeps until it is called, or returns at once if there is something to do after all.
     pub(crate) async fn sleep(&mut self) {
-        // Submitters wait while there is room? Somebody forgot to pass the word on.
-        self.core.gate.wake_before_sleep();
         let worker = self.seat.id.index();
         poll_fn(|cx| {
             let station = self.core.station(self.seat.id);
@@ -64,6 +62,8 @@ impl<'a, J: Send + 'static> Search<'a, J> {
                 return Poll::Ready(());
             }
             self.resting = true;
+            // Submitters wait while there is room? Somebody forgot to pass the word on.
+            self.core.gate.wake_at_rest();
             if self.core.siblings_have_spare(self.seat.id) {
                 station.get_up(worker);
                 self.resting = false;
