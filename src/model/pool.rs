@@ -9,6 +9,7 @@ use crate::{
 };
 use shuttle::sync::Mutex;
 use shuttle::thread;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -123,6 +124,91 @@ fn submissions_race_a_shutdown() {
 #[test]
 fn accepted_during_a_shutdown_runs_and_refused_comes_back() {
     with_control(Fault::ClosedApart, || check(submissions_race_a_shutdown));
+}
+
+fn permits_race_a_shutdown() {
+    let pool = pool(1, 2).build().unwrap();
+    let kept = pool.try_reserve().unwrap();
+    let users: Vec<_> = (0..2)
+        .map(|n| {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                let Ok(permit) = pool.reserve_blocking() else {
+                    return;
+                };
+                match permit.submit(n) {
+                    Ok(handle) => assert_eq!(handle.wait().unwrap(), 2 * n),
+                    Err(refused) => {
+                        assert!(matches!(refused, SubmitError::Closed(job) if job == n));
+                    }
+                }
+            })
+        })
+        .collect();
+    let report = pool.shutdown_blocking();
+    assert!(report.unrun.is_empty());
+    assert!(kept.send(7).is_err_and(|refused| refused.is_closed()));
+    users.into_iter().for_each(|user| user.join().unwrap());
+    assert_closed_books(pool.metrics());
+    assert_eq!(pool.metrics().reserved, 0);
+}
+
+#[test]
+fn a_permit_is_used_before_a_shutdown_or_gives_its_job_back() {
+    with_control(Fault::PermitApart, || check(permits_race_a_shutdown));
+}
+
+#[test]
+fn heavy_and_light_submitters_are_all_served() {
+    check(|| {
+        let pool = pool(1, 2).build().unwrap();
+        let submitters: Vec<_> = [2, 1, 1]
+            .into_iter()
+            .map(|weight| {
+                let pool = pool.clone();
+                thread::spawn(move || {
+                    for _ in 0..2 {
+                        pool.job(weight).weight(weight).send_blocking().unwrap();
+                    }
+                })
+            })
+            .collect();
+        submitters
+            .into_iter()
+            .for_each(|submitter| submitter.join().unwrap());
+        let report = pool.shutdown_blocking();
+        assert_eq!(report.counts.completed, 6);
+        assert_closed_books(report.counts);
+    });
+}
+
+/// Room is made by a permit, while the worker rests or goes to rest, and the first in line is forgotten.
+fn a_permit_goes_back_while_the_worker_rests() {
+    let pool = pool(1, 2).build().unwrap();
+    let other = pool.clone();
+    let all = other.try_reserve_weight(2).unwrap();
+    // The future is leaked, and what it borrows.
+    let leaked: &'static Pool<u64, Numbers> = Box::leak(Box::new(pool.clone()));
+    let mut forgotten = Box::pin(leaked.reserve_weight(2));
+    let polled = forgotten
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending());
+    std::mem::forget(forgotten);
+    let sender = {
+        let pool = pool.clone();
+        thread::spawn(move || pool.send_blocking(1).unwrap())
+    };
+    drop(all);
+    sender.join().unwrap();
+    assert_closed_books(pool.shutdown_blocking().counts);
+}
+
+#[test]
+fn a_forgotten_waiter_is_passed_over_while_all_workers_rest() {
+    with_control(Fault::ForgottenUnhealed, || {
+        check(a_permit_goes_back_while_the_worker_rests);
+    });
 }
 
 #[test]
