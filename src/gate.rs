@@ -536,10 +536,7 @@ impl Gate {
     /// Units of jobs that wait: exact when quiet, else a moment old, and above zero whenever a job
     /// waited before the call and still does.
     pub(crate) fn waiting(&self) -> u64 {
-        // In this order: see "Permits and weights".
-        let released = self.released();
-        let held = self.held();
-        self.issued() - released - held
+        self.taken_apart().0
     }
 
     /// Units of permits that are neither used nor dropped.
@@ -551,6 +548,20 @@ impl Gate {
     pub(crate) fn occupied(&self) -> u64 {
         let released = self.released();
         self.issued() - released
+    }
+
+    /// Units of jobs that wait, and units that permits hold: each as by itself, and never more than the
+    /// capacity together.
+    pub(crate) fn taken_up(&self) -> (u64, u64) {
+        let (waiting, held) = self.taken_apart();
+        (waiting.min(self.capacity - held), held)
+    }
+
+    fn taken_apart(&self) -> (u64, u64) {
+        // In this order: see "Permits and weights".
+        let released = self.released();
+        let held = self.held();
+        (self.issued() - released - held, held)
     }
 
     fn free(&self) -> u64 {
