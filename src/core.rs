@@ -371,6 +371,13 @@ impl<J: Send + 'static> Home for Core<J> {
     fn give_back(&self, held: u64) {
         if self.gate.give_back(held) {
             self.call_all();
+        } else if self.gate.is_waited_for() && !frame::in_desk() {
+            // One of those may be forgotten, with the wake-up. A worker finds that out on its way to sleep;
+            // if all sleep already, one gets up for it. (One that runs a strategy is on its way.)
+            let asleep = |station: &&Station<J>| station.watched().1;
+            if let Some(station) = self.stations.iter().find(asleep) {
+                station.call_a_sleeper();
+            }
         }
     }
 

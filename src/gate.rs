@@ -52,9 +52,10 @@
 //! - A carrier that is dropped hands its notification to the next listener (`event-listener` does
 //!   so). A carrier that is forgotten cannot, and nobody can tell it from one that is slow. So one more
 //!   is notified whenever the free room has doubled, everybody once half of the room is free, and
-//!   everybody by each worker that is about to sleep ([`Gate::wake_before_sleep`]). What is left: in a
-//!   queue of four or more, one forgotten waiter can keep the others from a single free slot while no
-//!   other frees and no worker comes to rest.
+//!   everybody by each worker that is about to sleep ([`Gate::wake_before_sleep`]), for which one gets
+//!   up if a permit goes back while workers sleep. What is left: in a queue of four or more, one
+//!   forgotten waiter can keep the others from a single free slot while no other frees and no worker
+//!   comes to rest.
 //!
 //! Who needs more than one unit waits in `line` instead, and while somebody does, newcomers may not take
 //! what is free: they go to the end of the line (line.rs). Those who wait on `room` came before, and
@@ -429,6 +430,11 @@ impl Gate {
         if self.free() > 0 {
             self.wake_one();
         }
+    }
+
+    /// Whether somebody waits for room.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.flags.load(SeqCst) & (WAITING | WOKEN | LINE) != 0
     }
 
     /// For a worker that is about to sleep: if somebody waits although there is room, wake all, so

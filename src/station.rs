@@ -433,6 +433,15 @@ impl<J: Send + 'static> Station<J> {
         wakers.into_iter().chain(waker).for_each(call);
     }
 
+    /// Lets a sleeper look at the state of the pool.
+    pub(crate) fn call_a_sleeper(&self) {
+        let mut floor = self.enter();
+        let worker = floor.desk.rouse_one();
+        let waker = worker.and_then(|worker| self.collect_waker(&mut floor, worker));
+        drop(floor);
+        waker.into_iter().for_each(call);
+    }
+
     pub(crate) fn call_all(&self) {
         let mut floor = self.enter();
         let mut called = Vec::new();

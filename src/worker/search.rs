@@ -46,8 +46,6 @@ impl<'a, J: Send + 'static> Search<'a, J> {
 
     /// Sleeps until it is called, or returns at once if there is something to do after all.
     pub(crate) async fn sleep(&mut self) {
-        // Submitters wait while there is room? Somebody forgot to pass the word on.
-        self.core.gate.wake_before_sleep();
         let worker = self.seat.id.index();
         poll_fn(|cx| {
             let station = self.core.station(self.seat.id);
@@ -69,6 +67,9 @@ impl<'a, J: Send + 'static> Search<'a, J> {
                 self.resting = false;
                 return Poll::Ready(());
             }
+            // Submitters wait while there is room? Somebody forgot to pass the word on. Asked on the list of
+            // sleepers, so that whoever gives room back later finds this worker there.
+            self.core.gate.wake_before_sleep();
             Poll::Pending
         })
         .await;
