@@ -602,7 +602,12 @@ impl Turn<'_> {
             return Poll::Ready(None);
         }
         if stays.called || stays.in_front && !seeded(Fault::NoSecondLook) {
-            match self.gate.attempt(want, CLOSED) {
+            let most = if stays.in_front {
+                want.most
+            } else {
+                want.least
+            };
+            match self.gate.attempt(Want { most, ..want }, CLOSED) {
                 Err(Refusal::Full) => {}
                 settled => return Poll::Ready(Some(settled)),
             }
