@@ -269,7 +269,7 @@ impl Gate {
             }
             let issued = head & !FLAGS;
             let mut limit = self.head.limit.load(Acquire);
-            if issued + most > limit {
+            if issued + most > limit || want.least > most {
                 limit = self.released() + self.capacity;
                 if want.least > self.capacity || issued + want.least > limit {
                     // Full, unless others moved `head` since: then room may have come and gone,
