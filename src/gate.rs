@@ -316,12 +316,15 @@ impl Gate {
     ///
     /// Dropping the future leaves nothing behind.
     pub(crate) async fn enter(&self, want: Want) -> Result<Range<Ticket>, Refusal> {
+        // Who waits on `room` already does not go behind those who came later.
+        let mut came_before = false;
         loop {
-            if want.least > 1 || self.head.tickets.load(Acquire) & LINED != 0 {
+            if want.least > 1 || !came_before && self.head.tickets.load(Acquire) & LINED != 0 {
                 if let Some(settled) = self.enter_in_line(want).await {
                     return settled;
                 }
             }
+            came_before = true;
             let listener = self.room.listen();
             self.flags.fetch_or(WAITING, SeqCst);
             loom_fence();
