@@ -284,15 +284,16 @@ impl<J: Send + 'static> Core<J> {
         self.joins.over(id);
     }
 
-    /// After room was made by somebody who is no worker: when all workers rest, none of them will see to
-    /// it that a forgotten waiter keeps nobody waiting.
+    /// After room was made by somebody who is no worker: a worker that sleeps already, or none that is at
+    /// work, will not see to it that a forgotten waiter keeps nobody waiting.
     ///
     /// A worker first lies down and then sees to the waiters, and here the room is made first: so one of
     /// the two finds both.
     fn see_to_waiters(&self) {
         if self.gate.has_waiters() {
-            let searching = self.stations.iter().any(|station| station.watched().0 > 0);
-            if !searching && self.seats().all(|seat| seat.running().is_none()) {
+            let asleep = self.stations.iter().any(|station| station.watched().1);
+            let at_work = |seat: &Arc<Seat<J>>| seat.running().is_some();
+            if asleep || !self.seats().any(at_work) {
                 self.gate.wake_at_rest();
             }
         }

@@ -318,12 +318,15 @@ impl Gate {
     ///
     /// Dropping the future leaves nothing behind.
     pub(crate) async fn enter(&self, want: Want) -> Result<Range<Ticket>, Refusal> {
+        // Who waits on `room` already does not go behind those who came later.
+        let mut came_before = false;
         loop {
-            if want.least > 1 || self.head.tickets.load(Acquire) & LINED != 0 {
+            if want.least > 1 || !came_before && self.head.tickets.load(Acquire) & LINED != 0 {
                 if let Some(settled) = self.enter_in_line(want).await {
                     return settled;
                 }
             }
+            came_before = true;
             let listener = self.room.listen();
             self.flags.fetch_or(WAITING, SeqCst);
             loom_fence();
@@ -544,10 +547,7 @@ impl Gate {
     /// Units of jobs that wait: exact when quiet, else a moment old, and above zero whenever a job
     /// waited before the call and still does.
     pub(crate) fn waiting(&self) -> u64 {
-        // In this order: see "Permits and weights".
-        let released = self.released();
-        let held = self.held();
-        self.issued() - released - held
+        self.taken_apart().0
     }
 
     /// Units of permits that are neither used nor dropped.
@@ -555,20 +555,24 @@ impl Gate {
         self.apart.held.load(SeqCst)
     }
 
-    /// Units of jobs that wait and units of permits, at one moment or with jobs counted that have just left.
-    /// Never more than the capacity together. Takes a lock.
-    pub(crate) fn taken(&self) -> (u64, u64) {
-        let released = self.released();
-        let _writes = lock(&self.apart.closed);
-        let held = self.held();
-        let waiting = self.issued() - released - held;
-        (waiting.min(self.capacity - held), held)
-    }
-
     /// Units that are not free: exact when quiet, else a moment old.
     pub(crate) fn occupied(&self) -> u64 {
         let released = self.released();
         self.issued() - released
+    }
+
+    /// Units of jobs that wait, and units that permits hold: each as by itself, and never more than the
+    /// capacity together.
+    pub(crate) fn taken_up(&self) -> (u64, u64) {
+        let (waiting, held) = self.taken_apart();
+        (waiting.min(self.capacity - held), held)
+    }
+
+    fn taken_apart(&self) -> (u64, u64) {
+        // In this order: see "Permits and weights".
+        let released = self.released();
+        let held = self.held();
+        (self.issued() - released - held, held)
     }
 
     fn free(&self) -> u64 {
@@ -603,7 +607,12 @@ impl Turn<'_> {
             return Poll::Ready(None);
         }
         if stays.called || stays.in_front && !seeded(Fault::NoSecondLook) {
-            match self.gate.attempt(want, CLOSED) {
+            let most = if stays.in_front {
+                want.most
+            } else {
+                want.least
+            };
+            match self.gate.attempt(Want { most, ..want }, CLOSED) {
                 Err(Refusal::Full) => {}
                 settled => return Poll::Ready(Some(settled)),
             }

@@ -7,7 +7,8 @@
 //! - **Calling.** Whoever makes room, and whoever leaves the line, calls from the front as many as the
 //!   free room is enough for, and stops at the first that needs more. So nobody waits longer than those
 //!   in front need. Nothing is set aside for the called: those who came before the line formed may be
-//!   quicker. One who finds too little waits on, at the same place.
+//!   quicker. One who finds too little waits on, at the same place. Who could use more than it needs
+//!   takes more only in front: the rest may be what somebody before it was called for.
 //! - **Passing over.** One who was called and does not come may be slow, or forgotten
 //!   (`mem::forget`), and nobody can tell. When a worker goes to sleep while there is room, those
 //!   who did not come are *passed over*: they stand in nobody's way any more, and all others are called

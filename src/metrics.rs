@@ -219,7 +219,7 @@ impl PoolCounts {
     }
 
     fn complete(&self, (left, mut metrics): (u64, Metrics), accepted: u64, gate: &Gate) -> Metrics {
-        (metrics.occupied, metrics.reserved) = gate.taken();
+        (metrics.occupied, metrics.reserved) = gate.taken_up();
         metrics.accepted = accepted;
         metrics.waiting = accepted - left;
         metrics.refused = self.refused.load(Acquire);

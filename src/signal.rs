@@ -129,8 +129,12 @@ fn run_wakers() {
     }
 }
 
-/// Calls a foreign waker; if it panics, that is its owner's loss alone.
+/// Calls a foreign waker; if it panics, that is its owner's loss alone. A strategy or an order may cause
+/// the call, by dropping a permit or cancelling a job: then it is put off until the desk is free.
 pub(crate) fn call(waker: Waker) {
+    if frame::in_desk() {
+        return frame::outside_desk(move || call(waker));
+    }
     // What it may poll here and now is not part of the job that this thread happens to run.
     let _elsewhere = frame::leave();
     let _ = contain(|| waker.wake());

@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{Door, Ledger, Payload, assert_conserved, poll_once, watched};
+use common::{Door, Flag, Ledger, Payload, assert_conserved, poll_once, watched};
 use fanpool::clock::ManualClock;
 use fanpool::{JobHandler, JobHandlerFactory, Pool, PoolBuilder, SubmitError, handler_fn};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Barrier, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// A pool whose jobs wait behind a door.
@@ -411,28 +411,4 @@ fn a_thousand_submitters_share_one_slot() {
         });
         ledger.close(pool.shutdown_blocking().counts);
     });
-}
-
-/// A waker that can be waited for.
-#[derive(Default)]
-struct Flag {
-    state: std::sync::Mutex<bool>,
-    changed: std::sync::Condvar,
-}
-
-impl Flag {
-    fn wait(&self) {
-        let mut woken = common::lock(&self.state);
-        while !*woken {
-            woken = self.changed.wait(woken).unwrap();
-        }
-        *woken = false;
-    }
-}
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        *common::lock(&self.state) = true;
-        self.changed.notify_all();
-    }
 }

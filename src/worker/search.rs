@@ -62,13 +62,14 @@ impl<'a, J: Send + 'static> Search<'a, J> {
                 return Poll::Ready(());
             }
             self.resting = true;
-            // Submitters wait while there is room? Somebody forgot to pass the word on.
-            self.core.gate.wake_at_rest();
             if self.core.siblings_have_spare(self.seat.id) {
                 station.get_up(worker);
                 self.resting = false;
                 return Poll::Ready(());
             }
+            // Submitters wait while there is room? Somebody forgot to pass the word on. Asked on the list of
+            // sleepers, so that whoever gives room back later finds this worker there.
+            self.core.gate.wake_at_rest();
             Poll::Pending
         })
         .await;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::task::Wake;
 use std::time::Duration;
 
 /// How long a test may take before it counts as hung.
@@ -332,6 +333,50 @@ impl Door {
 pub fn poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     std::pin::Pin::new(future).poll(&mut cx)
+}
+
+/// A waker that can be waited for.
+#[derive(Default)]
+pub struct Flag {
+    state: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Flag {
+    /// Waits until it is woken, and forgets that it was.
+    pub fn wait(&self) {
+        let mut woken = lock(&self.state);
+        while !*woken {
+            woken = self
+                .changed
+                .wait(woken)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        *woken = false;
+    }
+
+    pub fn raise(&self) {
+        *lock(&self.state) = true;
+        self.changed.notify_all();
+    }
+
+    /// Whether it was woken since it was last asked.
+    pub fn take(&self) -> bool {
+        std::mem::take(&mut *lock(&self.state))
+    }
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.raise();
+    }
+}
+
+/// Yields until something is so.
+pub fn until(mut so: impl FnMut() -> bool) {
+    while !so() {
+        std::thread::yield_now();
+    }
 }
 
 /// Threads of this process whose name starts with `prefix`.
