@@ -289,7 +289,7 @@ impl<T, E> futures_core::Stream for GroupStream<T, E> {
     }
 }
 
-/// A group on its way in. Dropping it drops the jobs that were not let in yet.
+/// A group on its way in. Dropping it drops the jobs that were not let in yet, and detaches the others.
 struct Entry<'a, J, T, E>
 where
     J: Send + 'static,
@@ -298,6 +298,8 @@ where
 {
     core: &'a Core<J>,
     cell: Arc<Cell<J, T, E>>,
+    /// How many jobs were let in, until there is a handle for them.
+    accepted: u32,
     /// Jobs that are still to be let in.
     rest: Range<u32>,
 }
@@ -311,7 +313,12 @@ where
     fn new(core: &'a Core<J>, jobs: impl IntoIterator<Item = J>) -> Self {
         let cell = Cell::group(core.number, jobs.into_iter());
         let rest = 0..u32::try_from(cell.len()).expect("a group has fewer than 2^32 jobs");
-        Entry { core, cell, rest }
+        Entry {
+            core,
+            cell,
+            accepted: 0,
+            rest,
+        }
     }
 
     /// For as many as there is room for.
@@ -322,12 +329,13 @@ where
     fn admit(&mut self, tickets: Range<Ticket>) {
         for (ticket, at) in tickets.zip(&mut self.rest) {
             let id = self.cell.number(at, ticket);
+            self.accepted += 1;
             self.core.admit(Queued::tracked(id, self.cell.clone(), at));
         }
     }
 
-    fn accepted(&self) -> GroupHandle<T, E> {
-        GroupHandle::new(self.cell.clone(), self.rest.start)
+    fn accepted(&mut self) -> GroupHandle<T, E> {
+        GroupHandle::new(self.cell.clone(), std::mem::take(&mut self.accepted))
     }
 
     fn refused(&mut self, why: NoRoom) -> SubmitAllError<J, T, E> {
@@ -350,6 +358,8 @@ where
     E: Send + 'static,
 {
     fn drop(&mut self) {
+        // Or the outcomes would be dropped with the cell, by a worker, uncontained.
+        drop(self.accepted());
         for at in self.rest.clone() {
             dispose(self.cell.withdraw(at));
         }
