@@ -26,7 +26,8 @@ use std::task::{Context, Poll, Wake, Waker};
 /// blocks for each. Each is what [`run`](Submitter::run) would have given.
 ///
 /// Nothing happens before the first poll. Dropping it detaches: jobs that were submitted run, their
-/// outcomes are dropped, and the rest stays in the iterator.
+/// outcomes are dropped, and the rest stays in the iterator, but for one that had been taken from it
+/// and found no room: that one is dropped.
 ///
 /// # Cancel safety
 ///
@@ -139,7 +140,10 @@ where
             if let Some(job) = self.spare.take() {
                 match room {
                     Ok(permit) => self.submitted(|_| permit.submit(job)),
-                    Err(refused) => self.refused = Some(refused.map(|()| job)),
+                    Err(refused) => {
+                        self.pool.core().counts.refused(1);
+                        self.refused = Some(refused.map(|()| job));
+                    }
                 }
             }
         }
