@@ -517,6 +517,15 @@ fn a_join_sees_all_errors_of_what_it_waited_for() {
             pool.join_blocking();
             assert_eq!(all_now(&errors).len(), jobs);
         }
+        // Without the time that it takes to wake up.
+        for _ in 0..5_000 {
+            pool.send_blocking(ledger.job()).unwrap();
+            let mut joining = Box::pin(pool.join());
+            while poll_once(&mut joining).is_pending() {
+                std::hint::spin_loop();
+            }
+            assert!(errors.try_recv().is_some());
+        }
         let counts = pool.shutdown_blocking().counts;
         assert_eq!(counts.errors_dropped, 0);
         ledger.close(counts);
