@@ -4,9 +4,9 @@
 mod common;
 
 use common::by_hand::ByHand;
-use common::{Door, Ledger, Payload, poll_once, threads_named, watched};
+use common::{Door, Ledger, Payload, assert_conserved, poll_once, threads_named, watched};
 use fanpool::{
-    ErrorStream, JobError, JobFailure, Pool, PoolBuilder, Submitter, WeakSubmitter,
+    ErrorStream, JobError, JobFailure, Metrics, Pool, PoolBuilder, Submitter, WeakSubmitter,
     async_handler_fn, handler_fn,
 };
 use futures_lite::StreamExt;
@@ -37,6 +37,20 @@ fn said(failure: JobFailure<String>) -> String {
 
 fn all_now(errors: &ErrorStream<String>) -> Vec<String> {
     std::iter::from_fn(|| errors.try_recv()).map(said).collect()
+}
+
+/// Shuts a pool down, and sees that its own account is closed.
+fn ended<J, T, E>(pool: &Submitter<J, T, E>) -> Metrics
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    let counts = pool.shutdown_blocking().counts;
+    assert_conserved(counts);
+    assert_eq!(counts.waiting + counts.running, 0, "{counts}");
+    assert_eq!(counts.occupied + counts.reserved, 0, "{counts}");
+    counts
 }
 
 #[test]
@@ -77,7 +91,7 @@ fn only_jobs_without_a_handle_that_did_not_complete_are_told() {
         for _ in 0..3 {
             pool.reserve_blocking().unwrap().send(ledger.job()).unwrap();
         }
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(
             (counts.completed, counts.failed, counts.panicked),
             (7, 7, 7)
@@ -187,7 +201,7 @@ fn jobs_that_were_abandoned_are_told() {
             assert!(matches!(failure.error, JobError::Abandoned));
         }
         assert!(errors.recv_blocking().is_none());
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(counts.abandoned, 3);
         ledger.close(counts);
     });
@@ -215,7 +229,7 @@ fn the_oldest_make_room_and_are_counted() {
             pool.send_blocking(ledger.job()).unwrap();
             pool.join_blocking();
             assert_eq!(all_now(&errors).len(), 1.min(capacity));
-            let counts = pool.shutdown_blocking().counts;
+            let counts = ended(&pool);
             assert!(errors.recv_blocking().is_none());
             assert_eq!(counts.errors_dropped, 5 - kept + u64::from(capacity == 0));
             assert_eq!(counts.failed, 6);
@@ -236,7 +250,7 @@ fn nobody_who_reads_keeps_no_worker_waiting() {
             for _ in 0..10_000 {
                 pool.send_blocking(ledger.job()).unwrap();
             }
-            let counts = pool.shutdown_blocking().counts;
+            let counts = ended(&pool);
             assert_eq!(counts.failed, 10_000);
             assert_eq!(counts.errors_dropped, 10_000 - capacity as u64);
             drop(deaf);
@@ -263,7 +277,7 @@ fn errors_from_before_anybody_asked_are_there() {
         for _ in 0..5 {
             pool.send_blocking(ledger.job()).unwrap();
         }
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         let errors = pool.errors();
         drop(pool);
         // Without the pool, and after a clone was made.
@@ -305,7 +319,7 @@ fn each_error_goes_to_one_of_many_receivers() {
         for _ in 0..JOBS {
             pool.send_blocking(ledger.job()).unwrap();
         }
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         let mut heard: Vec<String> = receivers
             .into_iter()
             .flat_map(|receiver| receiver.join().unwrap())
@@ -339,7 +353,7 @@ fn receivers_that_wait_are_told_when_the_pool_ends() {
                 // Receivers do not keep the pool open.
                 drop(pool);
             } else {
-                drop(pool.shutdown_blocking());
+                ended(&pool);
             }
             assert!(block_on(polled).is_none());
             assert!(block_on(stream.next()).is_none());
@@ -376,7 +390,7 @@ fn receivers_that_are_dropped_or_forgotten_starve_nobody() {
             drop(dropped);
             assert_eq!(block_on(served).map(said).unwrap(), format!("no {round}"));
         }
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(counts.errors_dropped, 0);
         ledger.close(counts);
     });
@@ -434,7 +448,7 @@ fn a_job_that_receives_on_its_own_only_worker_is_told() {
             assert_eq!(pool.run_blocking(3).unwrap(), 1);
             pool.join_blocking();
             assert_eq!(all_now(&pool.errors()).len(), 3);
-            ledger.close_with_foreign_jobs(pool.shutdown_blocking().counts);
+            ledger.close_with_foreign_jobs(ended(&pool));
         }
     });
 }
@@ -448,7 +462,7 @@ fn a_job_receives_what_another_worker_fails_at() {
             for _ in 0..20 {
                 assert_eq!(pool.run_blocking(5).unwrap(), 5);
             }
-            ledger.close_with_foreign_jobs(pool.shutdown_blocking().counts);
+            ledger.close_with_foreign_jobs(ended(&pool));
         }
     });
 }
@@ -490,7 +504,7 @@ fn errors_that_explode_hurt_neither_workers_nor_the_pools_end() {
             pool.join_blocking();
             assert_eq!(exploded.load(SeqCst), 10 - capacity.min(10));
             assert_eq!(made.load(SeqCst), 1, "the worker was not hurt");
-            let counts = pool.shutdown_blocking().counts;
+            let counts = ended(&pool);
             assert_eq!((counts.failed, counts.faults), (10, 0));
             let errors = pool.errors();
             drop(pool);
@@ -526,7 +540,7 @@ fn a_join_sees_all_errors_of_what_it_waited_for() {
             }
             assert!(errors.try_recv().is_some());
         }
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(counts.errors_dropped, 0);
         ledger.close(counts);
     });
@@ -542,7 +556,7 @@ fn an_error_that_is_seen_is_counted() {
             errors.recv_blocking().unwrap();
             assert_eq!(pool.metrics().failed, seen);
         }
-        ledger.close(pool.shutdown_blocking().counts);
+        ledger.close(ended(&pool));
     });
 }
 
@@ -640,7 +654,7 @@ fn a_storm_of_errors_is_received_or_counted() {
         senders
             .into_iter()
             .for_each(|sender| sender.join().unwrap());
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         receivers
             .into_iter()
             .for_each(|receiver| receiver.join().unwrap());

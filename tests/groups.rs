@@ -3,11 +3,11 @@
 mod common;
 
 use common::by_hand::ByHand;
-use common::{Door, Ledger, Payload, poll_once, watched};
+use common::{Door, Ledger, Payload, assert_conserved, poll_once, watched};
 use fanpool::clock::ManualClock;
 use fanpool::{
-    BoxFuture, GroupHandle, JobContext, JobError, Pool, RunError, Spawner, SubmitError, Submitter,
-    Threads, WeakSubmitter, async_handler_fn, handler_fn, handler_fn_with,
+    BoxFuture, GroupHandle, JobContext, JobError, Metrics, Pool, RunError, Spawner, SubmitError,
+    Submitter, Threads, WeakSubmitter, async_handler_fn, handler_fn, handler_fn_with,
 };
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
@@ -65,6 +65,20 @@ fn ids(jobs: Vec<Payload>) -> Vec<u64> {
     jobs.iter().map(Payload::id).collect()
 }
 
+/// Shuts a pool down, and sees that its own account is closed.
+fn ended<J, T, E>(pool: &Submitter<J, T, E>) -> Metrics
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    let counts = pool.shutdown_blocking().counts;
+    assert_conserved(counts);
+    assert_eq!(counts.waiting + counts.running, 0, "{counts}");
+    assert_eq!(counts.occupied + counts.reserved, 0, "{counts}");
+    counts
+}
+
 #[test]
 fn outcomes_are_in_order_whatever_order_the_jobs_end_in() {
     watched(|ledger| {
@@ -83,7 +97,7 @@ fn outcomes_are_in_order_whatever_order_the_jobs_end_in() {
             }
         }
         assert_eq!(numbers(group.wait()), [0, 1, 2, 3]);
-        ledger.close(pool.shutdown_blocking().counts);
+        ledger.close(ended(&pool));
     });
 }
 
@@ -107,7 +121,7 @@ fn a_group_may_be_larger_than_the_queue() {
         assert_eq!(polled.len(), 100);
         assert_eq!(numbers(block_on(polled)), (100..200).collect::<Vec<_>>());
         assert!(most.load(SeqCst) <= 3, "{most:?} waited");
-        ledger.close(pool.shutdown_blocking().counts);
+        ledger.close(ended(&pool));
     });
 }
 
@@ -130,7 +144,7 @@ fn an_empty_group_is_over_at_once() {
             let group = pool.try_submit_all(none()).unwrap();
             assert!(block_on(group.into_stream().next()).is_none());
         }
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(counts.submitted, 0);
         ledger.close(counts);
     });
@@ -171,7 +185,7 @@ fn the_first_outcome_is_to_be_had_while_the_last_job_is_blocked() {
             assert!(stream.next().await.is_none());
             assert!(stream.next().await.is_none());
         });
-        ledger.close(pool.shutdown_blocking().counts);
+        ledger.close(ended(&pool));
     });
 }
 
@@ -199,7 +213,7 @@ fn outcomes_taken_one_by_one_are_not_given_again() {
         assert!(group.is_empty());
         assert!(block_on(group.next()).is_none());
         assert!(group.wait().is_empty(), "a second wait has nothing left");
-        ledger.close(pool.shutdown_blocking().counts);
+        ledger.close(ended(&pool));
     });
 }
 
@@ -242,7 +256,7 @@ fn who_waits_for_all_is_not_woken_for_each() {
         };
         assert_eq!(outcomes.len(), 200);
         assert_eq!(counting.0.load(SeqCst), 1, "one worker ends them in order");
-        ledger.close(pool.shutdown_blocking().counts);
+        ledger.close(ended(&pool));
     });
 }
 
@@ -279,7 +293,7 @@ fn a_timed_wait_gives_the_group_back_and_loses_nothing() {
         door.open();
         assert_eq!(numbers(group.wait_timeout(Duration::MAX).unwrap()), [1, 2]);
         let gone = pool.submit_all_blocking(jobs(&ledger, 2)).unwrap();
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         drop(pool);
         assert_eq!(numbers(gone.wait_timeout(Duration::ZERO).unwrap()), [3, 4]);
         ledger.close(counts);
@@ -332,7 +346,7 @@ fn a_close_hands_the_jobs_back_that_had_no_room_yet() {
             );
             door.open();
             assert_eq!(numbers(error.accepted.wait()), [first, first + 1]);
-            let counts = pool.shutdown_blocking().counts;
+            let counts = ended(&pool);
             assert_eq!((counts.completed, counts.refused), (3, 3));
         }
         ledger.close_without_counts();
@@ -358,7 +372,7 @@ fn who_does_not_wait_gets_the_tail_back() {
         let closed = pool.try_submit_all(jobs(&ledger, 2)).unwrap_err();
         assert!(closed.accepted.is_empty() && closed.refused.is_closed());
         assert_eq!(ids(closed.refused.into_job()), [10, 11]);
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!((counts.completed, counts.refused), (5, 7));
         ledger.close(counts);
     });
@@ -379,7 +393,7 @@ fn a_group_that_is_given_up_on_its_way_in_runs_as_far_as_it_came() {
         assert_eq!(ledger.dropped(), 5);
         assert_eq!(pool.metrics().waiting, 2);
         door.open();
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!((counts.accepted, counts.completed), (3, 3), "{counts}");
         ledger.close(counts);
     });
@@ -403,7 +417,7 @@ fn dropped_and_forgotten_groups_detach() {
         door.open();
         in_part.next_blocking().unwrap().unwrap();
         drop(in_part.into_stream());
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(counts.completed, 20);
         ledger.close(counts);
     });
@@ -451,7 +465,7 @@ fn a_cancel_takes_back_what_waits_asks_what_runs_and_counts_what_is_over() {
         }
         assert!(outcomes.next().is_none());
         assert_eq!(numbers(others.wait()), [5, 6, 7]);
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(
             (counts.cancelled, counts.failed, counts.completed),
             (3, 1, 4)
@@ -471,7 +485,7 @@ fn a_cancel_leaves_those_alone_whose_outcomes_were_taken() {
         assert_eq!((cancelled.removed, cancelled.requested), (0, 0));
         assert_eq!(cancelled.too_late, 2);
         assert_eq!(numbers(group.wait()), [1, 2]);
-        ledger.close(pool.shutdown_blocking().counts);
+        ledger.close(ended(&pool));
     });
 }
 
@@ -493,7 +507,7 @@ fn a_job_that_panics_or_fails_hurts_no_other_of_its_group() {
                 (_, outcome) => assert_eq!(outcome.unwrap(), id),
             }
         }
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(
             (counts.panicked, counts.failed, counts.completed),
             (20, 20, 20)
@@ -580,7 +594,7 @@ fn drops_of_a_groups_jobs_results_and_errors_may_panic() {
         assert_eq!(exploded.load(SeqCst), 9);
         drop(cancelled);
         door.open();
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(exploded.load(SeqCst), 13);
         assert_eq!((counts.completed, counts.failed), (3, 5), "{counts}");
         assert_eq!((counts.cancelled, counts.panicked), (2, 0), "{counts}");
@@ -626,7 +640,7 @@ fn outcomes_that_explode_have_no_taker_when_a_group_was_given_up_on_its_way_in()
         pool.join_blocking();
         assert_eq!(exploded.load(SeqCst), 3, "outcomes are kept for nobody");
         assert_eq!(started.load(SeqCst), 1, "the worker was not hurt");
-        ledger.close(pool.shutdown_blocking().counts);
+        ledger.close(ended(&pool));
     });
 }
 
@@ -653,7 +667,7 @@ fn an_iterator_that_panics_half_way_has_nothing_accepted() {
         }
         let whole = pool.submit_all_blocking(jobs(&ledger, 2)).unwrap();
         assert_eq!(numbers(whole.wait()), [9, 10]);
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!((counts.submitted, counts.completed), (2, 2));
         ledger.close(counts);
     });
@@ -673,7 +687,7 @@ fn an_iterator_may_use_the_pool_it_submits_to() {
             numbers(outer.wait()),
             (3..).step_by(4).take(10).collect::<Vec<_>>()
         );
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(counts.completed, 40);
         ledger.close(counts);
     });
@@ -753,7 +767,7 @@ fn each_job_of_a_group_is_abandoned_when_its_executor_dies() {
             assert!(matches!(outcome, Err(JobError::Abandoned)));
         }
         assert_eq!(ids(error.refused.into_job()), [6, 7]);
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(
             (counts.completed, counts.abandoned, counts.refused),
             (1, 5, 2)
@@ -814,7 +828,7 @@ fn a_job_that_waits_for_a_group_on_its_own_only_worker_is_told() {
             assert_eq!(pool.run_blocking(3).unwrap(), ["WouldDeadlock"; 3]);
             // Nothing was left behind that would make the next one believe it is alone.
             assert_eq!(pool.run_blocking(0).unwrap(), [""; 0]);
-            let counts = pool.shutdown_blocking().counts;
+            let counts = ended(&pool);
             assert_eq!(counts.completed, 5, "the jobs ran all the same");
             ledger.close_with_foreign_jobs(counts);
         }
@@ -831,7 +845,7 @@ fn a_group_for_which_no_worker_makes_room_comes_back() {
                 pool.run_blocking(5).unwrap(),
                 ["WouldDeadlock(..)", "3", "WouldDeadlock", "WouldDeadlock"]
             );
-            let counts = pool.shutdown_blocking().counts;
+            let counts = ended(&pool);
             assert_eq!((counts.completed, counts.refused), (3, 3));
             ledger.close_with_foreign_jobs(counts);
         }
@@ -847,7 +861,7 @@ fn a_job_waits_for_a_group_that_another_worker_runs() {
             for _ in 0..20 {
                 assert_eq!(pool.run_blocking(7).unwrap(), ["ok"; 7]);
             }
-            ledger.close_with_foreign_jobs(pool.shutdown_blocking().counts);
+            ledger.close_with_foreign_jobs(ended(&pool));
         }
     });
 }
@@ -865,7 +879,7 @@ fn two_jobs_that_wait_for_groups_on_two_workers_are_not_left_hanging() {
                 let ok = |told: &Vec<String>| told.iter().all(|told| told == "ok");
                 assert!(told.iter().any(ok), "{told:?}");
             }
-            ledger.close_with_foreign_jobs(pool.shutdown_blocking().counts);
+            ledger.close_with_foreign_jobs(ended(&pool));
         }
     });
 }
@@ -905,7 +919,7 @@ fn a_job_that_waits_for_the_group_it_belongs_to_is_told_about_itself_alone() {
                     outcome => assert_eq!(outcome.unwrap(), n),
                 }
             }
-            let counts = pool.shutdown_blocking().counts;
+            let counts = ended(&pool);
             assert_eq!(counts.completed, 4);
             ledger.close_with_foreign_jobs(counts);
         }
@@ -968,7 +982,7 @@ fn a_storm_of_groups_loses_nothing() {
         threads
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
-        ledger.close(pool.shutdown_blocking().counts);
+        ledger.close(ended(&pool));
     });
 }
 
@@ -1014,7 +1028,7 @@ fn on(spawner: impl Spawner, drive: impl FnOnce(BoxFuture<'static, ()>) + Send +
 
 #[test]
 fn groups_on_threads() {
-    on(Threads::new(), |body| block_on(body));
+    on(Threads::new(), block_on);
 }
 
 #[test]

@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::{Door, Ledger, Payload, poll_once, watched};
+use common::{Door, Ledger, Payload, assert_conserved, poll_once, watched};
 use fanpool::{
-    JobError, Map, Pool, RunError, SubmitError, Submitter, WeakSubmitter, async_handler_fn,
-    handler_fn,
+    JobError, Map, Metrics, Pool, RunError, SubmitError, Submitter, WeakSubmitter,
+    async_handler_fn, handler_fn,
 };
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
@@ -60,6 +60,20 @@ fn map<I: Iterator<Item = Payload>>(
     }
 }
 
+/// Shuts a pool down, and sees that its own account is closed.
+fn ended<J, T, E>(pool: &Submitter<J, T, E>) -> Metrics
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    let counts = pool.shutdown_blocking().counts;
+    assert_conserved(counts);
+    assert_eq!(counts.waiting + counts.running, 0, "{counts}");
+    assert_eq!(counts.occupied + counts.reserved, 0, "{counts}");
+    counts
+}
+
 #[test]
 fn outcomes_are_in_order_whatever_order_the_jobs_end_in() {
     watched(|ledger| {
@@ -88,7 +102,7 @@ fn outcomes_are_in_order_whatever_order_the_jobs_end_in() {
             }
             let expected: Vec<u64> = (first..first + 4).collect();
             assert_eq!(collecting.join().unwrap(), expected);
-            drop(pool.shutdown_blocking());
+            ended(&pool);
         }
         ledger.close_without_counts();
     });
@@ -126,7 +140,7 @@ fn a_slow_job_holds_up_those_behind_it_only_where_order_is_asked_for() {
         door.let_one();
         let all: Vec<u64> = ordered.into_iter().map(|job| id(Some(job))).collect();
         assert_eq!(all, (10..20).collect::<Vec<_>>());
-        ledger.close(pool.shutdown_blocking().counts);
+        ledger.close(ended(&pool));
     });
 }
 
@@ -150,7 +164,7 @@ fn no_outcome_is_overtaken_for_ever_by_later_ones() {
             assert!(asked.contains(&id), "job {id} was starved: {asked:?}");
         }
         drop(any);
-        ledger.close(pool.shutdown_blocking().counts);
+        ledger.close(ended(&pool));
     });
 }
 
@@ -184,7 +198,7 @@ fn endless_jobs_take_flat_memory() {
                     done.sort_unstable();
                     done.dedup();
                     assert_eq!(done.len(), 100);
-                    books.close(pool.shutdown_blocking().counts);
+                    books.close(ended(&pool));
                 }
             }
         }
@@ -227,7 +241,7 @@ fn the_window_goes_by_the_workers_unless_it_is_set() {
                 }
                 assert_eq!(ledger.made() - before, expected);
                 door.open();
-                drop(pool.shutdown_blocking());
+                ended(&pool);
             }
         }
         ledger.close_without_counts();
@@ -263,7 +277,7 @@ fn no_jobs_give_no_outcomes_even_when_closed() {
                 assert!(block_on(polled.next()).is_none());
             }
         }
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(counts.submitted, 0);
         ledger.close(counts);
     });
@@ -303,7 +317,7 @@ fn a_queue_full_of_others_jobs_is_waited_for() {
             done.sort_unstable();
             let before = before as u64;
             assert_eq!(done, (before..before + 5).collect::<Vec<_>>());
-            let counts = pool.shutdown_blocking().counts;
+            let counts = ended(&pool);
             assert_eq!((counts.completed, counts.refused), (8, 0));
             assert_eq!((counts.occupied, counts.reserved), (0, 0));
         }
@@ -329,7 +343,7 @@ fn a_map_that_waits_for_room_and_is_dropped_leaves_the_room_to_others() {
         let other = block_on(other).unwrap();
         door.open();
         drop(other.wait().unwrap());
-        let counts = pool.shutdown_blocking().counts;
+        let counts = ended(&pool);
         assert_eq!(
             (counts.completed, counts.occupied, counts.reserved),
             (4, 0, 0)
@@ -352,7 +366,7 @@ fn what_was_submitted_runs_and_the_rest_stays_in_the_iterator() {
             drop(map);
             // Three outcomes were given, and the window was last filled before the third.
             assert_eq!(jobs.len(), 20 - 3 - 3);
-            let counts = pool.shutdown_blocking().counts;
+            let counts = ended(&pool);
             assert_eq!(counts.completed, 6);
             drop(jobs);
         }
@@ -378,7 +392,7 @@ fn a_close_hands_one_job_back_at_the_end_and_leaves_the_rest() {
                 };
                 if blocking {
                     let mut map = map.into_iter();
-                    while let Some(outcome) = map.next() {
+                    for outcome in map.by_ref() {
                         outcomes.push(outcome);
                         close_after_two(outcomes.len());
                     }
@@ -402,7 +416,7 @@ fn a_close_hands_one_job_back_at_the_end_and_leaves_the_rest() {
                 assert_eq!(done, (first..first + 5).collect());
                 assert_eq!(jobs.next().unwrap().id(), first + 6);
                 assert_eq!(jobs.len(), 13);
-                let counts = pool.shutdown_blocking().counts;
+                let counts = ended(&pool);
                 assert_eq!((counts.completed, counts.refused), (5, 1));
             }
         }
@@ -430,7 +444,7 @@ fn a_close_while_a_map_waits_for_room_hands_its_job_back() {
             assert!(block_on(map.next()).is_none());
             assert_eq!(ledger.made() as u64, first + 1);
             door.open();
-            assert_eq!(pool.shutdown_blocking().counts.refused, 1);
+            assert_eq!(ended(&pool).refused, 1);
         }
         ledger.close_without_counts();
     });
@@ -452,7 +466,7 @@ fn an_iterator_that_panics_may_be_gone_on_with() {
             assert_eq!(panic.downcast_ref::<&str>(), Some(&"half-way"));
             let done: BTreeSet<u64> = map.into_iter().map(|job| id(Some(job))).collect();
             assert_eq!(done, (first..first + 5).collect());
-            drop(pool.shutdown_blocking());
+            ended(&pool);
         }
         ledger.close_without_counts();
     });
@@ -482,7 +496,7 @@ fn waits_that_are_given_up_lose_no_outcome_and_no_job() {
             assert!(block_on(map.next()).is_none());
             done.sort_unstable();
             assert_eq!(done, (first..first + 30).collect::<Vec<_>>());
-            let counts = pool.shutdown_blocking().counts;
+            let counts = ended(&pool);
             assert_eq!((counts.completed, counts.reserved), (30, 0));
         }
         ledger.close_without_counts();
@@ -509,7 +523,7 @@ fn jobs_that_panic_are_outcomes_like_others() {
                 }
             }
             assert_eq!((panicked, done), (20, 40), "from {first}");
-            let counts = pool.shutdown_blocking().counts;
+            let counts = ended(&pool);
             assert_eq!((counts.panicked, counts.completed), (20, 40));
         }
         ledger.close_without_counts();
@@ -595,7 +609,7 @@ fn a_job_that_maps_on_its_own_only_worker_is_told() {
                 ]
             );
             assert!(pool.run_blocking(0).unwrap().is_empty());
-            let counts = pool.shutdown_blocking().counts;
+            let counts = ended(&pool);
             assert_eq!((counts.completed, counts.refused), (5, 1));
             ledger.close_with_foreign_jobs(counts);
         }
@@ -612,7 +626,7 @@ fn a_job_maps_on_another_worker_of_its_pool() {
                 for _ in 0..10 {
                     assert_eq!(pool.run_blocking(30).unwrap(), vec!["ok"; 30]);
                 }
-                ledger.close_with_foreign_jobs(pool.shutdown_blocking().counts);
+                ledger.close_with_foreign_jobs(ended(&pool));
             }
         }
     });
@@ -675,7 +689,7 @@ fn a_job_that_works_between_two_outcomes_is_nobody_who_waits() {
             assert_eq!(told.recv().unwrap(), "Pending");
             saw.open();
             opened.open();
-            ledger.close_with_foreign_jobs(pool.shutdown_blocking().counts);
+            ledger.close_with_foreign_jobs(ended(&pool));
         }
     });
 }
@@ -756,6 +770,6 @@ fn the_future_of_a_group_is_send_although_its_iterator_is_not() {
         let errors = pool.errors();
         drop(send(errors.recv()));
         drop(map);
-        ledger.close(pool.shutdown_blocking().counts);
+        ledger.close(ended(&pool));
     });
 }
