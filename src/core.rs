@@ -8,7 +8,7 @@ use crate::errors::Untold;
 use crate::frame;
 use crate::gate::{Gate, Lane};
 use crate::intake::Intake;
-use crate::job::{Job, JobId, Options};
+use crate::job::{self, Job, JobId, Options};
 use crate::joins::Joins;
 use crate::metrics::{Metrics, PoolCounts};
 use crate::outcome::Ending;
@@ -335,9 +335,11 @@ impl<J: Send + 'static> Core<J> {
                 for job in station.sweep(&self.intake) {
                     let id = job.id();
                     let Some(claimed) = job.claim() else { continue };
-                    self.unrun(claimed.job.weight(), why);
                     match claimed.slot {
-                        Some(slot) => slot.cell.into_ending().end(slot.at, why),
+                        Some(slot) => {
+                            self.unrun(claimed.job.weight(), why);
+                            slot.cell.into_ending().end(slot.at, why);
+                        }
                         None => self.untold(id, claimed.job.share_options(), why),
                     }
                     self.over(id);
@@ -345,9 +347,18 @@ impl<J: Send + 'static> Core<J> {
                 }
             }
             if self.gate.is_drained() {
+                self.end_errors();
                 return;
             }
             thread::yield_now();
+        }
+    }
+
+    /// Once the last worker has left and the last waiting job has ended, there will be no more errors.
+    /// Called after either: a sweep may outlast the workers.
+    pub(crate) fn end_errors(&self) {
+        if self.roster.live() == 0 && self.gate.is_drained() {
+            self.errors.close();
         }
     }
 
@@ -381,7 +392,12 @@ impl<J: Send + 'static> Home for Core<J> {
     }
 
     fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending) {
+        let units = job::weight(options.as_deref());
+        self.counts.unrun(why);
         self.errors.unrun(id, options, why);
+        // Last: a gate that is drained has no more errors to come.
+        self.release(units, Lane::COMMON);
+        self.see_to_waiters();
     }
 
     fn give_back(&self, held: u64) {

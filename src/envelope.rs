@@ -161,11 +161,13 @@ impl<J> Queued<J> {
         // A queue order may drop envelopes, and it does so under the desk's lock.
         frame::outside_desk(move || {
             let home = registry::find(pool);
-            if let Some(home) = &home {
-                home.unrun(units, Ending::Abandoned);
-            }
             match (slot, &home) {
-                (Some((cell, at)), _) => cell.end(at, Ending::Abandoned),
+                (Some((cell, at)), home) => {
+                    if let Some(home) = home {
+                        home.unrun(units, Ending::Abandoned);
+                    }
+                    cell.end(at, Ending::Abandoned);
+                }
                 (None, Some(home)) => home.untold(id, options, Ending::Abandoned),
                 (None, None) => {}
             }

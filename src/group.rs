@@ -298,10 +298,10 @@ where
 {
     core: &'a Core<J>,
     cell: Arc<Cell<J, T, E>>,
+    /// How many jobs were let in, until there is a handle for them.
+    accepted: u32,
     /// Jobs that are still to be let in.
     rest: Range<u32>,
-    /// There is a handle for those that were.
-    handed_over: bool,
 }
 
 impl<'a, J, T, E> Entry<'a, J, T, E>
@@ -316,8 +316,8 @@ where
         Entry {
             core,
             cell,
+            accepted: 0,
             rest,
-            handed_over: false,
         }
     }
 
@@ -329,13 +329,13 @@ where
     fn admit(&mut self, tickets: Range<Ticket>) {
         for (ticket, at) in tickets.zip(&mut self.rest) {
             let id = self.cell.number(at, ticket);
+            self.accepted += 1;
             self.core.admit(Queued::tracked(id, self.cell.clone(), at));
         }
     }
 
     fn accepted(&mut self) -> GroupHandle<T, E> {
-        self.handed_over = true;
-        GroupHandle::new(self.cell.clone(), self.rest.start)
+        GroupHandle::new(self.cell.clone(), std::mem::take(&mut self.accepted))
     }
 
     fn refused(&mut self, why: NoRoom) -> SubmitAllError<J, T, E> {
@@ -358,9 +358,8 @@ where
     E: Send + 'static,
 {
     fn drop(&mut self) {
-        if !self.handed_over {
-            drop(self.accepted());
-        }
+        // Or the outcomes would be dropped with the cell, by a worker, uncontained.
+        drop(self.accepted());
         for at in self.rest.clone() {
             dispose(self.cell.withdraw(at));
         }

@@ -12,7 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Waits for one job's outcome.
@@ -38,6 +38,11 @@ pub struct JobHandle<T, E> {
 impl<T, E> JobHandle<T, E> {
     pub(crate) fn new(reply: Arc<dyn Reply<T, E>>) -> Self {
         JobHandle { reply, stay: None }
+    }
+
+    /// One poll without a look at whether the wait would ever end, for those who see to that themselves.
+    pub(crate) fn poll_outcome(&self, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
+        poll_outcome(&*self.reply, waker)
     }
 
     /// Blocks the calling thread until the job has its outcome.
@@ -105,19 +110,22 @@ impl<T, E> JobHandle<T, E> {
     }
 }
 
+fn poll_outcome<T, E>(reply: &dyn Reply<T, E>, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
+    // A job that waits for itself: other workers cannot help.
+    if frame::current(reply.pool()).is_some_and(|frame| frame.job == Some(reply.id(0))) {
+        return Poll::Ready(Err(JobError::WouldDeadlock));
+    }
+    reply.poll(0, waker)
+}
+
 impl<T, E> Future for JobHandle<T, E> {
     type Output = Result<T, JobError<E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let handle = self.get_mut();
-        let pool = handle.reply.pool();
-        // A job that waits for itself: other workers cannot help.
-        if frame::current(pool).is_some_and(|frame| frame.job == Some(handle.reply.id(0))) {
-            return Poll::Ready(Err(JobError::WouldDeadlock));
-        }
-        let reply = &handle.reply;
-        poll_unless_stuck(pool, For::Progress, &mut handle.stay, cx, |cx| {
-            reply.poll(0, cx.waker())
+        let (reply, stay) = (&*handle.reply, &mut handle.stay);
+        poll_unless_stuck(reply.pool(), For::Progress, stay, cx, |cx| {
+            poll_outcome(reply, cx.waker())
         })
         .map(|outcome| outcome.unwrap_or(Err(JobError::WouldDeadlock)))
     }

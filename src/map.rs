@@ -7,7 +7,9 @@ use crate::outcome::JobError;
 use crate::park::block_on;
 use crate::permit::Permit;
 use crate::pool::Submitter;
+use crate::registry::PoolNumber;
 use crate::signal::call;
+use crate::standstill::{For, Stay, poll_unless_stuck};
 use crate::submit::NoRoom;
 use crate::sync::{Mutex, lock};
 use std::collections::VecDeque;
@@ -24,7 +26,8 @@ use std::task::{Context, Poll, Wake, Waker};
 /// blocks for each. Each is what [`run`](Submitter::run) would have given.
 ///
 /// Nothing happens before the first poll. Dropping it detaches: jobs that were submitted run, their
-/// outcomes are dropped, and the rest stays in the iterator.
+/// outcomes are dropped, and the rest stays in the iterator, but for one that had been taken from it
+/// and found no room: that one is dropped.
 ///
 /// # Cancel safety
 ///
@@ -137,7 +140,10 @@ where
             if let Some(job) = self.spare.take() {
                 match room {
                     Ok(permit) => self.submitted(|_| permit.submit(job)),
-                    Err(refused) => self.refused = Some(refused.map(|()| job)),
+                    Err(refused) => {
+                        self.pool.core().counts.refused(1);
+                        self.refused = Some(refused.map(|()| job));
+                    }
                 }
             }
         }
@@ -258,6 +264,10 @@ impl<T, E> Flight<T, E> {
 /// Handles of which whichever is ready is next. Each has a waker of its own that notes it as worth
 /// polling, so that an outcome costs one poll and not one of each handle.
 struct Swarm<T, E> {
+    pool: PoolNumber,
+    /// Set while a job of the same pool waits here. One for all handles: between two outcomes the job
+    /// does not wait, whichever of them are left.
+    stay: Option<Stay>,
     handles: Vec<Option<JobHandle<T, E>>>,
     wakers: Vec<Waker>,
     free: Vec<usize>,
@@ -271,7 +281,8 @@ struct Noted {
 
 #[derive(Default)]
 struct NotedState {
-    worth_polling: Vec<usize>,
+    /// First come, first polled: so no outcome is overtaken for ever.
+    worth_polling: VecDeque<usize>,
     waker: Option<Waker>,
 }
 
@@ -288,7 +299,7 @@ impl Wake for Note {
     fn wake_by_ref(self: &Arc<Self>) {
         let waker = {
             let mut state = lock(&self.noted.state);
-            state.worth_polling.push(self.index);
+            state.worth_polling.push_back(self.index);
             state.waker.take()
         };
         if let Some(waker) = waker {
@@ -298,8 +309,10 @@ impl Wake for Note {
 }
 
 impl<T, E> Swarm<T, E> {
-    fn new() -> Self {
+    fn new(pool: PoolNumber) -> Self {
         Swarm {
+            pool,
+            stay: None,
             handles: Vec::new(),
             wakers: Vec::new(),
             free: Vec::new(),
@@ -321,15 +334,35 @@ impl<T, E> Swarm<T, E> {
             index
         });
         self.handles[index] = Some(handle);
-        lock(&self.noted.state).worth_polling.push(index);
+        lock(&self.noted.state).worth_polling.push_back(index);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JobError<E>>> {
+        let mut stay = self.stay.take();
+        let polled = poll_unless_stuck(self.pool, For::Progress, &mut stay, cx, |cx| {
+            self.poll_noted(cx)
+        });
+        self.stay = stay;
+        polled.map(|outcome| {
+            outcome.unwrap_or_else(|_| {
+                let given_up = self.handles.iter().position(Option::is_some);
+                given_up.into_iter().for_each(|index| self.free(index));
+                Err(JobError::WouldDeadlock)
+            })
+        })
+    }
+
+    fn free(&mut self, index: usize) {
+        self.handles[index] = None;
+        self.free.push(index);
+    }
+
+    fn poll_noted(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JobError<E>>> {
         let mut waker = Some(cx.waker().clone());
         loop {
             let noted = {
                 let mut state = lock(&self.noted.state);
-                let noted = state.worth_polling.pop();
+                let noted = state.worth_polling.pop_front();
                 if noted.is_none() {
                     std::mem::swap(&mut state.waker, &mut waker);
                 }
@@ -339,13 +372,11 @@ impl<T, E> Swarm<T, E> {
                 return Poll::Pending;
             };
             // A late note may be about one that is gone.
-            let Some(handle) = &mut self.handles[index] else {
+            let Some(handle) = &self.handles[index] else {
                 continue;
             };
-            let mut cx = Context::from_waker(&self.wakers[index]);
-            if let Poll::Ready(outcome) = Pin::new(handle).poll(&mut cx) {
-                self.handles[index] = None;
-                self.free.push(index);
+            if let Poll::Ready(outcome) = handle.poll_outcome(&self.wakers[index]) {
+                self.free(index);
                 return Poll::Ready(outcome);
             }
         }
@@ -390,7 +421,11 @@ where
 
     /// As [`map`](Self::map), with the outcomes as they come: a slow one holds up nobody.
     pub fn map_unordered<I: IntoIterator<Item = J>>(&self, jobs: I) -> Map<I::IntoIter, J, T, E> {
-        Map::new(self, jobs.into_iter(), Flight::AsTheyCome(Swarm::new()))
+        Map::new(
+            self,
+            jobs.into_iter(),
+            Flight::AsTheyCome(Swarm::new(self.core().number)),
+        )
     }
 
     /// Blocking twin of [`map`](Self::map): an iterator.

@@ -16,9 +16,9 @@ pub(crate) type PoolNumber = NonZeroU32;
 
 /// What a pool offers to those who only know its number.
 pub(crate) trait Home: Send + Sync {
-    /// A job ends without having run: counts it and frees its room.
+    /// A job with a handle ends without having run: counts it and frees its room.
     fn unrun(&self, units: u64, why: Ending);
-    /// A job that nobody holds a handle of ended without having run.
+    /// The same for a job without a handle, which is entered among the errors before its room is free.
     fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending);
     /// Units that a permit held are free again.
     fn give_back(&self, held: u64);

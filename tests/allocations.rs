@@ -15,6 +15,37 @@ fn each(jobs: usize, work: impl FnOnce()) -> f64 {
     (change.allocations + change.reallocations) as f64 / jobs as f64
 }
 
+/// What each job of a group of a thousand costs: to submit, to wait for all, to take one by one.
+fn groups(workers: usize, capacity: usize) -> (f64, f64, f64) {
+    const JOBS: usize = 1000;
+    const GROUPS: usize = 50;
+    let pool = Pool::builder(handler_fn(|n: usize| Ok::<_, std::io::Error>(n)))
+        .workers_per_dispatcher(workers)
+        .queue_capacity(capacity)
+        .build()
+        .unwrap();
+    let submit_group = || pool.submit_all_blocking(0..JOBS).unwrap();
+    // The first ones grow the queues.
+    for _ in 0..10 {
+        assert_eq!(submit_group().wait().len(), JOBS);
+    }
+    let (mut submit, mut wait, mut take) = (0.0, 0.0, 0.0);
+    for round in 0..2 * GROUPS {
+        let mut group = None;
+        submit += each(2 * GROUPS * JOBS, || group = Some(submit_group()));
+        let group = group.unwrap();
+        let mut outcomes = 0;
+        if round % 2 == 0 {
+            wait += each(GROUPS * JOBS, || outcomes = group.wait().len());
+        } else {
+            take += each(GROUPS * JOBS, || outcomes = group.into_iter().count());
+        }
+        assert_eq!(outcomes, JOBS);
+    }
+    drop(pool.shutdown_blocking());
+    (submit, wait, take)
+}
+
 #[test]
 fn jobs_cost_few_allocations() {
     println!(
@@ -66,5 +97,17 @@ fn jobs_cost_few_allocations() {
         println!("{workers} workers, 100 in flight: {cost:.4} a job");
         assert!(cost <= 1.05, "{cost} allocations a submit");
         drop(pool.shutdown_blocking());
+        // The queue of 1000 grows anew for bursts of that size, the one of 100 does not.
+        for capacity in [100, 1000] {
+            let (submit, wait, take) = groups(workers, capacity);
+            println!(
+                "{workers} workers, groups of 1000 through a queue of {capacity}: {submit:.4} a job to \
+                 submit, {wait:.4} to wait for all, {take:.4} to take one by one"
+            );
+            let queue = if capacity == 100 { 0.0 } else { 0.02 };
+            assert!(submit <= 0.01 + queue, "{submit} allocations a submit");
+            assert!(wait <= 0.01, "{wait} allocations a wait");
+            assert!(take <= 0.01, "{take} allocations a take");
+        }
     }
 }

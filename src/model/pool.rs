@@ -253,6 +253,158 @@ fn one_of_cancel_and_worker_gets_the_job() {
     with_control(Fault::ClaimTwice, || check(a_cancel_races_the_worker));
 }
 
+/// The outcomes' own account: each is dropped once, whether or not somebody takes it.
+struct Outcome(u64, Arc<Mutex<Vec<u64>>>);
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        self.1.lock().unwrap().push(self.0);
+    }
+}
+
+/// Three jobs, room for two: so the group is on its way in while its first job runs. Then it is
+/// cancelled, and the handle dropped, waited for, or taken from one by one.
+fn a_group_meets_worker_cancel_and_drop(then: u32) {
+    let dropped: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let account = dropped.clone();
+    let run = move |n: u64| Ok::<_, String>(Outcome(n, account.clone()));
+    let pool = on_checked_threads(Pool::builder(handler_fn(run)))
+        .workers_per_dispatcher(1)
+        .queue_capacity(2)
+        .build()
+        .unwrap();
+    let other = pool.clone();
+    let beside = thread::spawn(move || other.send_blocking(9).unwrap());
+    let mut group = pool.submit_all_blocking(0..3).unwrap();
+    let cancelled = group.cancel();
+    assert_eq!(
+        cancelled.removed + cancelled.requested + cancelled.too_late,
+        3
+    );
+    let mut done = Vec::new();
+    let mut take = |at: u64, outcome: Result<Outcome, JobError<String>>| match outcome {
+        Ok(outcome) => {
+            assert_eq!(outcome.0, at);
+            done.push(at);
+        }
+        Err(JobError::Cancelled) => {}
+        Err(other) => panic!("{other:?}"),
+    };
+    match then {
+        0 => drop(group),
+        1 => {
+            take(0, group.next_blocking().unwrap());
+            drop(group);
+        }
+        2 => {
+            take(0, group.next_blocking().unwrap());
+            let rest = group.wait();
+            assert_eq!(rest.len(), 2);
+            (1..).zip(rest).for_each(|(at, outcome)| take(at, outcome));
+            assert_eq!(done.len(), 3 - cancelled.removed);
+        }
+        _ => {
+            let all = group.wait();
+            assert_eq!(all.len(), 3);
+            (0..).zip(all).for_each(|(at, outcome)| take(at, outcome));
+            assert_eq!(done.len(), 3 - cancelled.removed);
+        }
+    }
+    beside.join().unwrap();
+    let counts = pool.shutdown_blocking().counts;
+    assert_eq!(counts.cancelled, cancelled.removed as u64);
+    assert_eq!(counts.completed, 4 - cancelled.removed as u64);
+    assert_closed_books(counts);
+    let mut dropped = dropped.lock().unwrap().clone();
+    assert_eq!(dropped.len() as u64, counts.completed, "{dropped:?}");
+    dropped.sort_unstable();
+    dropped.dedup();
+    assert_eq!(dropped.len() as u64, counts.completed, "dropped twice");
+}
+
+#[test]
+fn each_job_of_a_group_ends_once_whoever_gets_it() {
+    with_control(Fault::ClaimTwice, || {
+        for then in 0..4 {
+            check(move || a_group_meets_worker_cancel_and_drop(then));
+        }
+    });
+}
+
+#[test]
+fn a_group_given_up_on_its_way_in_runs_as_far_as_it_came() {
+    check(|| {
+        let dropped: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let account = dropped.clone();
+        let run = move |n: u64| Ok::<_, String>(Outcome(n, account.clone()));
+        let pool = on_checked_threads(Pool::builder(handler_fn(run)))
+            .workers_per_dispatcher(1)
+            .queue_capacity(1)
+            .build()
+            .unwrap();
+        let mut submitting = Box::pin(pool.submit_all(0..3));
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..2 {
+            if submitting.as_mut().poll(&mut cx).is_ready() {
+                break;
+            }
+            thread::yield_now();
+        }
+        // While the worker is at it: what it makes from here on has no taker.
+        drop(submitting);
+        let counts = pool.shutdown_blocking().counts;
+        assert!(counts.accepted >= 1, "{counts}");
+        assert_closed_books(counts);
+        assert_eq!(dropped.lock().unwrap().len() as u64, counts.completed);
+    });
+}
+
+#[test]
+fn a_close_meets_a_group_on_its_way_in() {
+    check(|| {
+        let pool = pool(1, 1).build().unwrap();
+        let other = pool.clone();
+        let closing = thread::spawn(move || other.close());
+        match pool.submit_all_blocking(0..3) {
+            Ok(group) => assert_eq!(group.wait().len(), 3),
+            Err(error) => {
+                let accepted = error.accepted.len() as u64;
+                assert!(error.refused.is_closed());
+                let rest: Vec<u64> = (accepted..3).collect();
+                assert_eq!(error.refused.into_job(), rest);
+                let done = error.accepted.wait();
+                for (n, outcome) in (0..).zip(done) {
+                    assert_eq!(outcome.unwrap(), 2 * n);
+                }
+            }
+        }
+        closing.join().unwrap();
+        assert_closed_books(pool.shutdown_blocking().counts);
+    });
+}
+
+/// Whoever takes the errors while a shutdown hands jobs back gets all of them before the end.
+#[test]
+fn errors_do_not_end_before_the_last_job() {
+    check(|| {
+        let pool = pool(1, 4).build().unwrap();
+        for n in 0..3 {
+            pool.send_blocking(n).unwrap();
+        }
+        let errors = pool.errors();
+        let receiver = thread::spawn(move || {
+            let mut received = 0;
+            while errors.recv_blocking().is_some() {
+                received += 1;
+            }
+            received
+        });
+        let report = pool.shutdown_now_blocking();
+        assert_eq!(receiver.join().unwrap(), report.unrun.len());
+        assert_closed_books(report.counts);
+    });
+}
+
 #[test]
 fn a_dropped_handle_races_the_outcome() {
     check(|| {

@@ -355,7 +355,7 @@ impl<J: Send + 'static> Core<J> {
                 }
             }
             self.time.stop();
-            self.errors.close();
+            self.end_errors();
         }
         self.standstill.set_live(live);
         self.roster.notify();
