@@ -156,6 +156,18 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
+    /// Somebody who waits for room may be forgotten, and in the way of others. A worker finds that out on
+    /// its way to sleep; if all sleep already, one gets up for it. (One that runs a strategy is on its way.)
+    #[cold]
+    pub(crate) fn see_to_the_forgotten(&self) {
+        if !frame::in_desk() {
+            let asleep = |station: &&Station<J>| station.watched().1;
+            if let Some(station) = self.stations.iter().find(asleep) {
+                station.call_a_sleeper();
+            }
+        }
+    }
+
     fn put_off_catching_up(&self) {
         let number = self.number;
         frame::outside_desk(move || {
@@ -371,13 +383,8 @@ impl<J: Send + 'static> Home for Core<J> {
     fn give_back(&self, held: u64) {
         if self.gate.give_back(held) {
             self.call_all();
-        } else if self.gate.is_waited_for() && !frame::in_desk() {
-            // One of those may be forgotten, with the wake-up. A worker finds that out on its way to sleep;
-            // if all sleep already, one gets up for it. (One that runs a strategy is on its way.)
-            let asleep = |station: &&Station<J>| station.watched().1;
-            if let Some(station) = self.stations.iter().find(asleep) {
-                station.call_a_sleeper();
-            }
+        } else if self.gate.is_waited_for() {
+            self.see_to_the_forgotten();
         }
     }
 

@@ -440,6 +440,11 @@ impl Gate {
         self.flags.load(SeqCst) & (WAITING | WOKEN | LINE) != 0
     }
 
+    /// Whether only others who wait are in the way.
+    pub(crate) fn is_barred(&self, want: Want) -> bool {
+        self.flags.load(SeqCst) & LINE != 0 && self.free() >= want.least
+    }
+
     /// For a worker that is about to sleep: if somebody waits although there is room, wake all, so
     /// that a forgotten waiter keeps nobody waiting.
     pub(crate) fn wake_before_sleep(&self) {

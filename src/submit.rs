@@ -12,7 +12,9 @@ use crate::job::{Job, JobId};
 use crate::park::{Lookout, block_on};
 use crate::pool::Submitter;
 use crate::standstill::{For, unless_stuck};
+use std::future::{Future, poll_fn};
 use std::ops::Range;
+use std::pin::pin;
 use std::time::Duration;
 
 /// Room, or why there is none. The first ticket of a job is its number.
@@ -58,7 +60,19 @@ fn is_full(entered: &Entered) -> bool {
 impl<J: Send + 'static> Core<J> {
     #[inline]
     pub(crate) fn try_enter(&self, want: Want) -> Entered {
-        self.gate.try_enter(want).map_err(NoRoom::from)
+        let entered = self.gate.try_enter(want).map_err(NoRoom::from);
+        if is_full(&entered) {
+            self.see_to_the_line(want);
+        }
+        entered
+    }
+
+    /// Those who are in the way although there is room enough may be forgotten.
+    #[cold]
+    fn see_to_the_line(&self, want: Want) {
+        if self.gate.is_barred(want) {
+            self.see_to_the_forgotten();
+        }
     }
 
     pub(crate) async fn enter(&self, want: Want) -> Entered {
@@ -66,7 +80,17 @@ impl<J: Send + 'static> Core<J> {
         if !is_full(&entered) {
             return entered;
         }
-        match unless_stuck(self.number, For::Progress, self.gate.enter(want)).await {
+        let mut entering = pin!(self.gate.enter(want));
+        let mut newcomer = true;
+        let entering = poll_fn(|cx| {
+            let polled = entering.as_mut().poll(cx);
+            if polled.is_pending() && std::mem::take(&mut newcomer) {
+                // Once more, since it is in the line only now.
+                self.see_to_the_line(want);
+            }
+            polled
+        });
+        match unless_stuck(self.number, For::Progress, entering).await {
             Ok(settled) => settled.map_err(NoRoom::from),
             Err(_) => Err(NoRoom::WouldDeadlock),
         }
