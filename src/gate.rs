@@ -456,7 +456,7 @@ impl Gate {
             self.wake_all();
         }
         if flags & LINE != 0 {
-            self.with_line(Line::pass_over, Line::call_all);
+            self.with_line(|line| line.pass_over(self.free()), Line::call);
         }
     }
 
@@ -507,7 +507,7 @@ impl Gate {
         self.flags.fetch_or(CLOSING, SeqCst);
         loom_fence();
         self.wake_all();
-        self.with_line(|_| (), |line, _| line.call_all(u64::MAX));
+        self.with_line(|_| (), |line, _| line.call_all());
         (first, self.is_drained())
     }
 

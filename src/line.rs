@@ -10,9 +10,10 @@
 //!   quicker. One who finds too little waits on, at the same place. Who could use more than it needs
 //!   takes more only in front: the rest may be what somebody before it was called for.
 //! - **Passing over.** One who was called and does not come may be slow, or forgotten
-//!   (`mem::forget`), and nobody can tell. When a worker goes to sleep while there is room, those
-//!   who did not come are *passed over*: they stand in nobody's way any more, and all others are called
-//!   for whom the room is enough. One who was only slow has its place back as soon as it is polled.
+//!   (`mem::forget`), and nobody can tell. When a worker goes to sleep while there is room, or room is
+//!   made while one sleeps, those who did not come are *passed over*, and all others are called for
+//!   whom the room is enough, and are in nobody's way from then on, either. One who was only slow has its
+//!   place back as soon as it is polled.
 //! - **Dissolving.** When nobody heavy is left (served, dropped or passed over), the line is no more:
 //!   newcomers are let in by the plain way again, and those who still stand here are called to do so,
 //!   too.
@@ -138,19 +139,20 @@ impl Line {
         }
     }
 
-    /// Calls everybody for whom `free` units would be enough, and everybody if there is no line.
-    pub(crate) fn call_all(&mut self, free: u64) {
-        let dissolved = self.heavy == 0;
+    /// Calls everybody.
+    pub(crate) fn call_all(&mut self) {
         for place in self.places.values_mut() {
-            if dissolved || place.need <= free {
-                place.call(&mut self.called);
-            }
+            place.call(&mut self.called);
         }
     }
 
-    /// Those who were called and did not come stand in nobody's way any more.
-    pub(crate) fn pass_over(&mut self) {
+    /// Calls everybody for whom `free` units would be enough. They, and who was called before and did not
+    /// come, stand in nobody's way any more.
+    pub(crate) fn pass_over(&mut self, free: u64) {
         for place in self.places.values_mut() {
+            if place.need <= free {
+                place.call(&mut self.called);
+            }
             if matches!(place.stage, Stage::Called) {
                 self.heavy -= usize::from(place.counts());
                 place.stage = Stage::PassedOver;

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::by_hand::ByHand;
 use common::{Door, Flag, Ledger, Payload, assert_conserved, until, watched};
 use fanpool::clock::ManualClock;
 use fanpool::{
@@ -508,6 +509,54 @@ fn a_heavy_waiter_that_leaves_stands_in_nobodys_way() {
                 pool.reserve_many_blocking(9).unwrap().len() as u64,
                 4 - kept
             );
+            ledger.close(pool.shutdown_blocking().counts);
+        }
+    });
+}
+
+/// The worker sleeps, all room is free, and two who will never come stand in line.
+#[test]
+fn forgotten_heavy_waiters_do_not_bar_an_idle_pool() {
+    watched(|_| {
+        for tries in [false, true] {
+            let (ledger, foreign) = (Ledger::new(), Ledger::new());
+            let by_hand = ByHand::new();
+            let pool = Pool::builder(handler_fn(|job: Payload| {
+                job.run(|| ());
+                Ok::<_, String>(job.id())
+            }))
+            .spawner(by_hand.clone())
+            .workers_per_dispatcher(1)
+            .queue_capacity(4)
+            .build()
+            .unwrap();
+            ledger.watch(&pool);
+            by_hand.run();
+            pool.job(ledger.job()).weight(4).try_send().unwrap();
+            for _ in 0..3 {
+                let job = pool.job(foreign.job()).weight(3);
+                std::mem::forget(Waiter::waits(job.submit()));
+            }
+            by_hand.run();
+            assert_eq!((pool.metrics().occupied, pool.metrics().completed), (0, 1));
+            if tries {
+                let refused = (0..9).take_while(|_| {
+                    let refused = pool.try_send(ledger.job()).is_err();
+                    by_hand.run();
+                    refused
+                });
+                assert!(refused.count() < 9, "for ever full");
+            } else {
+                let mut light = Waiter::new(pool.send(ledger.job()));
+                let mut sent = light.poll();
+                for _ in 0..9 {
+                    by_hand.run();
+                    sent = sent.or_else(|| light.poll_if_woken());
+                }
+                sent.expect("all is free, and nobody else comes").unwrap();
+            }
+            pool.close();
+            by_hand.run();
             ledger.close(pool.shutdown_blocking().counts);
         }
     });
