@@ -131,3 +131,7 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/runtimes.md")]
 struct Runtimes;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/coming-from.md")]
+struct ComingFrom;
