@@ -443,8 +443,8 @@ where
     ///
     /// # Errors
     ///
-    /// When there is not room for all: [`SubmitError::Full`](crate::SubmitError::Full) with the rest, and the handle of those that
-    /// were accepted.
+    /// When there is not room for all: [`SubmitError::Full`](crate::SubmitError::Full) with the rest,
+    /// and the handle of those that were accepted.
     pub fn try_submit_all(
         &self,
         jobs: impl IntoIterator<Item = J>,

@@ -129,3 +129,12 @@ pub use worker::{Inbox, SerialWorker, Worker, WorkerId};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And those of the guides.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/runtimes.md")]
+struct Runtimes;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/coming-from.md")]
+struct ComingFrom;

@@ -7,12 +7,13 @@ use fanpool::{
     BoxFuture, BuildError, JobContext, JobError, JobHandler, JobHandlerFactory, Pool, PoolBuilder,
     SpawnError, Spawner, SubmitError, Threads, WorkerId, async_handler_fn_with, handler_fn,
 };
-use futures_lite::future::block_on;
+use futures::executor::ThreadPool;
+use futures_lite::future::{block_on, yield_now};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, mpsc};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, LocalSet};
 
 /// Jobs say where they run and then wait here.
 struct Gate {
@@ -70,11 +71,11 @@ fn multi_thread() -> Runtime {
 }
 
 /// Two jobs at the gate, three in the queue, two submitters before it: then the runtime goes.
-fn everybody_is_told(
+fn everybody_is_told<R>(
     ledger: &Ledger,
-    runtime: Runtime,
+    runtime: R,
     spawner: impl Spawner,
-    let_them_work: impl FnOnce(&Runtime, &Gate),
+    let_them_work: impl FnOnce(&R, &Gate),
 ) {
     let (builder, gate) = behind_a_gate();
     let pool = builder
@@ -139,13 +140,16 @@ fn both_at_the_gate(_: &Runtime, gate: &Gate) {
 }
 
 fn both_at_the_gate_of_one_thread(runtime: &Runtime, gate: &Gate) {
-    runtime.block_on(async {
-        for _ in 0..2 {
-            while gate.arrivals.try_recv().is_err() {
-                tokio::task::yield_now().await;
-            }
+    runtime.block_on(both_arrived(gate));
+}
+
+/// Gives way to the workers until both are at the gate.
+async fn both_arrived(gate: &Gate) {
+    for _ in 0..2 {
+        while gate.arrivals.try_recv().is_err() {
+            yield_now().await;
         }
-    });
+    }
 }
 
 /// Spawns through a handle, which works on any thread, even after the runtime is gone.
@@ -171,6 +175,97 @@ fn a_current_thread_runtime_is_dropped_under_its_workers() {
         let runtime = Builder::new_current_thread().build().unwrap();
         let spawner = through_a_handle(&runtime);
         everybody_is_told(&ledger, runtime, spawner, both_at_the_gate_of_one_thread);
+    });
+}
+
+#[test]
+fn a_smol_executor_is_dropped_under_its_workers() {
+    watched(|ledger| {
+        let executor = Arc::new(smol::Executor::new());
+        let there = Arc::downgrade(&executor);
+        let spawner = move |task: BoxFuture<'static, ()>| match there.upgrade() {
+            Some(executor) => executor.spawn(task).detach(),
+            None => drop(task),
+        };
+        everybody_is_told(&ledger, executor, spawner, |executor, gate| {
+            block_on(executor.run(both_arrived(gate)));
+        });
+    });
+}
+
+/// Whether the executor drops them before the pool is built or afterwards: nobody waits for them.
+#[test]
+fn smol_tasks_that_are_not_detached_leave_a_closed_pool_or_none() {
+    watched(|ledger| {
+        for _ in 0..100 {
+            let (builder, _gate) = behind_a_gate();
+            let spawner = |task: BoxFuture<'static, ()>| drop(smol::spawn(task));
+            let built = builder.spawner(spawner).workers_per_dispatcher(2).build();
+            match built {
+                Ok(pool) => {
+                    ledger.watch(&pool);
+                    let outcome = pool.submit_blocking(ledger.job()).map(|job| job.wait());
+                    assert!(
+                        matches!(
+                            outcome,
+                            Ok(Err(JobError::Abandoned)) | Err(SubmitError::Closed(_))
+                        ),
+                        "{outcome:?}"
+                    );
+                    while !pool.is_closed() {
+                        std::thread::yield_now();
+                    }
+                    pool.shutdown_blocking();
+                }
+                Err(error) => assert!(error.to_string().contains("needs a `detach`"), "{error}"),
+            }
+        }
+        ledger.close_without_counts();
+    });
+}
+
+#[test]
+fn a_local_set_is_dropped_under_its_workers() {
+    watched(|ledger| {
+        let local = LocalSet::new();
+        let inside = local.enter();
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let spawner = |task: BoxFuture<'static, ()>| {
+            tokio::task::spawn_local(task);
+        };
+        let parts = (inside, local, runtime);
+        everybody_is_told(&ledger, parts, spawner, |(_, local, runtime), gate| {
+            local.block_on(runtime, both_arrived(gate));
+        });
+    });
+}
+
+/// A task of `futures`' thread pool holds the pool. So workers keep it alive, and not the other way
+/// round.
+#[test]
+fn workers_outlive_the_handle_of_a_futures_thread_pool() {
+    watched(|ledger| {
+        let executor = ThreadPool::builder().pool_size(1).create().unwrap();
+        let (builder, gate) = behind_a_gate();
+        let spawner = {
+            let executor = Mutex::new(Some(executor.clone()));
+            move |task: BoxFuture<'static, ()>| {
+                let executor = common::lock(&executor).take();
+                executor.expect("one worker").spawn_ok(task);
+            }
+        };
+        let pool = builder
+            .spawner(spawner)
+            .workers_per_dispatcher(1)
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        drop(executor);
+        gate.open();
+        for _ in 0..10 {
+            pool.run_blocking(ledger.job()).unwrap();
+        }
+        ledger.close(pool.shutdown_blocking().counts);
     });
 }
 
@@ -222,6 +317,8 @@ fn a_runtime_is_dropped_before_its_workers_ever_ran() {
             pool.try_send(ledger.job())
                 .is_err_and(|refused| refused.is_closed())
         );
+        let never = pool.ready_blocking().unwrap_err().to_string();
+        assert!(never.contains("dropped before it had one"), "{never}");
         ledger.close(pool.shutdown_blocking().counts);
     });
 }

@@ -5,17 +5,21 @@ mod common;
 use common::{Ledger, Payload, poll_once, watched};
 use fanpool::{
     BoxFuture, Cancellation, JobContext, JobError, JobHandler, Pool, PoolBuilder, Spawner,
-    SubmitError, Submitter, Threads, WorkerId, async_handler_fn, async_handler_fn_with,
-    handler_factory, handler_fn,
+    SubmitError, Submitter, Threads, WorkerId, async_handler_factory, async_handler_fn,
+    async_handler_fn_with, handler_factory, handler_fn,
 };
+use futures::executor::ThreadPool;
 use futures_lite::future::yield_now;
+use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::task::LocalSet;
 
 /// Where the workers and the callers of a test live.
 trait Runtime: Clone + Send + Sync + 'static {
@@ -190,6 +194,87 @@ impl Runtime for Smol {
     }
     fn go(&self, task: impl Future<Output = ()> + Send + 'static) {
         smol::spawn(task).detach();
+    }
+}
+
+#[derive(Clone)]
+struct AsyncGlobal;
+
+impl Runtime for AsyncGlobal {
+    fn new() -> Self {
+        AsyncGlobal
+    }
+    fn spawner(&self) -> Box<dyn Spawner> {
+        Box::new(|task: BoxFuture<'static, ()>| async_global_executor::spawn(task).detach())
+    }
+    fn block_on<F: Future>(&self, body: F) -> F::Output {
+        async_global_executor::block_on(body)
+    }
+    fn go(&self, task: impl Future<Output = ()> + Send + 'static) {
+        async_global_executor::spawn(task).detach();
+    }
+}
+
+#[derive(Clone)]
+struct FuturesThreads(ThreadPool);
+
+impl Runtime for FuturesThreads {
+    fn new() -> Self {
+        FuturesThreads(ThreadPool::builder().pool_size(2).create().unwrap())
+    }
+    fn spawner(&self) -> Box<dyn Spawner> {
+        let executor = self.0.clone();
+        Box::new(move |task: BoxFuture<'static, ()>| executor.spawn_ok(task))
+    }
+    fn block_on<F: Future>(&self, body: F) -> F::Output {
+        futures::executor::block_on(body)
+    }
+    fn go(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn_ok(task);
+    }
+}
+
+/// A set of tasks that never leave the thread of the test, beside the test itself.
+#[derive(Clone)]
+struct TokioLocal(TokioCurrent);
+
+impl Runtime for TokioLocal {
+    fn new() -> Self {
+        TokioLocal(TokioCurrent::new())
+    }
+    fn spawner(&self) -> Box<dyn Spawner> {
+        Box::new(|task: BoxFuture<'static, ()>| {
+            tokio::task::spawn_local(task);
+        })
+    }
+    fn block_on<F: Future>(&self, body: F) -> F::Output {
+        LocalSet::new().block_on(&self.0.0, body)
+    }
+    fn go(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+/// The same with smol's, which a spawner can only reach through the thread.
+#[derive(Clone)]
+struct SmolLocal;
+
+std::thread_local! {
+    static LOCAL: LocalExecutor<'static> = const { LocalExecutor::new() };
+}
+
+impl Runtime for SmolLocal {
+    fn new() -> Self {
+        SmolLocal
+    }
+    fn spawner(&self) -> Box<dyn Spawner> {
+        Box::new(|task: BoxFuture<'static, ()>| LOCAL.with(|local| local.spawn(task).detach()))
+    }
+    fn block_on<F: Future>(&self, body: F) -> F::Output {
+        LOCAL.with(|local| smol::block_on(local.run(body)))
+    }
+    fn go(&self, task: impl Future<Output = ()> + Send + 'static) {
+        LOCAL.with(|local| local.spawn(task).detach());
     }
 }
 
@@ -663,7 +748,11 @@ macro_rules! on_every_runtime {
             hand_made: HandMade => $bodies
             tokio_threads: TokioThreads => $bodies
             tokio_current: TokioCurrent => $bodies
+            tokio_local: TokioLocal => $bodies
             smol_global: Smol => $bodies
+            smol_local: SmolLocal => $bodies
+            async_global: AsyncGlobal => $bodies
+            futures_threads: FuturesThreads => $bodies
         }
     };
 }
@@ -684,6 +773,8 @@ on_every_runtime! {{
 on! {
     hand_made_alone: HandMade => { a_long_queue_does_not_starve_the_executor }
     tokio_current_alone: TokioCurrent => { a_long_queue_does_not_starve_the_executor }
+    tokio_local_alone: TokioLocal => { a_long_queue_does_not_starve_the_executor }
+    smol_local_alone: SmolLocal => { a_long_queue_does_not_starve_the_executor }
 }
 
 /// Plain threads, tokio tasks and smol tasks submit to one pool, whose queue is far too short.
@@ -772,5 +863,97 @@ fn blocking_and_async_callers_share_a_pool_on_tokio() {
         let runtime = TokioThreads::new();
         let pool = adders().spawner(runtime.spawner()).build().unwrap();
         shared_by_all_kinds_of_callers(pool.submitter(), &ledger);
+    });
+}
+
+// ---- What needs tokio, on threads of the pool ---------------------------------------------------------
+
+/// Panics outside of a tokio runtime.
+async fn on_tokio_only(n: u64) -> u64 {
+    let task = tokio::spawn(async move { n + 1 });
+    tokio::time::sleep(Duration::from_nanos(1)).await;
+    task.await.unwrap()
+}
+
+fn with_timers() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_time().build().unwrap()
+}
+
+#[test]
+fn threads_that_entered_tokio_give_its_context_to_factories_and_handlers() {
+    watched(|_| {
+        let tokio = with_timers();
+        let handle = tokio.handle().clone();
+        let pool = Pool::builder(async_handler_factory(|_| async {
+            let started_with = on_tokio_only(1).await;
+            Ok::<_, Infallible>(async_handler_fn(move |n: u64| async move {
+                assert!(n != 13);
+                Ok::<_, Infallible>(started_with + on_tokio_only(n).await)
+            }))
+        }))
+        .spawner(Threads::new().on_start(move |_| std::mem::forget(handle.enter())))
+        .workers_per_dispatcher(2)
+        .build()
+        .unwrap();
+        for n in 0..10 {
+            assert_eq!(pool.run_blocking(n).unwrap(), n + 3);
+        }
+        // A new handler is made on the same thread.
+        assert!(pool.run_blocking(13).is_err());
+        for n in 0..10 {
+            assert_eq!(pool.run_blocking(n).unwrap(), n + 3);
+        }
+        pool.shutdown_blocking();
+        // The handles on the threads went with them: the runtime ends.
+        drop(tokio);
+    });
+}
+
+#[test]
+fn a_blocking_handler_on_a_thread_can_block_on_tokio() {
+    watched(|ledger| {
+        let tokio = with_timers();
+        let handle = tokio.handle().clone();
+        let pool = Pool::builder(handler_fn(move |job: Payload| {
+            Ok::<_, String>(job.run(|| handle.block_on(on_tokio_only(job.id()))))
+        }))
+        .workers_per_dispatcher(2)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        for id in 0..10 {
+            assert_eq!(pool.run_blocking(ledger.job()).unwrap(), id + 1);
+        }
+        // And be waited for by tasks of that runtime.
+        let (there, job) = (pool.clone(), ledger.job());
+        let task = tokio.spawn(async move { there.run(job).await.unwrap() });
+        assert_eq!(tokio.block_on(task).unwrap(), 11);
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}
+
+/// On tokio itself it panics, as tokio says, and that job alone fails.
+#[test]
+fn a_blocking_handler_on_tokio_cannot_block_on_tokio() {
+    watched(|ledger| {
+        let tokio = with_timers();
+        let handle = tokio.handle().clone();
+        let pool = Pool::builder(handler_fn(move |job: Payload| {
+            Ok::<_, String>(job.run(|| handle.block_on(on_tokio_only(1))))
+        }))
+        .spawner(on_tokio(&tokio))
+        .workers_per_dispatcher(1)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        let outcome = pool.submit_blocking(ledger.job()).unwrap().wait();
+        assert!(
+            matches!(&outcome, Err(JobError::Panicked(panic)) if panic.message().contains("runtime")),
+            "{outcome:?}"
+        );
+        let counts = pool.shutdown_blocking().counts;
+        assert_eq!(counts.panicked, 1);
+        ledger.close(counts);
     });
 }

@@ -1,5 +1,7 @@
-//! The example `sha256sum`, as a user runs it, beside GNU `sha256sum`.
+//! The examples `sha256sum` and `sha256sum_async`, as a user runs them, beside GNU `sha256sum`.
 #![cfg(unix)]
+
+mod common;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -11,21 +13,28 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-/// A plain `cargo test` builds the examples before it runs tests, and puts them beside the tests' own
-/// directory. With `--test sha256sum` it does not look after them.
-fn example() -> Command {
-    let this = std::env::current_exe().expect("this test has a path");
-    let profile = this.ancestors().nth(2).expect("target/profile/deps/test");
-    let program = profile.join("examples/sha256sum");
-    assert!(program.exists(), "first: cargo build --example sha256sum");
-    Command::new(program)
+/// The example with threads, and the one with async code, on each runtime.
+fn examples() -> [Command; 3] {
+    let mut on_tokio = common::example("sha256sum_async");
+    on_tokio.args(["--runtime", "tokio"]);
+    let mut on_smol = common::example("sha256sum_async");
+    on_smol.args(["--runtime", "smol"]);
+    [common::example("sha256sum"), on_tokio, on_smol]
 }
 
-/// Runs the example with these arguments, where `dir` is the current directory.
+/// Runs all examples with these arguments, where `dir` is the current directory. They give the same.
 fn run<S: AsRef<OsStr>>(dir: &Path, args: impl IntoIterator<Item = S>) -> Output {
-    let mut command = example();
-    command.current_dir(dir).args(args).stdin(Stdio::null());
-    command.output().expect("the example runs")
+    let args: Vec<S> = args.into_iter().collect();
+    let [first, on_tokio, on_smol] = examples().map(|mut command| {
+        command.current_dir(dir).args(&args).stdin(Stdio::null());
+        command.output().expect("the example runs")
+    });
+    for other in [on_tokio, on_smol] {
+        assert_same(&other.stdout, &first.stdout);
+        assert_same(&other.stderr, &first.stderr);
+        assert_eq!(other.status.code(), first.status.code());
+    }
+    first
 }
 
 /// The same with GNU's, or `None` with a note where there is none.
@@ -125,10 +134,10 @@ fn pattern(len: usize) -> Vec<u8> {
 }
 
 /// Byte for byte; on a difference, as text.
-fn assert_same(ours: &[u8], gnus: &[u8]) {
-    if ours != gnus {
+fn assert_same(ours: &[u8], expected: &[u8]) {
+    if ours != expected {
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string().replace("\\n", "\n");
-        panic!("ours:\n{}\nGNU's:\n{}", text(ours), text(gnus));
+        panic!("ours:\n{}\nexpected:\n{}", text(ours), text(expected));
     }
 }
 
@@ -306,10 +315,12 @@ fn a_dash_is_standard_input() {
         let large = File::open(temp.path().join("tree/large")).expect("the large file");
         command.stdin(large).output().expect("a sha256sum runs")
     };
-    let ours = hash(example());
-    assert_clean(&ours);
-    if gnu(temp.path(), ["tree/plain"]).is_some() {
-        assert_same(&ours.stdout, &hash(Command::new("sha256sum")).stdout);
+    for command in examples() {
+        let ours = hash(command);
+        assert_clean(&ours);
+        if gnu(temp.path(), ["tree/plain"]).is_some() {
+            assert_same(&ours.stdout, &hash(Command::new("sha256sum")).stdout);
+        }
     }
 }
 
@@ -325,66 +336,74 @@ fn memory_stays_small() {
         let name = format!("outer directory {outer}/inner directory {inner}/file {number}");
         write(temp.path(), name, number.to_string());
     }
-    let mut command = example();
-    command.current_dir(temp.path()).args(["--threads", "4"]);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the example runs");
-    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-    let mut text = Vec::new();
-    for _ in 0..FILES - 1000 {
-        stdout.read_until(b'\n', &mut text).expect("a line");
-    }
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it still runs");
-    stdout.read_to_end(&mut text).expect("the rest");
-    assert!(child.wait().expect("its status").success());
-
     let paths = sorted_files(temp.path(), ".");
     assert_eq!(paths.len(), FILES);
-    if let Some(gnus) = gnu(temp.path(), paths) {
-        assert_same(&text, &gnus.stdout);
+    let gnus = gnu(temp.path(), paths);
+    for mut command in examples() {
+        command.current_dir(temp.path()).args(["--threads", "4"]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example runs");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut text = Vec::new();
+        for _ in 0..FILES - 1000 {
+            stdout.read_until(b'\n', &mut text).expect("a line");
+        }
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+        stdout.read_to_end(&mut text).expect("the rest");
+        assert!(child.wait().expect("its status").success());
+        if let Some(gnus) = &gnus {
+            assert_same(&text, &gnus.stdout);
+        }
+        let peak = peak_memory(&status.expect("it still ran"));
+        println!("peak memory: {peak} kB");
+        assert!(peak < 32 << 10, "peak memory: {peak} kB");
     }
+}
+
+/// In kB.
+#[cfg(target_os = "linux")]
+fn peak_memory(status: &str) -> u64 {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
-    let peak: u64 = peak
-        .and_then(|peak| peak.parse().ok())
-        .expect("a peak in kB");
-    println!("peak memory: {peak} kB");
-    assert!(peak < 32 << 10, "peak memory: {peak} kB");
+    peak.and_then(|peak| peak.parse().ok())
+        .expect("a peak in kB")
 }
 
 #[test]
 fn a_closed_pipe_ends_it_quietly() {
     let temp = awkward();
-    // More lines than a pipe holds.
-    let mut command = example();
-    command.args(vec![temp.path().join("tree"); 100]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the example runs");
-    let mut first = [0; 64];
-    let mut stdout = child.stdout.take().expect("a pipe");
-    stdout.read_exact(&mut first).expect("a digest");
-    drop(stdout);
-    let output = child.wait_with_output().expect("its status");
-    assert_same(&output.stderr, b"");
-    // What a shell reports for a program that died of SIGPIPE.
-    assert_eq!(output.status.code(), Some(141));
+    for mut command in examples() {
+        // More lines than a pipe holds.
+        command.args(vec![temp.path().join("tree"); 100]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the example runs");
+        let mut first = [0; 64];
+        let mut stdout = child.stdout.take().expect("a pipe");
+        stdout.read_exact(&mut first).expect("a digest");
+        drop(stdout);
+        let output = child.wait_with_output().expect("its status");
+        assert_same(&output.stderr, b"");
+        // What a shell reports for a program that died of SIGPIPE.
+        assert_eq!(output.status.code(), Some(141));
+    }
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_an_error() {
     let temp = awkward();
-    let full = File::create("/dev/full").expect("/dev/full");
-    let mut command = example();
-    command.arg(temp.path()).stdout(full);
-    let output = command.output().expect("the example runs");
-    assert_same(
-        &output.stderr,
-        b"sha256sum: write error: No space left on device\n",
-    );
-    assert_eq!(output.status.code(), Some(1));
+    for mut command in examples() {
+        let full = File::create("/dev/full").expect("/dev/full");
+        command.arg(temp.path()).stdout(full);
+        let output = command.output().expect("the example runs");
+        assert_same(
+            &output.stderr,
+            b"sha256sum: write error: No space left on device\n",
+        );
+        assert_eq!(output.status.code(), Some(1));
+    }
 }
 
 /// Under `script`, which gives it a terminal.
@@ -393,7 +412,7 @@ fn a_full_disk_is_an_error() {
 fn a_terminal_gets_a_progress_bar_and_whole_lines() {
     let temp = awkward();
     let on_a_terminal = |redirection: &str| {
-        let program = example().get_program().to_owned();
+        let program = common::example("sha256sum").get_program().to_owned();
         let command = format!("\"$SHA256SUM\" tree missing {redirection}");
         let mut script = Command::new("script");
         script
@@ -434,7 +453,9 @@ fn a_terminal_gets_a_progress_bar_and_whole_lines() {
 
 #[test]
 fn help_is_there() {
-    let help = run(Path::new("/"), ["--help"]);
-    assert_clean(&help);
-    assert!(String::from_utf8_lossy(&help.stdout).contains("--threads <N>"));
+    for mut command in examples() {
+        let help = command.arg("--help").output().expect("the example runs");
+        assert_clean(&help);
+        assert!(String::from_utf8_lossy(&help.stdout).contains("--threads <N>"));
+    }
 }
