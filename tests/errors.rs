@@ -245,7 +245,7 @@ fn nobody_who_reads_keeps_no_worker_waiting() {
             let pool = failing(2).error_capacity(capacity).build().unwrap();
             ledger.watch(&pool);
             // A receiver that listens and never comes.
-            let mut deaf = Box::pin(pool.errors().into_future_of_next());
+            let mut deaf = Box::pin(next_of(pool.errors()));
             assert!(poll_once(&mut deaf).is_pending());
             for _ in 0..10_000 {
                 pool.send_blocking(ledger.job()).unwrap();
@@ -260,14 +260,8 @@ fn nobody_who_reads_keeps_no_worker_waiting() {
 }
 
 /// An owned `recv`.
-trait IntoFutureOfNext {
-    fn into_future_of_next(self) -> impl Future<Output = Option<JobFailure<String>>>;
-}
-
-impl IntoFutureOfNext for ErrorStream<String> {
-    fn into_future_of_next(self) -> impl Future<Output = Option<JobFailure<String>>> {
-        async move { self.recv().await }
-    }
+async fn next_of(errors: ErrorStream<String>) -> Option<JobFailure<String>> {
+    errors.recv().await
 }
 
 #[test]
@@ -372,7 +366,7 @@ fn receivers_that_are_dropped_or_forgotten_starve_nobody() {
         ledger.watch(&pool);
         for round in 0..50_u64 {
             let forgotten = pool.errors();
-            let mut waiting = Box::pin(forgotten.into_future_of_next());
+            let mut waiting = Box::pin(next_of(forgotten));
             assert!(poll_once(&mut waiting).is_pending());
             let mut stream = pool.errors();
             assert!(poll_once(&mut stream.next()).is_pending());
