@@ -287,6 +287,9 @@ impl Gate {
             }
             let n = most.min(limit - issued);
             if seeded(Fault::ClosedApart) {
+                // Long enough for a whole shutdown, so that a random schedule finds it soon.
+                #[cfg(fanpool_shuttle)]
+                (0..100).for_each(|_| crate::sync::thread::yield_now());
                 let first = self.head.tickets.fetch_add(n, SeqCst) & !FLAGS;
                 return Ok(first..first + n);
             }

@@ -245,7 +245,7 @@ fn nobody_who_reads_keeps_no_worker_waiting() {
             let pool = failing(2).error_capacity(capacity).build().unwrap();
             ledger.watch(&pool);
             // A receiver that listens and never comes.
-            let mut deaf = Box::pin(receive(pool.errors()));
+            let mut deaf = Box::pin(next_of(pool.errors()));
             assert!(poll_once(&mut deaf).is_pending());
             for _ in 0..10_000 {
                 pool.send_blocking(ledger.job()).unwrap();
@@ -260,7 +260,7 @@ fn nobody_who_reads_keeps_no_worker_waiting() {
 }
 
 /// An owned `recv`.
-async fn receive(errors: ErrorStream<String>) -> Option<JobFailure<String>> {
+async fn next_of(errors: ErrorStream<String>) -> Option<JobFailure<String>> {
     errors.recv().await
 }
 
@@ -366,7 +366,7 @@ fn receivers_that_are_dropped_or_forgotten_starve_nobody() {
         ledger.watch(&pool);
         for round in 0..50_u64 {
             let forgotten = pool.errors();
-            let mut waiting = Box::pin(receive(forgotten));
+            let mut waiting = Box::pin(next_of(forgotten));
             assert!(poll_once(&mut waiting).is_pending());
             let mut stream = pool.errors();
             assert!(poll_once(&mut stream.next()).is_pending());
@@ -525,15 +525,6 @@ fn a_join_sees_all_errors_of_what_it_waited_for() {
             pool.join_blocking();
             assert_eq!(all_now(&errors).len(), jobs);
         }
-        // Without the time that it takes to wake up.
-        for _ in 0..5_000 {
-            pool.send_blocking(ledger.job()).unwrap();
-            let mut joining = Box::pin(pool.join());
-            while poll_once(&mut joining).is_pending() {
-                std::hint::spin_loop();
-            }
-            assert!(errors.try_recv().is_some());
-        }
         let counts = ended(&pool);
         assert_eq!(counts.errors_dropped, 0);
         ledger.close(counts);
@@ -560,6 +551,40 @@ impl Wake for Act {
     fn wake(self: Arc<Self>) {
         (self.0)();
     }
+}
+
+#[test]
+fn a_job_is_not_over_for_joins_before_its_error_is_told() {
+    watched(|ledger| {
+        let (door, met) = (Door::new(), Door::new());
+        let behind = door.clone();
+        let pool = Pool::builder(handler_fn(move |job: Payload| {
+            job.run(|| behind.pass());
+            Err::<(), _>("no".to_owned())
+        }))
+        .workers_per_dispatcher(1)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        pool.send_blocking(ledger.job()).unwrap();
+        door.wait_for(1);
+        let errors = pool.errors();
+        let mut receiving = Box::pin(errors.recv());
+        let meets = met.clone();
+        let waker = Waker::from(Arc::new(Act(Box::new(move || meets.pass()))));
+        let mut cx = Context::from_waker(&waker);
+        assert!(receiving.as_mut().poll(&mut cx).is_pending());
+        let mut joining = Box::pin(pool.join());
+        assert!(poll_once(&mut joining).is_pending());
+        door.open();
+        // The worker is telling the receiver.
+        met.wait_for(1);
+        assert!(poll_once(&mut joining).is_pending());
+        met.open();
+        block_on(joining);
+        assert_eq!(block_on(receiving).map(said).unwrap(), "no");
+        ledger.close(ended(&pool));
+    });
 }
 
 /// A shutdown tells the handle of one job, whose waker takes its time; meanwhile the last worker leaves.
