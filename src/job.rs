@@ -88,15 +88,10 @@ impl<J> Job<J> {
         Arc::make_mut(self.options.get_or_insert_default())
     }
 
-    /// For a job that is given more room than one unit: it weighs as much, unless it says otherwise.
-    pub(crate) fn weigh_by_default(&mut self, units: u64) {
-        if units > 1
-            && self
-                .options()
-                .is_none_or(|options| options.weight.is_none())
-        {
-            self.options_mut().weight = NonZeroU64::new(units);
-        }
+    /// The weight it was given, if any.
+    pub(crate) fn own_weight(&self) -> Option<u64> {
+        let weight = self.options().and_then(|options| options.weight);
+        weight.map(NonZeroU64::get)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::pool::Submitter;
 use crate::registry;
 use crate::submit::{Entered, NoRoom};
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::Range;
 
 /// Room in the queue that is set aside for one job: see [`Submitter::reserve`].
@@ -111,12 +112,15 @@ where
     /// Turns what is held into the job's room. On refusal it is still held, until `self` is dropped.
     fn redeem(&mut self, mut job: Job<J>) -> Result<Job<J>, SubmitError<Job<J>>> {
         let core = self.pool().core();
-        job.weigh_by_default(self.units);
-        if job.weight() > self.units {
+        let weight = job.own_weight().unwrap_or(self.units);
+        if weight > self.units {
             return Err(core.refuse(NoRoom::TooHeavy, job));
         }
-        if let Err(why) = core.gate.redeem(self.units, job.weight()) {
+        if let Err(why) = core.gate.redeem(self.units, weight) {
             return Err(core.refuse(why.into(), job));
+        }
+        if weight != job.weight() {
+            job.options_mut().weight = NonZeroU64::new(weight);
         }
         self.units = 0;
         Ok(job)
