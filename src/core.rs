@@ -82,7 +82,7 @@ impl<J: Send + 'static> Core<J> {
             Arc::new(Core {
                 number,
                 name: parts.name,
-                gate: Gate::new(parts.capacity),
+                gate: Gate::new(parts.capacity, roster.live()),
                 intake: Intake::new(),
                 counts: PoolCounts::default(),
                 joins: Joins::new(),

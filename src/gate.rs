@@ -174,6 +174,8 @@ pub(crate) enum Refusal {
 pub(crate) struct Gate {
     head: Padded<Head>,
     lanes: [Padded<AtomicU64>; LANES],
+    /// So many lanes from the first on are in use: to sum up the others would be in vain.
+    used: usize,
     flags: Padded<AtomicU8>,
     capacity: u64,
     room: Signal,
@@ -201,8 +203,9 @@ struct Apart {
 }
 
 impl Gate {
-    pub(crate) fn new(capacity: u64) -> Self {
+    pub(crate) fn new(capacity: u64, workers: usize) -> Self {
         Gate {
+            used: LANES.min(1 + workers),
             head: Padded(Head {
                 tickets: AtomicU64::new(0),
                 limit: AtomicU64::new(capacity),
@@ -583,7 +586,8 @@ impl Gate {
     }
 
     fn released(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.load(SeqCst)).sum()
+        let lanes = &self.lanes[..self.used];
+        lanes.iter().map(|lane| lane.load(SeqCst)).sum()
     }
 }
 

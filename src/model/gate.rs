@@ -20,7 +20,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 
 /// Accepted or refused: what the close saw is all there will ever be.
 fn close_against_acceptance() {
-    let gate = Arc::new(Gate::new(2));
+    let gate = Arc::new(Gate::new(2, 1));
     let submitters: Vec<_> = (0..2)
         .map(|_| {
             let gate = gate.clone();
@@ -46,7 +46,7 @@ fn a_close_sees_every_acceptance() {
 #[test]
 fn the_bound_is_never_exceeded_and_full_means_full() {
     check(|| {
-        let gate = Arc::new(Gate::new(1));
+        let gate = Arc::new(Gate::new(1, 1));
         let inside = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
         let threads: Vec<_> = (0..2)
             .map(|_| {
@@ -75,7 +75,7 @@ fn the_bound_is_never_exceeded_and_full_means_full() {
 
 /// One waits for room, one makes it.
 fn waiter_against_release() {
-    let gate = Arc::new(Gate::new(1));
+    let gate = Arc::new(Gate::new(1, 1));
     gate.try_enter(Want::job(1)).unwrap();
     let waiter = {
         let gate = gate.clone();
@@ -93,7 +93,7 @@ fn a_waiter_is_woken_by_a_release_whenever_it_comes() {
 
 /// Two wait, room for both comes at once.
 fn two_waiters_one_release() {
-    let gate = Arc::new(Gate::new(8));
+    let gate = Arc::new(Gate::new(8, 1));
     gate.try_enter(Want::job(8)).unwrap();
     let waiter = {
         let gate = gate.clone();
@@ -119,7 +119,7 @@ fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
 
 /// One that waits is dropped, notified or not; the other has to get the room.
 fn a_waiter_is_dropped() {
-    let gate = Arc::new(Gate::new(4));
+    let gate = Arc::new(Gate::new(4, 1));
     gate.try_enter(Want::job(4)).unwrap();
     let dropped = {
         let gate = gate.clone();
@@ -146,7 +146,7 @@ fn a_waiter_that_is_dropped_passes_its_wake_up_on() {
 
 /// One that waits is forgotten with the first notification; the other has to get the room.
 fn a_waiter_is_forgotten() {
-    let gate = Arc::new(Gate::new(4));
+    let gate = Arc::new(Gate::new(4, 1));
     gate.try_enter(Want::job(4)).unwrap();
     // Forgotten with its listener registered, so the first notification is its own.
     let forgotten = Box::leak(Box::new(gate.clone()));
@@ -171,7 +171,7 @@ fn a_waiter_that_is_forgotten_keeps_nobody_waiting_once_a_worker_is_idle() {
 
 /// The same where nothing else happens: no worker comes to rest.
 fn a_waiter_is_forgotten_at_the_only_slot() {
-    let gate = Arc::new(Gate::new(1));
+    let gate = Arc::new(Gate::new(1, 1));
     gate.try_enter(Want::job(1)).unwrap();
     let forgotten = Box::leak(Box::new(gate.clone()));
     let mut waiting = Box::pin(forgotten.enter(Want::job(1)));
@@ -195,7 +195,7 @@ fn half_of_the_room_free_wakes_those_behind_a_forgotten_waiter() {
 #[test]
 fn a_close_wakes_every_waiter() {
     check(|| {
-        let gate = Arc::new(Gate::new(1));
+        let gate = Arc::new(Gate::new(1, 1));
         gate.try_enter(Want::job(1)).unwrap();
         let waiters: Vec<_> = (0..2)
             .map(|_| {
@@ -214,7 +214,7 @@ fn a_close_wakes_every_waiter() {
 
 /// One needs all the room, which comes bit by bit.
 fn a_heavy_waiter_against_releases() {
-    let gate = Arc::new(Gate::new(2));
+    let gate = Arc::new(Gate::new(2, 1));
     gate.try_enter(Want::job(2)).unwrap();
     let releaser = {
         let gate = gate.clone();
@@ -239,7 +239,7 @@ fn a_heavy_waiter_is_called_when_the_room_is_enough() {
 #[test]
 fn newcomers_do_not_take_what_a_heavy_waiter_needs() {
     check(|| {
-        let gate = Arc::new(Gate::new(2));
+        let gate = Arc::new(Gate::new(2, 1));
         gate.try_enter(Want::job(2)).unwrap();
         let leaked = gate.clone();
         let mut heavy = Box::pin(async move { leaked.enter(Want::job(2)).await });
@@ -260,7 +260,7 @@ fn newcomers_do_not_take_what_a_heavy_waiter_needs() {
 
 /// A heavy one and a light one wait; there is room for both in the end.
 fn a_light_waiter_behind_a_heavy_one() {
-    let gate = Arc::new(Gate::new(3));
+    let gate = Arc::new(Gate::new(3, 1));
     gate.try_enter(Want::job(3)).unwrap();
     let light = {
         let gate = gate.clone();
@@ -285,7 +285,7 @@ fn who_waits_behind_a_heavy_one_is_served_after_it() {
 
 /// The heavy one gives up, at any moment; the light one behind it has to get the room.
 fn a_heavy_waiter_is_dropped() {
-    let gate = Arc::new(Gate::new(2));
+    let gate = Arc::new(Gate::new(2, 1));
     gate.try_enter(Want::job(2)).unwrap();
     let heavy = {
         let gate = gate.clone();
@@ -313,7 +313,7 @@ fn a_heavy_waiter_that_is_dropped_stands_in_nobodys_way() {
 
 /// The heavy one is called and forgotten; the light one behind it has to get the room.
 fn a_heavy_waiter_is_forgotten() {
-    let gate = Arc::new(Gate::new(2));
+    let gate = Arc::new(Gate::new(2, 1));
     gate.try_enter(Want::job(2)).unwrap();
     let forgotten = Box::leak(Box::new(gate.clone()));
     let mut heavy = Box::pin(forgotten.enter(Want::job(2)));
@@ -340,7 +340,7 @@ fn a_heavy_waiter_that_is_forgotten_is_passed_over_once_a_worker_is_idle() {
 #[test]
 fn a_close_ends_every_wait_in_line() {
     check(|| {
-        let gate = Arc::new(Gate::new(2));
+        let gate = Arc::new(Gate::new(2, 1));
         gate.try_enter(Want::job(2)).unwrap();
         let waiters: Vec<_> = [2, 1]
             .into_iter()
@@ -360,7 +360,7 @@ fn a_close_ends_every_wait_in_line() {
 
 /// Used before the close and counted by it, or refused.
 fn a_permit_against_close() {
-    let gate = Arc::new(Gate::new(2));
+    let gate = Arc::new(Gate::new(2, 1));
     gate.try_enter(Want::permit(1)).unwrap();
     let user = {
         let gate = gate.clone();
@@ -391,7 +391,7 @@ fn a_close_sees_every_permit_that_was_used() {
 }
 
 fn a_permit_goes_back_while_a_job_waits() {
-    let gate = Arc::new(Gate::new(2));
+    let gate = Arc::new(Gate::new(2, 1));
     gate.try_enter(Want::permit(1)).unwrap();
     gate.try_enter(Want::job(1)).unwrap();
     let dropper = {
@@ -414,7 +414,7 @@ fn a_permit_that_goes_back_hides_no_job() {
 #[test]
 fn a_permit_that_is_kept_keeps_no_gate_from_being_drained() {
     check(|| {
-        let gate = Arc::new(Gate::new(3));
+        let gate = Arc::new(Gate::new(3, 1));
         gate.try_enter(Want::permit(2)).unwrap();
         gate.try_enter(Want::job(1)).unwrap();
         let worker = {
