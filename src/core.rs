@@ -18,8 +18,8 @@ use crate::spawner::Spawner;
 use crate::standstill::Standstill;
 use crate::station::{DRAIN_FROM, Seat, Station};
 use crate::sync::atomic::{AtomicBool, AtomicIsize, Ordering::*};
-use crate::sync::{Mutex, thread};
-use crate::unwind::dispose;
+use crate::sync::{Mutex, lock, thread};
+use crate::unwind::{Contained, dispose};
 use crate::worker::{Crew, Hand, WorkerId};
 use std::sync::Arc;
 
@@ -43,10 +43,10 @@ pub(crate) struct Core<J> {
     pub(crate) roster: Roster,
     pub(crate) time: Timekeeper,
     pub(crate) stop: Arc<StopAll>,
-    pub(crate) spawner: Box<dyn Spawner>,
+    pub(crate) spawner: Contained<Box<dyn Spawner>>,
     /// Workers have threads of their own, where they may spin: asked of the spawner once.
     pub(crate) dedicated: bool,
-    pub(crate) crew: Box<dyn Crew<J>>,
+    pub(crate) crew: Contained<Box<dyn Crew<J>>>,
     /// No job is started any more.
     halted: AtomicBool,
     /// Somebody shuts the pool down and gets a report, which has the jobs that were never started.
@@ -71,6 +71,12 @@ pub(crate) struct Parts<J> {
 impl<J> Drop for Core<J> {
     fn drop(&mut self) {
         registry::leave(self.number);
+        // Of a shutdown whose report nobody took. Each by itself: their drop may panic.
+        std::mem::take(&mut *lock(&self.unrun))
+            .into_iter()
+            .for_each(|job| {
+                dispose(job);
+            });
     }
 }
 
@@ -93,8 +99,8 @@ impl<J: Send + 'static> Core<J> {
                 time: parts.time,
                 stop: Arc::new(StopAll::new()),
                 dedicated: parts.spawner.is_dedicated(),
-                spawner: parts.spawner,
-                crew: parts.crew,
+                spawner: Contained::new(parts.spawner),
+                crew: Contained::new(parts.crew),
                 halted: AtomicBool::new(false),
                 reports: AtomicBool::new(false),
                 tombstones: AtomicIsize::new(0),
@@ -121,6 +127,13 @@ impl<J: Send + 'static> Core<J> {
     pub(crate) fn admit(&self, job: Queued<J>) {
         self.intake.push(job);
         self.rouse();
+    }
+
+    /// Puts many on their way. Nobody is called before all are there: a waker may run a job at once, and
+    /// that may shut the pool down, which waits for every job that has a ticket.
+    pub(crate) fn admit_all(&self, jobs: impl Iterator<Item = Queued<J>>) {
+        let pushed = jobs.map(|job| self.intake.push(job)).count();
+        (0..pushed).for_each(|_| self.rouse());
     }
 
     /// Sees to it that somebody comes for what is waiting: see station.rs, "Push".
@@ -190,7 +203,7 @@ impl<J: Send + 'static> Core<J> {
             if self.is_halted() {
                 return None;
             }
-            let job = take()?;
+            let mut job = take()?;
             let id = job.id();
             if let Some(claimed) = job.claim() {
                 seat.counts.started();
@@ -198,7 +211,12 @@ impl<J: Send + 'static> Core<J> {
                 return Some((id, claimed));
             }
             self.tombstones.fetch_sub(1, Relaxed);
-            self.leave_seat(seat, id);
+            // Who cancelled it reports its end, unless that is past already: then a join that saw it at
+            // this seat would wait for ever. Asked after the seat is clear: see joins.rs.
+            seat.end();
+            if job.is_over() {
+                self.joins.over(id);
+            }
         }
     }
 
@@ -332,7 +350,7 @@ impl<J: Send + 'static> Core<J> {
                 self.stations.iter().for_each(Station::replace_order);
             }
             for station in &self.stations {
-                for job in station.sweep(&self.intake) {
+                for mut job in station.sweep(&self.intake) {
                     let id = job.id();
                     let Some(claimed) = job.claim() else { continue };
                     match claimed.slot {
@@ -412,7 +430,8 @@ impl<J: Send + 'static> Home for Core<J> {
     }
 
     fn buried(&self) {
-        let buried = self.tombstones.fetch_add(1, Relaxed) + 1;
+        let met: usize = self.stations.iter().map(Station::take_met).sum();
+        let buried = self.tombstones.fetch_add(1 - met as isize, Relaxed) + 1 - met as isize;
         // Few are let lie: a sweep visits everything.
         if buried > 32 && buried.unsigned_abs() as u64 > self.gate.waiting() {
             if frame::in_desk() {

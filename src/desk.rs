@@ -14,7 +14,7 @@
 use crate::dispatcher::{Dispatcher, Place, Target, Workers};
 use crate::envelope::Queued;
 use crate::queue_order::{Fifo, QueueOrder};
-use crate::unwind::{contain, dispose};
+use crate::unwind::{Contained, contain, dispose};
 use std::collections::VecDeque;
 
 /// How many jobs may be bound to a worker ahead of its asking. Bound jobs cannot go elsewhere, so
@@ -23,8 +23,8 @@ pub(crate) const INBOX_DEPTH: usize = 4;
 
 pub(crate) struct Desk<J> {
     dispatcher: usize,
-    order: Box<dyn QueueOrder<J>>,
-    strategy: Box<dyn Dispatcher<J>>,
+    order: Contained<Box<dyn QueueOrder<J>>>,
+    strategy: Contained<Box<dyn Dispatcher<J>>>,
     /// The strategy only ever says `Any`, so jobs go straight from the backlog to who asks.
     late: bool,
     /// The order only ever gives the job that came first. Asked once, as is the strategy.
@@ -44,6 +44,8 @@ pub(crate) struct Desk<J> {
     idle_events: u64,
     /// Contained panics and broken contracts, until somebody collects the count.
     pub(crate) faults: u64,
+    /// Tombstones that were met and dropped, until then.
+    pub(crate) met: usize,
 }
 
 /// A job that has left the backlog.
@@ -64,8 +66,8 @@ impl<J: Send + 'static> Desk<J> {
         let arrival_order = order.in_arrival_order();
         Desk {
             dispatcher,
-            order,
-            strategy,
+            order: Contained::new(order),
+            strategy: Contained::new(strategy),
             late,
             arrival_order,
             spare: VecDeque::new(),
@@ -77,6 +79,7 @@ impl<J: Send + 'static> Desk<J> {
             bed: vec![None; workers],
             idle_events: 0,
             faults: 0,
+            met: 0,
         }
     }
 
@@ -183,7 +186,8 @@ impl<J: Send + 'static> Desk<J> {
             let workers = Workers::new(self.dispatcher, &self.places, INBOX_DEPTH);
             let strategy = &mut self.strategy;
             let Some(target) = job.look(|job| contain(|| strategy.dispatch(job, &workers))) else {
-                continue; // a tombstone
+                self.met += 1; // a tombstone
+                continue;
             };
             let target = target.unwrap_or_else(|panic| {
                 dispose(panic);
@@ -375,7 +379,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     fn ordered<R>(&mut self, act: impl FnOnce(&mut dyn QueueOrder<J>) -> R) -> Option<R> {
-        let order = &mut *self.order;
+        let order = &mut **self.order;
         match contain(|| act(order)) {
             Ok(result) => Some(result),
             Err(panic) => {
@@ -395,7 +399,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     pub(crate) fn replace_order(&mut self) {
-        let mut broken = std::mem::replace(&mut self.order, Box::new(Fifo::new()));
+        let mut broken = std::mem::replace(&mut *self.order, Box::new(Fifo::new()));
         self.arrival_order = true;
         while let Ok(Some(job)) = contain(|| broken.pop()) {
             self.order.push(job);

@@ -117,14 +117,19 @@ impl<J> Queued<J> {
     }
 
     /// Takes the job out: the caller owns it now, and must settle its outcome. `None`: a tombstone.
-    pub(crate) fn claim(mut self) -> Option<Claimed<J>> {
+    pub(crate) fn claim(&mut self) -> Option<Claimed<J>> {
         match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Plain { job, .. } => Some(Claimed { job, slot: None }),
-            Body::Tracked { cell, at } => {
-                let job = cell.claim(at)?;
-                let slot = Some(At { cell, at });
-                Some(Claimed { job, slot })
-            }
+            Body::Tracked { cell, at } => match cell.claim(at) {
+                Some(job) => {
+                    let slot = Some(At { cell, at });
+                    Some(Claimed { job, slot })
+                }
+                None => {
+                    self.body = Body::Tracked { cell, at };
+                    None
+                }
+            },
             Body::Gone => None,
         }
     }

@@ -77,6 +77,9 @@ const CLOSED: u64 = 1 << 63;
 /// In `tickets`: somebody in the line needs more than one unit, so newcomers have to wait there, too.
 const LINED: u64 = 1 << 62;
 const FLAGS: u64 = CLOSED | LINED;
+/// So many units are let in during a gate's life, and it is as good as closed then: 2⁶¹, some exabytes if
+/// they are bytes.
+const LIFETIME: u64 = LINED / 2;
 
 /// Somebody waits on `room`, and no wake-up is under way.
 const WAITING: u8 = 1;
@@ -275,7 +278,7 @@ impl Gate {
             let issued = head & !FLAGS;
             let mut limit = self.head.limit.load(Acquire);
             if issued + most > limit {
-                limit = self.released() + self.capacity;
+                limit = (self.released() + self.capacity).min(LIFETIME);
                 if issued + want.least > limit {
                     // Full, unless others moved `head` since: then room may have come and gone,
                     // and the comparison mixed two moments.
@@ -311,7 +314,7 @@ impl Gate {
 
     #[cold]
     fn refusal(&self, head: u64, want: Want) -> Refusal {
-        if head & CLOSED != 0 {
+        if head & CLOSED != 0 || (head & !FLAGS) + want.least > LIFETIME {
             Refusal::Closed
         } else if want.least > self.capacity {
             Refusal::TooHeavy
@@ -468,22 +471,15 @@ impl Gate {
 
     // ---- permits ----------------------------------------------------------------------------
 
-    /// Turns held units into one waiting job of at most as many. Refused once the gate is closed; then
-    /// the units are still held.
-    pub(crate) fn redeem(&self, held: u64, weight: u64) -> Result<(), Refusal> {
-        debug_assert!((1..=held).contains(&weight));
-        {
-            let closed = lock(&self.apart.closed);
-            if *closed && !seeded(Fault::PermitApart) {
-                return Err(Refusal::Closed);
-            }
-            self.apart.surplus.fetch_sub(1, Relaxed);
-            // SeqCst, as the tickets: a worker that stops searching compares it.
-            self.apart.held.fetch_sub(held, SeqCst);
+    /// Turns held units into one waiting job's. Refused once the gate is closed; then they are still held.
+    pub(crate) fn redeem(&self, units: u64) -> Result<(), Refusal> {
+        let closed = lock(&self.apart.closed);
+        if *closed && !seeded(Fault::PermitApart) {
+            return Err(Refusal::Closed);
         }
-        if weight < held {
-            self.release(held - weight, Lane::COMMON);
-        }
+        self.apart.surplus.fetch_sub(1, Relaxed);
+        // SeqCst, as the tickets: a worker that stops searching compares it.
+        self.apart.held.fetch_sub(units, SeqCst);
         Ok(())
     }
 

@@ -327,11 +327,13 @@ where
     }
 
     fn admit(&mut self, tickets: Range<Ticket>) {
-        for (ticket, at) in tickets.zip(&mut self.rest) {
-            let id = self.cell.number(at, ticket);
-            self.accepted += 1;
-            self.core.admit(Queued::tracked(id, self.cell.clone(), at));
-        }
+        let (cell, accepted) = (&self.cell, &mut self.accepted);
+        let jobs = tickets.zip(&mut self.rest).map(|(ticket, at)| {
+            let id = cell.number(at, ticket);
+            *accepted += 1;
+            Queued::tracked(id, cell.clone(), at)
+        });
+        self.core.admit_all(jobs);
     }
 
     fn accepted(&mut self) -> GroupHandle<T, E> {

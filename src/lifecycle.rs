@@ -377,7 +377,10 @@ where
 {
     fn drop(&mut self) {
         let report = self.pool.shutdown_blocking();
-        dispose(report);
+        // Each by itself: their drop may panic.
+        for job in report.unrun {
+            dispose(job);
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use std::ops::Range;
 pub struct Permit<'a, J, T, E> {
     pool: Holder<'a, J, T, E>,
     ticket: Ticket,
-    /// What is held: nothing, once it was used.
+    /// What is held: what the job left over, once it was used.
     units: u64,
 }
 
@@ -100,7 +100,8 @@ where
         job: Job<J>,
     ) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
         let job = self.redeem(job)?;
-        Ok(self.pool().core().submit_off(job, self.ticket))
+        let handle = self.pool().core().submit_off(job, self.ticket);
+        Ok(handle)
     }
 
     pub(crate) fn send_job(mut self, job: Job<J>) -> Result<(), SubmitError<Job<J>>> {
@@ -109,20 +110,22 @@ where
         Ok(())
     }
 
-    /// Turns what is held into the job's room. On refusal it is still held, until `self` is dropped.
+    /// Turns what is held into the job's room. The rest, or all on refusal, is held until `self` is dropped.
     fn redeem(&mut self, mut job: Job<J>) -> Result<Job<J>, SubmitError<Job<J>>> {
         let core = self.pool().core();
         let weight = job.own_weight().unwrap_or(self.units);
         if weight > self.units {
             return Err(core.refuse(NoRoom::TooHeavy, job));
         }
-        if let Err(why) = core.gate.redeem(self.units, weight) {
+        // What is left over stays held until `self` is dropped, when the job is on its way: giving it back
+        // calls wakers, and they are not to run between an acceptance and its push.
+        if let Err(why) = core.gate.redeem(weight) {
             return Err(core.refuse(why.into(), job));
         }
         if weight != job.weight() {
             job.options_mut().weight = NonZeroU64::new(weight);
         }
-        self.units = 0;
+        self.units -= weight;
         Ok(job)
     }
 }

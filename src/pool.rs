@@ -148,7 +148,8 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// The counters, as one consistent snapshot. Takes no lock; reads some words for each worker.
+    /// The counters, as one consistent snapshot. Takes a few short locks, and reads some words for each
+    /// worker.
     pub fn metrics(&self) -> Metrics {
         self.core().metrics()
     }

@@ -4,6 +4,7 @@ use crate::error::FactoryError;
 use crate::signal::{Listener, Signal};
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, lock};
+use crate::unwind::dispose;
 use crate::worker::WorkerId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,11 +77,14 @@ impl Roster {
     }
 
     pub(crate) fn set(&self, worker: WorkerId, stage: Stage) {
+        // The stage before has a foreign error, maybe: dropped after the lock.
+        let mut stage = Some(stage);
         if let Some(entry) = lock(&self.entries).get_mut(&worker) {
             if !matches!(entry.stage, Stage::Left(_)) {
-                entry.stage = stage;
+                stage = stage.map(|stage| std::mem::replace(&mut entry.stage, stage));
             }
         }
+        dispose(stage);
         self.notify();
     }
 

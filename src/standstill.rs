@@ -124,11 +124,13 @@ impl Waits {
     }
 }
 
-/// One wait that is entered; dropping it takes it out.
+/// One wait that is entered; dropping it takes it out. It may outlive the wait: a handle that was polled in
+/// one job may be kept, and polled in another.
 pub(crate) struct Stay {
     home: Arc<dyn Home>,
     token: u64,
     seat: WorkerId,
+    job: Option<JobId>,
 }
 
 impl Stay {
@@ -169,7 +171,14 @@ impl Stay {
             home,
             token,
             seat: frame.seat,
+            job: frame.job,
         })
+    }
+
+    /// Whether it is about a wait in this job, and still entered.
+    fn is_of(&self, frame: Frame) -> bool {
+        let waits = lock(&self.home.standstill().waits);
+        (self.seat, self.job) == (frame.seat, frame.job) && waits.entries.contains_key(&self.token)
     }
 
     fn go_on(&self, waker: &Waker) -> Result<(), NobodyLeft> {
@@ -196,8 +205,10 @@ impl Drop for Stay {
         standstill.entered.store(waits.entries.len(), Relaxed);
         let still_kept = waits.entries.values().any(|wait| wait.seat == self.seat);
         drop(waits);
+        // One that ended with its job has nobody to call back: the worker may be gone since.
+        let entered = wait.is_some();
         drop(wait);
-        if !still_kept {
+        if entered && !still_kept {
             self.home.set_away(self.seat, false);
         }
     }
@@ -218,8 +229,9 @@ fn may_wait(
         return Ok(());
     };
     match stay {
-        Some(stay) => stay.go_on(cx.waker()),
-        None => {
+        Some(stay) if stay.is_of(frame) => stay.go_on(cx.waker()),
+        _ => {
+            *stay = None;
             if let Some(home) = registry::find(pool) {
                 *stay = Some(Stay::begin(home, frame, what, cx.waker().clone())?);
             }

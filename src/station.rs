@@ -113,6 +113,8 @@ pub(crate) struct Station<J> {
     loaded: AtomicUsize,
     /// Contained panics and broken contracts of the strategy and the order.
     faults: AtomicU64,
+    /// Tombstones that were met, and dropped, while routing.
+    met: AtomicUsize,
 }
 
 /// What the lock protects.
@@ -144,6 +146,10 @@ impl<J: Send + 'static> Drop for Inside<'_, J> {
         let backlog = self.desk.backlog() as u64;
         if self.station.backlog_hint() != backlog {
             self.station.backlog.store(backlog, Relaxed);
+        }
+        let met = std::mem::take(&mut self.desk.met);
+        if met > 0 {
+            self.station.met.fetch_add(met, Relaxed);
         }
         let faults = std::mem::take(&mut self.desk.faults);
         if faults > 0 {
@@ -185,6 +191,7 @@ impl<J: Send + 'static> Station<J> {
             backlog: AtomicU64::new(0),
             loaded: AtomicUsize::new(0),
             faults: AtomicU64::new(0),
+            met: AtomicUsize::new(0),
         }
     }
 
@@ -519,6 +526,14 @@ impl<J: Send + 'static> Station<J> {
     /// Drops the queue order, and with it whatever it will not give out.
     pub(crate) fn replace_order(&self) {
         self.enter().desk.replace_order();
+    }
+
+    /// How many tombstones were met while routing, since the last call.
+    pub(crate) fn take_met(&self) -> usize {
+        if self.met.load(Relaxed) == 0 {
+            return 0;
+        }
+        self.met.swap(0, Relaxed)
     }
 
     pub(crate) fn faults(&self) -> u64 {

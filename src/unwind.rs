@@ -114,3 +114,31 @@ pub(crate) fn dispose<T>(value: T) -> bool {
         }
     }
 }
+
+/// Keeps a foreign value whose drop, whoever causes it, hurts nobody.
+pub(crate) struct Contained<T>(Option<T>);
+
+impl<T> Contained<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Contained(Some(value))
+    }
+}
+
+impl<T> Drop for Contained<T> {
+    fn drop(&mut self) {
+        dispose(self.0.take());
+    }
+}
+
+impl<T> std::ops::Deref for Contained<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("there until dropped")
+    }
+}
+
+impl<T> std::ops::DerefMut for Contained<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("there until dropped")
+    }
+}

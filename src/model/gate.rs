@@ -364,7 +364,7 @@ fn a_permit_against_close() {
     gate.try_enter(Want::permit(1)).unwrap();
     let user = {
         let gate = gate.clone();
-        thread::spawn(move || match gate.redeem(1, 1) {
+        thread::spawn(move || match gate.redeem(1) {
             Ok(()) => true,
             Err(_) => {
                 gate.give_back(1);

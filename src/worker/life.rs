@@ -67,7 +67,10 @@ async fn live<J, F>(
         let taken = inbox.taken();
         let ended = serve(inbox, &mut worker, &mut handler, &*make).await;
         inbox.abandon();
-        core.station(id).set_present(id.index(), false);
+        // Before the handler is dropped, which is foreign code and may take its time.
+        if core.station(id).set_present(id.index(), false) {
+            core.rouse();
+        }
         dispose(handler);
         if inbox.is_leaving() {
             break;
