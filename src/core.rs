@@ -295,9 +295,7 @@ impl<J: Send + 'static> Core<J> {
 
     /// A job is over and its outcome is known.
     pub(crate) fn leave_seat(&self, seat: &Seat<J>, id: JobId) {
-        if self.standstill.has_waits() && self.standstill.end(seat.id) {
-            self.set_away(seat.id, false);
-        }
+        self.end_waits(seat.id);
         seat.end();
         self.joins.over(id);
     }
@@ -314,6 +312,13 @@ impl<J: Send + 'static> Core<J> {
             if asleep || !self.seats().any(at_work) {
                 self.gate.wake_at_rest();
             }
+        }
+    }
+
+    /// A worker's job does not wait for its own pool any more.
+    pub(crate) fn end_waits(&self, worker: WorkerId) {
+        if self.standstill.has_waits() && self.standstill.end(worker) {
+            self.set_away(worker, false);
         }
     }
 

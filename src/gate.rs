@@ -314,10 +314,12 @@ impl Gate {
 
     #[cold]
     fn refusal(&self, head: u64, want: Want) -> Refusal {
-        if head & CLOSED != 0 || (head & !FLAGS) + want.least > LIFETIME {
+        if head & CLOSED != 0 {
             Refusal::Closed
         } else if want.least > self.capacity {
             Refusal::TooHeavy
+        } else if (head & !FLAGS) + want.least > LIFETIME {
+            Refusal::Closed
         } else {
             Refusal::Full
         }

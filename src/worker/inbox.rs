@@ -214,7 +214,13 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
         self.inbox.broken = true;
         let cx = &self.inbox.cx;
         let start = || handler.handle(job.into_inner(), cx);
-        let outcome = contain_polls(start, || frame::enter(frame)).await;
+        let core = &self.inbox.core;
+        let enter = || {
+            // Whatever it waited for, it goes on now. What it waits for still, it enters anew.
+            core.end_waits(frame.seat);
+            frame::enter(frame)
+        };
+        let outcome = contain_polls(start, enter).await;
         self.inbox.broken = outcome.is_err();
         match outcome {
             Ok(Ok(output)) => self.inbox.settle(Finish::Completed, Ok(output)),
