@@ -173,6 +173,11 @@ impl Timekeeper {
         }
     }
 
+    /// Wakes `waker` once it is `until`, if anybody serves timers by then.
+    pub(crate) fn alarm(&self, until: Instant, waker: Waker) {
+        let _ = self.shared.register(until, None, waker);
+    }
+
     /// Ends the thread, and every sleep.
     pub(crate) fn stop(&self) {
         let due = {

@@ -22,6 +22,7 @@ use crate::sync::{Mutex, lock, thread};
 use crate::unwind::{Contained, dispose};
 use crate::worker::{Crew, Hand, WorkerId};
 use std::sync::Arc;
+use std::task::{Wake, Waker};
 
 /// How often a worker gives way at most while it lingers, each time for half a microsecond or more.
 const LINGER: u32 = 24;
@@ -305,13 +306,21 @@ impl<J: Send + 'static> Core<J> {
     ///
     /// A worker first lies down and then sees to the waiters, and here the room is made first: so one of
     /// the two finds both.
-    fn see_to_waiters(&self) {
+    fn see_to_waiters_at_rest(&self) {
         if self.gate.has_waiters() {
             let asleep = self.stations.iter().any(|station| station.watched().1);
             let at_work = |seat: &Arc<Seat<J>>| seat.running().is_some();
             if asleep || !self.seats().any(at_work) {
-                self.gate.wake_at_rest();
+                self.rest();
             }
+        }
+    }
+
+    /// For whom there is nothing to do: sees to it that nobody waits for room that is there.
+    pub(crate) fn rest(&self) {
+        if let Some(again) = self.gate.wake_at_rest(|| self.time.now()) {
+            self.time
+                .alarm(again, Waker::from(Arc::new(LookAgain(self.number))));
         }
     }
 
@@ -407,11 +416,26 @@ impl<J: Send + 'static> Core<J> {
     }
 }
 
+/// An alarm of [`Core::rest`].
+struct LookAgain(PoolNumber);
+
+impl Wake for LookAgain {
+    fn wake(self: Arc<Self>) {
+        if let Some(home) = registry::find(self.0) {
+            home.see_to_waiters();
+        }
+    }
+}
+
 impl<J: Send + 'static> Home for Core<J> {
+    fn see_to_waiters(&self) {
+        self.see_to_waiters_at_rest();
+    }
+
     fn unrun(&self, units: u64, why: Ending) {
         self.counts.unrun(why);
         self.release(units, Lane::COMMON);
-        self.see_to_waiters();
+        self.see_to_waiters_at_rest();
     }
 
     fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending) {
@@ -420,14 +444,14 @@ impl<J: Send + 'static> Home for Core<J> {
         self.errors.unrun(id, options, why);
         // Last: a gate that is drained has no more errors to come.
         self.release(units, Lane::COMMON);
-        self.see_to_waiters();
+        self.see_to_waiters_at_rest();
     }
 
     fn give_back(&self, held: u64) {
         if self.gate.give_back(held) {
             self.call_all();
         }
-        self.see_to_waiters();
+        self.see_to_waiters_at_rest();
     }
 
     fn over(&self, id: JobId) {

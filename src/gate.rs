@@ -71,6 +71,7 @@ use crate::sync::{Mutex, Padded, lock};
 use std::future::poll_fn;
 use std::ops::Range;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 /// In `tickets`: no more of them.
 const CLOSED: u64 = 1 << 63;
@@ -454,21 +455,24 @@ impl Gate {
     }
 
     /// When a worker goes to sleep, and when room is made while all of them do: if somebody waits although
-    /// there is room, wakes all, so that a forgotten waiter keeps nobody waiting.
-    pub(crate) fn wake_at_rest(&self) {
+    /// there is room, wakes all, so that a forgotten waiter keeps nobody waiting. Answers when to look again
+    /// at the latest, if at all.
+    pub(crate) fn wake_at_rest(&self, now: impl FnOnce() -> Instant) -> Option<Instant> {
         let flags = self.flags.load(SeqCst);
         if flags & (WAITING | WOKEN | LINE) == 0
             || self.free() == 0
             || seeded(Fault::ForgottenUnhealed)
         {
-            return;
+            return None;
         }
         if flags & (WAITING | WOKEN) != 0 {
             self.wake_all();
         }
-        if flags & LINE != 0 {
-            self.with_line(|line| line.pass_over(self.free()), Line::call);
+        if flags & LINE == 0 {
+            return None;
         }
+        let now = now();
+        self.with_line(|line| line.pass_over(self.free(), now), Line::call)
     }
 
     // ---- permits ----------------------------------------------------------------------------

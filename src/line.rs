@@ -13,7 +13,8 @@
 //!   (`mem::forget`), and nobody can tell. When a worker goes to sleep while there is room, or room is
 //!   made while one sleeps, those who did not come are *passed over*, and all others are called for
 //!   whom the room is enough, and are in nobody's way from then on, either. One who was only slow has its
-//!   place back as soon as it is polled.
+//!   place back as soon as it is polled, and is then *spared* for some milliseconds, more each time: else
+//!   who is always a little late would lose its turn to newcomers again and again.
 //! - **Dissolving.** When nobody heavy is left (served, dropped or passed over), the line is no more:
 //!   newcomers are let in by the plain way again, and those who still stand here are called to do so,
 //!   too.
@@ -23,6 +24,15 @@
 
 use std::collections::BTreeMap;
 use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// How long one who was passed over and came back is not passed over again; twice as long each time. (A
+/// model has no time.)
+const PATIENCE: Duration = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+    Duration::ZERO
+} else {
+    Duration::from_millis(16)
+};
 
 /// Behind the gate's lock; calls no wakers itself.
 #[derive(Debug)]
@@ -33,12 +43,18 @@ pub(crate) struct Line {
     /// How many heavy ones wait and are not passed over.
     heavy: usize,
     called: Vec<Waker>,
+    /// When somebody will look again whose patience is over.
+    alarm: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Place {
     need: u64,
     stage: Stage,
+    /// How often it was passed over and came all the same: it is slow, and not forgotten.
+    missed: u32,
+    /// Until when it is not passed over.
+    spared: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -64,6 +80,7 @@ impl Line {
             places: BTreeMap::new(),
             heavy: 0,
             called: Vec::new(),
+            alarm: None,
         }
     }
 
@@ -84,7 +101,16 @@ impl Line {
             self.next
         });
         let waits = waker.take().map_or(Stage::Called, Stage::Waits);
-        let before = self.places.insert(number, Place { need, stage: waits });
+        let missed = self.places.get(&number).map_or(0, |place| {
+            place.missed + u32::from(matches!(place.stage, Stage::PassedOver))
+        });
+        let place = Place {
+            need,
+            stage: waits,
+            missed,
+            spared: None,
+        };
+        let before = self.places.insert(number, place);
         let called = matches!(
             before,
             Some(Place {
@@ -147,17 +173,33 @@ impl Line {
     }
 
     /// Calls everybody for whom `free` units would be enough. They, and who was called before and did not
-    /// come, stand in nobody's way any more.
-    pub(crate) fn pass_over(&mut self, free: u64) {
+    /// come, stand in nobody's way any more, but for those who are spared. Answers when to look again.
+    pub(crate) fn pass_over(&mut self, free: u64, now: Instant) -> Option<Instant> {
+        let mut again: Option<Instant> = None;
         for place in self.places.values_mut() {
             if place.need <= free {
                 place.call(&mut self.called);
             }
-            if matches!(place.stage, Stage::Called) {
-                self.heavy -= usize::from(place.counts());
-                place.stage = Stage::PassedOver;
+            if !matches!(place.stage, Stage::Called) {
+                continue;
             }
+            if place.missed > 0 {
+                let patience = PATIENCE * (1 << place.missed.min(8));
+                let spared = *place.spared.get_or_insert(now + patience);
+                if now < spared {
+                    again = Some(again.map_or(spared, |again| again.min(spared)));
+                    continue;
+                }
+            }
+            self.heavy -= usize::from(place.counts());
+            place.stage = Stage::PassedOver;
         }
+        let due = self.alarm.filter(|&alarm| alarm > now);
+        if again.is_none_or(|again| due.is_some_and(|due| due <= again)) {
+            return None;
+        }
+        self.alarm = again;
+        again
     }
 
     /// The wakers of those who were called, to be used outside the lock.

@@ -20,6 +20,8 @@ pub(crate) trait Home: Send + Sync {
     fn unrun(&self, units: u64, why: Ending);
     /// The same for a job without a handle, which is entered among the errors before its room is free.
     fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending);
+    /// Somebody may wait for room that is there.
+    fn see_to_waiters(&self);
     /// Units that a permit held are free again.
     fn give_back(&self, held: u64);
     /// A job's outcome is known: tells who joins.

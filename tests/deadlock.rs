@@ -306,3 +306,64 @@ fn a_strategy_that_waits_for_its_pool_is_told() {
         ledger.close_with_foreign_jobs(counts);
     });
 }
+
+type Kept = Arc<std::sync::Mutex<Option<fanpool::JobHandle<u64, String>>>>;
+
+/// A handle is polled in one job, kept, and waited for in another: that is a wait like any other.
+#[test]
+fn a_wait_that_began_in_an_earlier_job_is_seen_in_the_later_one() {
+    watched(|_| {
+        let own: Arc<OnceLock<WeakSubmitter<&'static str, u64, String>>> = Arc::default();
+        let kept: Kept = Arc::default();
+        let both = Arc::new(Barrier::new(2));
+        let door = common::Door::new();
+        let (inner, keeps, meet, behind) = (own.clone(), kept, both, door.clone());
+        let pool = Pool::builder(async_handler_fn(move |what: &'static str| {
+            let pool = inner.get().unwrap().upgrade().unwrap();
+            let (keeps, meet, behind) = (keeps.clone(), meet.clone(), behind.clone());
+            async move {
+                match what {
+                    "keeps" => {
+                        let mut handle = pool.submit("child").await.unwrap();
+                        assert!(common::poll_once(&mut handle).is_pending());
+                        *common::lock(&keeps) = Some(handle);
+                        Ok(0)
+                    }
+                    "waits for what was kept" => {
+                        meet.wait();
+                        let handle = common::lock(&keeps).take().unwrap();
+                        handle.await.map_err(|error| error.to_string())
+                    }
+                    "waits for its own" => {
+                        meet.wait();
+                        let handle = pool.submit("child").await.unwrap();
+                        handle.await.map_err(|error| error.to_string())
+                    }
+                    "busy" => {
+                        behind.pass();
+                        Ok(0)
+                    }
+                    _ => Ok(7),
+                }
+            }
+        }))
+        .workers_per_dispatcher(2)
+        .build()
+        .unwrap();
+        assert!(own.set(pool.submitter().downgrade()).is_ok());
+        // So that the child waits: the other worker is busy, and these come before it.
+        let busy = pool.submit_blocking("busy").unwrap();
+        door.wait_for(1);
+        let last = pool
+            .submit_all_blocking(["keeps", "waits for what was kept", "waits for its own"])
+            .unwrap();
+        door.open();
+        busy.wait().unwrap();
+        let told = last.wait().into_iter().skip(1);
+        let stuck = told.filter(
+            |told| matches!(told, Err(JobError::Failed(why)) if why.contains("would deadlock")),
+        );
+        assert_eq!(stuck.count(), 1, "one is told, and the other served");
+        pool.shutdown_blocking();
+    });
+}

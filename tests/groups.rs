@@ -1055,3 +1055,66 @@ fn groups_on_smol() {
         |body| smol::block_on(smol::spawn(body)),
     );
 }
+
+/// A worker that is polled inside its wake-up.
+struct InlineTask {
+    future: Mutex<Option<BoxFuture<'static, ()>>>,
+    woken: std::sync::atomic::AtomicBool,
+}
+
+impl Wake for InlineTask {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, SeqCst);
+        while self.woken.swap(false, SeqCst) {
+            let Ok(mut future) = self.future.try_lock() else {
+                // It is being polled further up, and will be again.
+                self.woken.store(true, SeqCst);
+                return;
+            };
+            let Some(running) = &mut *future else { return };
+            let waker = Waker::from(self.clone());
+            if running
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_ready()
+            {
+                *future = None;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_job_that_is_run_by_its_own_submission_may_shut_the_pool_down() {
+    watched(|ledger| {
+        let own: Arc<OnceLock<WeakSubmitter<Payload, u64, String>>> = Arc::default();
+        let inner = own.clone();
+        let back = Arc::new(AtomicUsize::new(0));
+        let counts_back = back.clone();
+        let pool = Pool::builder(handler_fn(move |job: Payload| {
+            job.run(|| {
+                let pool = inner.get().unwrap().upgrade().unwrap();
+                let report = pool.shutdown_now_blocking();
+                counts_back.fetch_add(report.unrun.len(), SeqCst);
+            });
+            Ok(job.id())
+        }))
+        .workers_per_dispatcher(1)
+        .spawner(|task| {
+            let task = InlineTask {
+                future: Mutex::new(Some(task)),
+                woken: Default::default(),
+            };
+            Arc::new(task).wake();
+        })
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        assert!(own.set(pool.submitter().downgrade()).is_ok());
+        let jobs: Vec<_> = (0..3).map(|_| ledger.job()).collect();
+        let outcomes = pool.submit_all_blocking(jobs).unwrap().wait();
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        assert_eq!(back.load(SeqCst), 2);
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}

@@ -4,7 +4,9 @@ mod common;
 
 use common::{Door, Payload, watched};
 use fanpool::queue_order::{QueueOrder, Queued};
-use fanpool::{Job, JobError, JobHandle, Pool, Target, Threads, Workers, handler_fn};
+use fanpool::{
+    Job, JobError, JobHandle, Pool, Target, Threads, Workers, handler_factory, handler_fn,
+};
 use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Wake, Waker};
@@ -398,5 +400,133 @@ fn a_pool_may_be_dropped_while_a_panic_unwinds() {
         }));
         assert!(unwound.is_err());
         assert_eq!(order.iter().count(), 10);
+    });
+}
+
+/// Panics when it is dropped, whatever else is panicking.
+struct Twice(bool);
+
+impl Drop for Twice {
+    fn drop(&mut self) {
+        if self.0 {
+            panic!("drop of one of several");
+        }
+    }
+}
+
+#[test]
+fn jobs_that_nobody_takes_back_explode_one_by_one() {
+    watched(|_| {
+        // A shutdown that is given up, and a pool that goes without another.
+        let door = Door::new();
+        let behind = door.clone();
+        let pool = Pool::builder(handler_fn(move |job: Twice| {
+            assert!(!job.0);
+            behind.pass();
+            Ok::<_, String>(())
+        }))
+        .workers_per_dispatcher(1)
+        .build()
+        .unwrap();
+        pool.send_blocking(Twice(false)).unwrap();
+        door.wait_for(1);
+        for _ in 0..3 {
+            pool.send_blocking(Twice(true)).unwrap();
+        }
+        let mut given_up = Box::pin(pool.shutdown_now());
+        assert!(common::poll_once(&mut given_up).is_pending());
+        drop(given_up);
+        assert_eq!(pool.metrics().handed_back, 3);
+        door.open();
+        drop(pool);
+        // A guard that gets them back from a pool without a handler.
+        let pool = Pool::builder(handler_factory(|_| {
+            Err::<fanpool::HandlerFn<fn(Twice) -> Result<(), String>>, _>("no handler")
+        }))
+        .workers_per_dispatcher(1)
+        .build()
+        .unwrap();
+        let guard = pool.drain_on_drop();
+        for _ in 0..3 {
+            pool.send_blocking(Twice(true)).unwrap();
+        }
+        drop(guard);
+        assert_eq!(pool.metrics().handed_back, 3);
+    });
+}
+
+#[test]
+fn strategies_that_explode_when_they_are_dropped_hurt_nobody() {
+    watched(|ledger| {
+        let pool = Pool::builder(handler_fn(|job: Payload| {
+            job.run(|| ());
+            Ok::<_, String>(())
+        }))
+        .dispatchers(2)
+        .workers_per_dispatcher(1)
+        .dispatcher(|| {
+            let bomb = Twice(true);
+            move |_: &Job<Payload>, _: &Workers<'_>| {
+                let _ = &bomb;
+                Target::Any
+            }
+        })
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        pool.run_blocking(ledger.job()).unwrap();
+        ledger.close(pool.shutdown_blocking().counts);
+        drop(pool);
+    });
+}
+
+/// An error that explodes, or asks the pool, when it is dropped.
+struct Curious(Arc<std::sync::OnceLock<fanpool::WeakSubmitter<Payload, (), String>>>);
+
+impl std::fmt::Debug for Curious {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Curious")
+    }
+}
+
+impl std::fmt::Display for Curious {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("curious")
+    }
+}
+
+impl std::error::Error for Curious {}
+
+impl Drop for Curious {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.get().and_then(fanpool::WeakSubmitter::upgrade) {
+            assert_eq!(pool.metrics().workers, 1);
+            panic!("drop of a factory's error");
+        }
+    }
+}
+
+#[test]
+fn a_factorys_error_is_dropped_outside_every_lock() {
+    watched(|ledger| {
+        let own = Arc::new(std::sync::OnceLock::new());
+        let errors = own.clone();
+        let failures = std::sync::atomic::AtomicU32::new(0);
+        let pool = Pool::builder(handler_factory(move |_| {
+            if failures.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 5 {
+                return Err(Curious(errors.clone()));
+            }
+            Ok(handler_fn(|job: Payload| {
+                job.run(|| ());
+                Ok::<_, String>(())
+            }))
+        }))
+        .workers_per_dispatcher(1)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        assert!(own.set(pool.submitter().downgrade()).is_ok());
+        pool.run_blocking(ledger.job()).unwrap();
+        ledger.close(pool.shutdown_blocking().counts);
     });
 }

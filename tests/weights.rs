@@ -3,7 +3,7 @@
 mod common;
 
 use common::by_hand::ByHand;
-use common::{Door, Flag, Ledger, Payload, assert_conserved, until, watched};
+use common::{Door, Flag, Ledger, Payload, assert_conserved, poll_once, until, watched};
 use fanpool::clock::ManualClock;
 use fanpool::{
     Cancellation, Job, JobError, Pool, RoundRobin, RunError, SubmitError, Submitter, handler_fn,
@@ -559,6 +559,72 @@ fn forgotten_heavy_waiters_do_not_bar_an_idle_pool() {
             by_hand.run();
             ledger.close(pool.shutdown_blocking().counts);
         }
+    });
+}
+
+#[test]
+fn one_who_was_late_once_is_spared_but_not_for_ever() {
+    watched(|ledger| {
+        let clock = ManualClock::new();
+        let pool = Pool::builder(handler_fn(|job: Payload| {
+            job.run(|| ());
+            Ok::<_, String>(())
+        }))
+        .workers_per_dispatcher(1)
+        .queue_capacity(2)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        pool.run_blocking(ledger.job()).unwrap();
+        until(|| pool.metrics().busy_workers == 0);
+        // Leaked with the wait that is forgotten.
+        let leaked = Box::leak(Box::new(pool.submitter()));
+        let all = pool.try_reserve_weight(2).unwrap();
+        let mut heavy = Box::pin(leaked.reserve_weight(2));
+        assert!(poll_once(&mut heavy).is_pending());
+        // Called, and passed over at once: somebody else is quicker.
+        drop(all);
+        let all = pool.try_reserve_weight(2).expect("nobody is in the way");
+        assert!(poll_once(&mut heavy).is_pending());
+        drop(all);
+        // It has shown that it is alive, so now it is spared. It is forgotten all the same.
+        assert!(pool.try_reserve().is_err_and(|refused| refused.is_full()));
+        std::mem::forget(heavy);
+        let mut newcomer = Box::pin(pool.reserve());
+        assert!(poll_once(&mut newcomer).is_pending());
+        clock.advance(Duration::from_secs(10));
+        drop(block_on(newcomer).unwrap());
+        pool.run_blocking(ledger.job()).unwrap();
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}
+
+#[test]
+fn units_are_let_in_up_to_what_can_be_counted_and_no_further() {
+    watched(|ledger| {
+        let pool = Pool::builder(handler_fn(|job: Payload| {
+            job.run(|| ());
+            Ok::<_, String>(())
+        }))
+        .workers_per_dispatcher(1)
+        .queue_capacity(1 << 48)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        for _ in 0..1 << 13 {
+            pool.job(ledger.job())
+                .weight(1 << 48)
+                .run_blocking()
+                .unwrap();
+        }
+        assert!(pool.try_reserve().is_err_and(|refused| refused.is_closed()));
+        let refused = pool.try_send(ledger.job()).unwrap_err();
+        assert!(refused.is_closed());
+        drop(refused);
+        let counts = pool.shutdown_blocking().counts;
+        assert_eq!((counts.completed, counts.refused), (1 << 13, 1));
+        ledger.close(counts);
     });
 }
 

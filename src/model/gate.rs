@@ -157,7 +157,7 @@ fn a_waiter_is_forgotten() {
         let gate = gate.clone();
         thread::spawn(move || {
             gate.release(1, Lane::COMMON);
-            gate.wake_at_rest();
+            gate.wake_at_rest(std::time::Instant::now);
         })
     };
     block_on(gate.enter(Want::job(1))).unwrap();
@@ -323,7 +323,7 @@ fn a_heavy_waiter_is_forgotten() {
         let gate = gate.clone();
         thread::spawn(move || {
             gate.release(2, Lane::COMMON);
-            gate.wake_at_rest();
+            gate.wake_at_rest(std::time::Instant::now);
         })
     };
     block_on(gate.enter(Want::job(1))).unwrap();

@@ -69,7 +69,7 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             }
             // Submitters wait while there is room? Somebody forgot to pass the word on. Asked on the list of
             // sleepers, so that whoever gives room back later finds this worker there.
-            self.core.gate.wake_at_rest();
+            self.core.rest();
             Poll::Pending
         })
         .await;
