@@ -125,6 +125,7 @@ impl<J: Send + 'static> Core<J> {
     // ---- in ---------------------------------------------------------------------------------
 
     /// Puts a job that has its ticket on its way.
+    #[inline]
     pub(crate) fn admit(&self, job: Queued<J>) {
         self.intake.push(job);
         self.rouse();
@@ -138,6 +139,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Sees to it that somebody comes for what is waiting: see station.rs, "Push".
+    #[inline]
     pub(crate) fn rouse(&self) {
         let mut searching = 0;
         let mut sleepy = None;
@@ -325,8 +327,16 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// A worker's job does not wait for its own pool any more.
+    #[inline]
     pub(crate) fn end_waits(&self, worker: WorkerId) {
-        if self.standstill.has_waits() && self.standstill.end(worker) {
+        if self.standstill.has_waits() {
+            self.end_waits_of(worker);
+        }
+    }
+
+    #[cold]
+    fn end_waits_of(&self, worker: WorkerId) {
+        if self.standstill.end(worker) {
             self.set_away(worker, false);
         }
     }

@@ -147,12 +147,10 @@ impl<J: Send + 'static> Drop for Inside<'_, J> {
         if self.station.backlog_hint() != backlog {
             self.station.backlog.store(backlog, Relaxed);
         }
-        let met = std::mem::take(&mut self.desk.met);
-        if met > 0 {
+        if self.desk.met > 0 || self.desk.faults > 0 {
+            let met = std::mem::take(&mut self.desk.met);
             self.station.met.fetch_add(met, Relaxed);
-        }
-        let faults = std::mem::take(&mut self.desk.faults);
-        if faults > 0 {
+            let faults = std::mem::take(&mut self.desk.faults);
             self.station.faults.fetch_add(faults, Relaxed);
         }
         self.guard = None;

@@ -104,7 +104,12 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             at: slot.at,
         });
         self.cx.turn_to(id, token);
-        let options = claimed.job.share_options();
+        // A handle tells which job it was; a job without one needs its label.
+        let options = if slot.is_none() {
+            claimed.job.share_options()
+        } else {
+            None
+        };
         self.current = Some(Current { id, slot, options });
         self.hand.took_one(|| self.core.time.now());
         Some(Assigned {
