@@ -52,11 +52,20 @@ pub(crate) struct Lookout {
 impl Lookout {
     /// With so many looks before the first yield.
     pub(crate) fn new(pauses: u32) -> Self {
+        Lookout::with(pauses, YIELDS)
+    }
+
+    /// With yields only, and so many.
+    pub(crate) fn yielding(yields: u32) -> Self {
+        Lookout::with(0, yields)
+    }
+
+    fn with(pauses: u32, yields: u32) -> Self {
         // A model checker explores the wait itself; looking out first would only add states.
         let turns = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
             0
         } else {
-            pauses + YIELDS
+            pauses + yields
         };
         Lookout { pauses, turns }
     }

@@ -88,8 +88,9 @@ impl<J: Send + 'static> Core<J> {
     pub(crate) fn enter_blocking(&self, want: Want) -> Entered {
         let mut entered = self.try_enter(want);
         if is_full(&entered) {
-            // Yields only: each try reads what the workers write for every job, and would slow them.
-            Lookout::new(0).until(|| {
+            // Yields only: each try reads what the workers write for every job, and would slow them. And
+            // few: a full queue of tiny jobs is best left to the workers for a while.
+            Lookout::yielding(8).until(|| {
                 entered = self.try_enter(want);
                 !is_full(&entered)
             });
