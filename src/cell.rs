@@ -21,6 +21,7 @@
 //! finds out when it puts the job back, and drops it.
 
 use crate::fault::{Fault, seeded};
+use crate::frame;
 use crate::job::{self, Job, JobId, Options};
 use crate::outcome::{Cancellation, Ending, JobError};
 use crate::registry::{self, PoolNumber};
@@ -90,6 +91,11 @@ pub(crate) trait Token: Send + Sync {
     fn cancel(&self, at: u32) -> Cancellation;
     fn is_cancelled(&self, at: u32) -> bool;
     fn listen(&self, at: u32) -> Listener;
+}
+
+/// Whether this is the very job that is asking: then other workers cannot help.
+pub(crate) fn is_own<T, E>(reply: &dyn Reply<T, E>, at: u32) -> bool {
+    frame::current(reply.pool()).is_some_and(|frame| frame.job == Some(reply.id(at)))
 }
 
 pub(crate) struct Cell<J, T, E> {

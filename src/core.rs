@@ -303,21 +303,6 @@ impl<J: Send + 'static> Core<J> {
         self.joins.over(id);
     }
 
-    /// After room was made by somebody who is no worker: a worker that sleeps already, or none that is at
-    /// work, will not see to it that a forgotten waiter keeps nobody waiting.
-    ///
-    /// A worker first lies down and then sees to the waiters, and here the room is made first: so one of
-    /// the two finds both.
-    fn see_to_waiters_at_rest(&self) {
-        if self.gate.has_waiters() {
-            let asleep = self.stations.iter().any(|station| station.watched().1);
-            let at_work = |seat: &Arc<Seat<J>>| seat.running().is_some();
-            if asleep || !self.seats().any(at_work) {
-                self.rest();
-            }
-        }
-    }
-
     /// For whom there is nothing to do: sees to it that nobody waits for room that is there.
     pub(crate) fn rest(&self) {
         if let Some(again) = self.gate.wake_at_rest(|| self.time.now()) {
@@ -438,14 +423,25 @@ impl Wake for LookAgain {
 }
 
 impl<J: Send + 'static> Home for Core<J> {
+    /// After room was made by somebody who is no worker: a worker that sleeps already, or none that is at
+    /// work, will not see to it that a forgotten waiter keeps nobody waiting.
+    ///
+    /// A worker first lies down and then sees to the waiters, and here the room is made first: so one of
+    /// the two finds both.
     fn see_to_waiters(&self) {
-        self.see_to_waiters_at_rest();
+        if self.gate.has_waiters() {
+            let asleep = self.stations.iter().any(|station| station.watched().1);
+            let at_work = |seat: &Arc<Seat<J>>| seat.running().is_some();
+            if asleep || !self.seats().any(at_work) {
+                self.rest();
+            }
+        }
     }
 
     fn unrun(&self, units: u64, why: Ending) {
         self.counts.unrun(why);
         self.release(units, Lane::COMMON);
-        self.see_to_waiters_at_rest();
+        self.see_to_waiters();
     }
 
     fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending) {
@@ -454,14 +450,14 @@ impl<J: Send + 'static> Home for Core<J> {
         self.errors.unrun(id, options, why);
         // Last: a gate that is drained has no more errors to come.
         self.release(units, Lane::COMMON);
-        self.see_to_waiters_at_rest();
+        self.see_to_waiters();
     }
 
     fn give_back(&self, held: u64) {
         if self.gate.give_back(held) {
             self.call_all();
         }
-        self.see_to_waiters_at_rest();
+        self.see_to_waiters();
     }
 
     fn over(&self, id: JobId) {

@@ -1,11 +1,10 @@
 //! Many jobs submitted at once, with one handle for all.
 
-use crate::cell::{Cell, Reply};
+use crate::cell::{Cell, Reply, is_own};
 use crate::clock::first;
 use crate::core::Core;
 use crate::envelope::Queued;
 use crate::error::SubmitAllError;
-use crate::frame;
 use crate::gate::{Ticket, Want};
 use crate::job::{Job, JobId};
 use crate::outcome::{Cancellation, JobError};
@@ -193,11 +192,6 @@ impl<T, E> GroupHandle<T, E> {
         }
         Poll::Ready(())
     }
-}
-
-/// Whether this is the very job that is waiting.
-fn is_own<T, E>(reply: &dyn Reply<T, E>, at: u32) -> bool {
-    frame::current(reply.pool()).is_some_and(|frame| frame.job == Some(reply.id(at)))
 }
 
 impl<T, E> Future for GroupHandle<T, E> {

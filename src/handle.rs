@@ -1,8 +1,7 @@
 //! The handle of a job: waits for its outcome, or cancels it.
 
-use crate::cell::{At, Reply, Token};
+use crate::cell::{At, Reply, Token, is_own};
 use crate::clock::first;
-use crate::frame;
 use crate::job::JobId;
 use crate::outcome::{Cancellation, JobError};
 use crate::park::block_on;
@@ -111,8 +110,7 @@ impl<T, E> JobHandle<T, E> {
 }
 
 fn poll_outcome<T, E>(reply: &dyn Reply<T, E>, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
-    // A job that waits for itself: other workers cannot help.
-    if frame::current(reply.pool()).is_some_and(|frame| frame.job == Some(reply.id(0))) {
+    if is_own(reply, 0) {
         return Poll::Ready(Err(JobError::WouldDeadlock));
     }
     reply.poll(0, waker)

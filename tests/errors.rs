@@ -4,9 +4,9 @@
 mod common;
 
 use common::by_hand::ByHand;
-use common::{Door, Ledger, Payload, assert_conserved, poll_once, threads_named, watched};
+use common::{Door, Ledger, Payload, ended, poll_once, threads_named, watched};
 use fanpool::{
-    ErrorStream, JobError, JobFailure, Metrics, Pool, PoolBuilder, Submitter, WeakSubmitter,
+    ErrorStream, JobError, JobFailure, Pool, PoolBuilder, Submitter, WeakSubmitter,
     async_handler_fn, handler_fn,
 };
 use futures_lite::StreamExt;
@@ -37,20 +37,6 @@ fn said(failure: JobFailure<String>) -> String {
 
 fn all_now(errors: &ErrorStream<String>) -> Vec<String> {
     std::iter::from_fn(|| errors.try_recv()).map(said).collect()
-}
-
-/// Shuts a pool down, and sees that its own account is closed.
-fn ended<J, T, E>(pool: &Submitter<J, T, E>) -> Metrics
-where
-    J: Send + 'static,
-    T: Send + 'static,
-    E: Send + 'static,
-{
-    let counts = pool.shutdown_blocking().counts;
-    assert_conserved(counts);
-    assert_eq!(counts.waiting + counts.running, 0, "{counts}");
-    assert_eq!(counts.occupied + counts.reserved, 0, "{counts}");
-    counts
 }
 
 #[test]

@@ -3,11 +3,11 @@
 mod common;
 
 use common::by_hand::ByHand;
-use common::{Door, Ledger, Payload, assert_conserved, poll_once, watched};
+use common::{Door, Ledger, Payload, ended, poll_once, watched};
 use fanpool::clock::ManualClock;
 use fanpool::{
-    BoxFuture, GroupHandle, JobContext, JobError, Metrics, Pool, RunError, Spawner, SubmitError,
-    Submitter, Threads, WeakSubmitter, async_handler_fn, handler_fn, handler_fn_with,
+    BoxFuture, GroupHandle, JobContext, JobError, Pool, RunError, Spawner, SubmitError, Submitter,
+    Threads, WeakSubmitter, async_handler_fn, handler_fn, handler_fn_with,
 };
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
@@ -63,20 +63,6 @@ fn numbers<E: std::fmt::Debug>(outcomes: Vec<Result<u64, JobError<E>>>) -> Vec<u
 
 fn ids(jobs: Vec<Payload>) -> Vec<u64> {
     jobs.iter().map(Payload::id).collect()
-}
-
-/// Shuts a pool down, and sees that its own account is closed.
-fn ended<J, T, E>(pool: &Submitter<J, T, E>) -> Metrics
-where
-    J: Send + 'static,
-    T: Send + 'static,
-    E: Send + 'static,
-{
-    let counts = pool.shutdown_blocking().counts;
-    assert_conserved(counts);
-    assert_eq!(counts.waiting + counts.running, 0, "{counts}");
-    assert_eq!(counts.occupied + counts.reserved, 0, "{counts}");
-    counts
 }
 
 #[test]

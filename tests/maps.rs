@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::{Door, Ledger, Payload, assert_conserved, poll_once, watched};
+use common::{Door, Ledger, Payload, ended, poll_once, watched};
 use fanpool::{
-    JobError, Map, Metrics, Pool, RunError, SubmitError, Submitter, WeakSubmitter,
-    async_handler_fn, handler_fn,
+    JobError, Map, Pool, RunError, SubmitError, Submitter, WeakSubmitter, async_handler_fn,
+    handler_fn,
 };
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
@@ -58,20 +58,6 @@ fn map<I: Iterator<Item = Payload>>(
     } else {
         pool.map_unordered(jobs)
     }
-}
-
-/// Shuts a pool down, and sees that its own account is closed.
-fn ended<J, T, E>(pool: &Submitter<J, T, E>) -> Metrics
-where
-    J: Send + 'static,
-    T: Send + 'static,
-    E: Send + 'static,
-{
-    let counts = pool.shutdown_blocking().counts;
-    assert_conserved(counts);
-    assert_eq!(counts.waiting + counts.running, 0, "{counts}");
-    assert_eq!(counts.occupied + counts.reserved, 0, "{counts}");
-    counts
 }
 
 #[test]

@@ -868,7 +868,7 @@ fn blocking_and_async_callers_share_a_pool_on_tokio() {
 
 // ---- What needs tokio, on threads of the pool ---------------------------------------------------------
 
-/// Panics outside of a tokio runtime.
+/// Panics outside of a tokio runtime: its timer is what is asked for, no time has to pass.
 async fn on_tokio_only(n: u64) -> u64 {
     let task = tokio::spawn(async move { n + 1 });
     tokio::time::sleep(Duration::from_nanos(1)).await;

@@ -226,6 +226,20 @@ pub fn assert_conserved(counts: Metrics) {
     );
 }
 
+/// Shuts a pool down, and sees that its own account is closed.
+pub fn ended<J, T, E>(pool: &Submitter<J, T, E>) -> Metrics
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    let counts = pool.shutdown_blocking().counts;
+    assert_conserved(counts);
+    assert_eq!(counts.waiting + counts.running, 0, "{counts}");
+    assert_eq!(counts.occupied + counts.reserved, 0, "{counts}");
+    counts
+}
+
 /// Runs a test under the watchdog: one that takes longer than 30 s ends the process, after saying where
 /// each job was.
 pub fn watched(test: impl FnOnce(Ledger) + Send + 'static) {
