@@ -530,3 +530,64 @@ fn a_factorys_error_is_dropped_outside_every_lock() {
         ledger.close(pool.shutdown_blocking().counts);
     });
 }
+
+/// Takes its time to go, once it is broken.
+struct Lingering(Door, Door);
+
+impl fanpool::JobHandler<Payload> for Lingering {
+    type Output = fanpool::WorkerId;
+    type Error = String;
+
+    async fn handle(
+        &mut self,
+        job: Payload,
+        cx: &fanpool::JobContext,
+    ) -> Result<fanpool::WorkerId, String> {
+        job.started();
+        if job.id() == 0 {
+            self.0.pass();
+            panic!("the first job");
+        }
+        Ok(cx.worker())
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        self.1.pass();
+    }
+}
+
+#[test]
+fn jobs_bound_to_a_broken_handler_do_not_wait_for_its_drop() {
+    watched(|ledger| {
+        let (hold, gone) = (Door::new(), Door::new());
+        let doors = (hold.clone(), gone.clone());
+        let to_the_first = |_: &Job<Payload>, workers: &Workers<'_>| {
+            let first = workers.get(0);
+            first.map_or(Target::Any, |worker| Target::Worker(worker.id()))
+        };
+        let pool = Pool::builder(handler_factory(move |_| {
+            Ok::<_, String>(Lingering(doors.0.clone(), doors.1.clone()))
+        }))
+        .workers_per_dispatcher(2)
+        .dispatcher(move || to_the_first)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        pool.ready_blocking().unwrap();
+        let breaks = pool.submit_blocking(ledger.job()).unwrap();
+        hold.wait_for(1);
+        let bound: Vec<_> = (0..3)
+            .map(|_| pool.submit_blocking(ledger.job()).unwrap())
+            .collect();
+        hold.open();
+        assert!(matches!(breaks.wait(), Err(JobError::Panicked(_))));
+        // The handler is still going.
+        for handle in bound {
+            assert_eq!(handle.wait().unwrap().index(), 1);
+        }
+        gone.open();
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}
