@@ -183,7 +183,17 @@ impl<J: Send + 'static> Core<J> {
 
     // ---- out --------------------------------------------------------------------------------
 
-    /// The next job for a worker, which owns it from here on.
+    /// The next of the jobs that a worker took ahead, unless others were quicker. The worker owns it from
+    /// here on.
+    #[inline]
+    pub(crate) fn at_hand(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
+        if hand.ahead == 0 {
+            return None;
+        }
+        self.claim_from(seat, || self.take_in_hand(seat, hand))
+    }
+
+    /// The next job for a worker that has none at hand.
     pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
         self.claim_from(seat, || {
             self.take_in_hand(seat, hand)
@@ -197,6 +207,7 @@ impl<J: Send + 'static> Core<J> {
         self.claim_from(seat, || self.take_from_others(seat))
     }
 
+    #[inline]
     fn claim_from(
         &self,
         seat: &Seat<J>,
@@ -213,17 +224,23 @@ impl<J: Send + 'static> Core<J> {
                 self.release(claimed.job.weight(), seat.lane);
                 return Some((id, claimed));
             }
-            self.tombstones.fetch_sub(1, Relaxed);
-            // Who cancelled it reports its end, unless that is past already: then a join that saw it at
-            // this seat would wait for ever. Asked after the seat is clear: see joins.rs.
-            seat.end();
-            if job.is_over() {
-                self.joins.over(id);
-            }
+            self.met_tombstone(seat, id, &job);
+        }
+    }
+
+    #[cold]
+    fn met_tombstone(&self, seat: &Seat<J>, id: JobId, job: &Queued<J>) {
+        self.tombstones.fetch_sub(1, Relaxed);
+        // Who cancelled it reports its end, unless that is past already: then a join that saw it at
+        // this seat would wait for ever. Asked after the seat is clear: see joins.rs.
+        seat.end();
+        if job.is_over() {
+            self.joins.over(id);
         }
     }
 
     /// What the worker took ahead, unless others were quicker.
+    #[inline]
     fn take_in_hand(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
         if hand.ahead == 0 {
             return None;
@@ -296,13 +313,6 @@ impl<J: Send + 'static> Core<J> {
             .any(|(index, station)| index != worker.dispatcher() && station.has_spare())
     }
 
-    /// A job is over and its outcome is known.
-    pub(crate) fn leave_seat(&self, seat: &Seat<J>, id: JobId) {
-        self.end_waits(seat.id);
-        seat.end();
-        self.joins.over(id);
-    }
-
     /// For whom there is nothing to do: sees to it that nobody waits for room that is there.
     pub(crate) fn rest(&self) {
         if let Some(again) = self.gate.wake_at_rest(|| self.time.now()) {
@@ -326,6 +336,7 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
+    #[inline]
     fn release(&self, units: u64, lane: Lane) {
         if self.gate.release(units, lane) {
             // The last job of a closed pool was started: nobody needs to stay for more.

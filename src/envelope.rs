@@ -27,6 +27,7 @@ pub struct Queued<J> {
     body: Body<J>,
 }
 
+#[repr(u64)]
 enum Body<J> {
     Plain { pool: PoolNumber, job: Job<J> },
     Tracked { cell: Arc<dyn Tracked<J>>, at: u32 },
@@ -117,6 +118,7 @@ impl<J> Queued<J> {
     }
 
     /// Takes the job out: the caller owns it now, and must settle its outcome. `None`: a tombstone.
+    #[inline]
     pub(crate) fn claim(&mut self) -> Option<Claimed<J>> {
         match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Plain { job, .. } => Some(Claimed { job, slot: None }),
@@ -142,6 +144,7 @@ pub(crate) struct Claimed<J> {
 }
 
 impl<J> Drop for Queued<J> {
+    #[inline]
     fn drop(&mut self) {
         if !matches!(self.body, Body::Gone) {
             self.abandon();

@@ -19,37 +19,78 @@ pub(crate) struct Frame {
     pub(crate) job: Option<JobId>,
 }
 
-local! { static FRAME: Cell<Option<Frame>> = Cell::new(None); }
+/// The innermost frame, field by field: as one value it would be written in small parts and read as a
+/// whole, for which a processor waits.
+struct Now {
+    pool: Cell<Option<PoolNumber>>,
+    seat: Cell<WorkerId>,
+    job: Cell<Option<JobId>>,
+}
+
+local! {
+    static NOW: Now = Now {
+        pool: Cell::new(None),
+        seat: Cell::new(WorkerId::FIRST),
+        job: Cell::new(None),
+    };
+}
 local! { static DESK: Cell<bool> = Cell::new(false); }
 local! { static ANY_PUT_OFF: Cell<bool> = Cell::new(false); }
 local! { static PUT_OFF: RefCell<Vec<Box<dyn FnOnce()>>> = RefCell::new(Vec::new()); }
 
 /// The job this thread polls for `pool`, if any.
 pub(crate) fn current(pool: PoolNumber) -> Option<Frame> {
-    FRAME
-        .try_with(Cell::get)
-        .ok()
-        .flatten()
-        .filter(|frame| frame.pool == pool)
+    NOW.try_with(|now| {
+        (now.pool.get() == Some(pool)).then(|| Frame {
+            pool,
+            seat: now.seat.get(),
+            job: now.job.get(),
+        })
+    })
+    .ok()
+    .flatten()
 }
 
 /// Marks this thread as polling a job until the guard is dropped; frames nest.
+#[inline]
 pub(crate) fn enter(frame: Frame) -> Entered {
-    Entered(FRAME.try_with(|current| current.replace(Some(frame))).ok())
+    change(Some(frame.pool), frame.seat, frame.job)
 }
 
 /// Marks what follows as no part of a job, until the guard is dropped.
 pub(crate) fn leave() -> Entered {
-    Entered(FRAME.try_with(Cell::take).ok())
+    change(None, WorkerId::FIRST, None)
 }
 
-pub(crate) struct Entered(Option<Option<Frame>>);
+#[inline]
+fn change(pool: Option<PoolNumber>, seat: WorkerId, job: Option<JobId>) -> Entered {
+    NOW.try_with(|now| Entered {
+        pool: now.pool.replace(pool),
+        seat: now.seat.replace(seat),
+        job: now.job.replace(job),
+    })
+    .unwrap_or(Entered {
+        pool: None,
+        seat: WorkerId::FIRST,
+        job: None,
+    })
+}
+
+/// The outer frame, which is the current one again once this is dropped.
+pub(crate) struct Entered {
+    pool: Option<PoolNumber>,
+    seat: WorkerId,
+    job: Option<JobId>,
+}
 
 impl Drop for Entered {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(outer) = self.0 {
-            let _ = FRAME.try_with(|current| current.set(outer));
-        }
+        let _ = NOW.try_with(|now| {
+            now.pool.set(self.pool);
+            now.seat.set(self.seat);
+            now.job.set(self.job);
+        });
     }
 }
 

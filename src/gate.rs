@@ -180,6 +180,8 @@ pub(crate) struct Gate {
     lanes: [Padded<AtomicU64>; LANES],
     /// So many lanes from the first on are in use: to sum up the others would be in vain.
     used: usize,
+    /// While a waiter is on its way, a lane looks at what is free once in so many releases.
+    glance: u64,
     flags: Padded<AtomicU8>,
     capacity: u64,
     room: Signal,
@@ -208,8 +210,10 @@ struct Apart {
 
 impl Gate {
     pub(crate) fn new(capacity: u64, workers: usize) -> Self {
+        let used = LANES.min(1 + workers);
         Gate {
-            used: LANES.min(1 + workers),
+            used,
+            glance: (capacity / (8 * used as u64)).clamp(1, 64),
             head: Padded(Head {
                 tickets: AtomicU64::new(0),
                 limit: AtomicU64::new(capacity),
@@ -249,6 +253,7 @@ impl Gate {
     }
 
     /// The same for those who heed only some of the flags in `tickets`.
+    #[inline(never)]
     fn attempt(&self, want: Want, heed: u64) -> Result<Range<Ticket>, Refusal> {
         if want.what == What::Jobs {
             return self.take(want, heed);
@@ -395,24 +400,28 @@ impl Gate {
     }
 
     /// Gives `n` units of room back. Answers whether that drained a closed gate.
+    #[inline]
     pub(crate) fn release(&self, n: u64, lane: Lane) -> bool {
         self.lanes[lane.0].fetch_add(n, SeqCst);
         loom_fence();
         match self.flags.load(SeqCst) {
             0 => false,
-            flags => self.after_release(n, flags),
+            flags => self.after_release(n, lane, flags),
         }
     }
 
     #[cold]
-    fn after_release(&self, n: u64, flags: u8) -> bool {
-        if flags & (WAITING | WOKEN) != 0 {
+    fn after_release(&self, n: u64, lane: Lane, flags: u8) -> bool {
+        // Each look at what is free reads what the workers write for every job. While a waiter is on its way,
+        // one look in so many releases is enough.
+        let look = flags & WAITING != 0 || self.lanes[lane.0].load(Relaxed) % self.glance < n;
+        if flags & (WAITING | WOKEN) != 0 && look {
             let free = self.free();
             if free >= (self.capacity / 2).max(1) && !seeded(Fault::ForgottenUnhealed) {
                 self.wake_all();
             } else if flags & WAITING != 0 {
                 self.wake_one();
-            } else if free.checked_ilog2() != free.saturating_sub(n).checked_ilog2() {
+            } else if free.checked_ilog2() != free.saturating_sub(n.max(self.glance)).checked_ilog2() {
                 self.room.notify(1);
             }
         }
@@ -447,6 +456,11 @@ impl Gate {
         if self.free() > 0 {
             self.wake_one();
         }
+    }
+
+    /// Whether so much is free that a submitter will not be back at once.
+    pub(crate) fn has_room_to_spare(&self) -> bool {
+        self.free() > self.capacity / 8
     }
 
     /// Whether somebody waits for room.

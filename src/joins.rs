@@ -53,6 +53,7 @@ impl Joins {
     }
 
     /// A job ended, and has its outcome.
+    #[inline]
     pub(crate) fn over(&self, id: JobId) {
         if id.get() <= self.watermark.load(SeqCst) {
             self.strike(id.get());

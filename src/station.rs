@@ -300,6 +300,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.
+    #[inline]
     pub(crate) fn take_from_tray(&self, of: &Seat<J>, to: &Seat<J>) -> Option<Queued<J>> {
         let mut tray = lock(&of.tray);
         let job = tray.pop_front()?;

@@ -83,18 +83,22 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// Looks out for room for some microseconds before it sleeps.
     #[inline]
     pub(crate) fn enter_blocking(&self, want: Want) -> Entered {
-        let mut entered = self.try_enter(want);
-        if is_full(&entered) {
-            // Yields only: each try reads what the workers write for every job, and would slow them. And
-            // few: a full queue of tiny jobs is best left to the workers for a while.
-            Lookout::yielding(8).until(|| {
-                entered = self.try_enter(want);
-                !is_full(&entered)
-            });
+        match self.gate.try_enter(want) {
+            Err(Refusal::Full) => self.wait_blocking(want),
+            entered => entered.map_err(NoRoom::from),
         }
+    }
+
+    /// Looks out for room for some microseconds before it sleeps.
+    #[cold]
+    #[inline(never)]
+    fn wait_blocking(&self, want: Want) -> Entered {
+        // Yields only, and for more than the first unit that frees: each look reads what the workers write
+        // for every job, and slows them.
+        Lookout::yielding(8).until(|| self.gate.has_room_to_spare());
+        let entered = self.try_enter(want);
         if is_full(&entered) {
             return block_on(self.enter(want));
         }

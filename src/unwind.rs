@@ -4,9 +4,9 @@ use std::any::Any;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 /// A panic that was contained: its message, and its payload by value.
 ///
@@ -72,33 +72,52 @@ pub(crate) async fn contain_polls<F: Future, G>(
     make: impl FnOnce() -> F,
     enter: impl Fn() -> G,
 ) -> Result<F::Output, Panic> {
-    let mut foreign = pin!(None);
-    let mut make = Some(make);
-    poll_fn(|cx| {
-        let _entered = enter();
-        let polled = contain(|| {
-            if let Some(make) = make.take() {
-                foreign.set(Some(make()));
-            }
-            let Some(running) = foreign.as_mut().as_pin_mut() else {
-                unreachable!("polled after it was ready");
-            };
-            let polled = running.poll(cx);
-            if polled.is_ready() {
-                // Dropped here, where a panic is contained.
-                foreign.set(None);
-            }
-            polled
-        });
-        match polled {
+    let mut foreign = Foreign {
+        make: Some(make),
+        running: pin!(None),
+        enter,
+    };
+    // Closures that capture one pointer each: what is written in parts and then moved as a whole makes
+    // the processor wait, and this is done for each job.
+    poll_fn(|cx| foreign.poll(cx)).await
+}
+
+struct Foreign<'a, M, F, E> {
+    make: Option<M>,
+    running: Pin<&'a mut Option<F>>,
+    enter: E,
+}
+
+impl<F: Future, M: FnOnce() -> F, G, E: Fn() -> G> Foreign<'_, M, F, E> {
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<F::Output, Panic>> {
+        let _entered = (self.enter)();
+        let step = &mut (self, cx);
+        match contain(|| step.0.step(step.1)) {
             Ok(polled) => polled.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
         }
-    })
-    .await
+    }
+
+    #[inline]
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
+        if let Some(make) = self.make.take() {
+            self.running.set(Some(make()));
+        }
+        let Some(running) = self.running.as_mut().as_pin_mut() else {
+            unreachable!("polled after it was ready");
+        };
+        let polled = running.poll(cx);
+        if polled.is_ready() {
+            // Dropped here, where a panic is contained.
+            self.running.set(None);
+        }
+        polled
+    }
 }
 
 /// Drops a foreign value; a panic in its `Drop` hurts nobody. Answers whether there was one.
+#[inline]
 pub(crate) fn dispose<T>(value: T) -> bool {
     if !std::mem::needs_drop::<T>() {
         return false;

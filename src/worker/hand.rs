@@ -22,6 +22,8 @@ pub(crate) struct Hand {
     looks: u32,
     /// Of one job; zero until it was measured.
     average: Duration,
+    /// How many jobs are done within `AHEAD`, by that.
+    appetite: usize,
     /// The sample under way: its jobs, the time they took up to the last pause, and since when the
     /// worker has been at it again.
     jobs: u32,
@@ -35,6 +37,7 @@ impl Hand {
             ahead: 0,
             looks: 0,
             average: Duration::ZERO,
+            appetite: 1,
             jobs: 0,
             busy: Duration::ZERO,
             since: None,
@@ -45,29 +48,32 @@ impl Hand {
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
     pub(crate) fn appetite(&mut self, now: impl Fn() -> Instant) -> usize {
         if self.jobs >= SAMPLE {
-            self.pause(&now);
-            let each = self.busy / self.jobs;
-            // Up at once, down by and by: taking too few is the cheaper mistake.
-            self.average = if each < self.average {
-                self.average - (self.average - each) / 4
-            } else {
-                each
-            };
-            self.jobs = 0;
-            self.busy = Duration::ZERO;
+            self.measure(now);
         }
-        if self.average.is_zero() {
-            // Not measured, or by a clock that stands still.
-            return 1;
-        }
-        let most = AHEAD.as_nanos() / self.average.as_nanos();
-        most.clamp(1, u128::from(MOST)) as usize
+        self.appetite
+    }
+
+    #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
+    fn measure(&mut self, now: impl Fn() -> Instant) {
+        self.pause(now);
+        let each = self.busy / self.jobs;
+        // Up at once, down by and by: taking too few is the cheaper mistake.
+        self.average = if each < self.average {
+            self.average - (self.average - each) / 4
+        } else {
+            each
+        };
+        self.jobs = 0;
+        self.busy = Duration::ZERO;
+        // By a clock that stands still, nothing is known.
+        let most = AHEAD.as_nanos().checked_div(self.average.as_nanos());
+        self.appetite = most.map_or(1, |most| most.clamp(1, u128::from(MOST)) as usize);
     }
 
     /// A model explores both ways with few jobs and no clock.
     #[cfg(any(fanpool_loom, fanpool_shuttle))]
     pub(crate) fn appetite(&mut self, _: impl Fn() -> Instant) -> usize {
-        let _ = (AHEAD, MOST, SAMPLE, self.average);
+        let _ = (AHEAD, MOST, SAMPLE, self.average, self.appetite);
         2
     }
 

@@ -3,9 +3,10 @@
 use super::WorkerId;
 use super::hand::Hand;
 use super::search::{Search, give_way};
-use crate::cell::{At, Cell};
+use crate::cell::{At, Cell, Tracked};
 use crate::context::JobContext;
 use crate::core::Core;
+use crate::envelope::Claimed;
 use crate::errors::{ErrorLog, JobFailure};
 use crate::frame::{self, Frame};
 use crate::handler::JobHandler;
@@ -33,16 +34,22 @@ pub struct Inbox<J, H: JobHandler<J>> {
     /// The pool is over.
     leaving: bool,
     taken: u32,
-    /// The job that this worker owes an outcome. Kept here and not in the `Assigned`, which a worker's
-    /// loop might forget.
-    current: Option<Current<J, H>>,
+    /// The job that `cx` is about, until it is run. It is kept here, as is what is owed to it, and not in
+    /// the `Assigned`, which a worker's loop might forget.
+    job: Option<Job<J>>,
+    owed: Owed<J, H>,
+    /// The last job has its outcome, and is still entered in the seat.
+    seated: bool,
 }
 
-struct Current<J, H: JobHandler<J>> {
-    id: JobId,
+/// Whom to tell of a job's outcome.
+enum Owed<J, H: JobHandler<J>> {
+    /// There is no job, or it has its outcome.
+    Nothing,
     /// The slot of its handle.
-    slot: Option<At<Cell<J, H::Output, H::Error>>>,
-    options: Option<Arc<Options>>,
+    Handle(At<Cell<J, H::Output, H::Error>>),
+    /// Nobody, but the log of errors, which needs the job's label. A handle tells which job it was.
+    Log(Option<Arc<Options>>),
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
@@ -53,7 +60,9 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             errors: ErrorLog::of(&core),
             core,
             hand: Hand::new(),
-            current: None,
+            job: None,
+            owed: Owed::Nothing,
+            seated: false,
             broken: false,
             leaving: false,
             taken: 0,
@@ -68,11 +77,46 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     pub async fn next(&mut self) -> Option<Assigned<'_, J, H>> {
         self.abandon();
         if self.broken {
+            self.leave_seat();
             return None;
         }
         if !self.core.dedicated && self.taken % TURN == TURN - 1 {
+            self.leave_seat();
             give_way().await;
         }
+        if self.take_at_hand() || self.look_for_one().await {
+            Some(Assigned { inbox: self })
+        } else {
+            None
+        }
+    }
+
+    /// Takes the next of the jobs that the worker took ahead, unless others were quicker.
+    #[inline]
+    fn take_at_hand(&mut self) -> bool {
+        if self.hand.ahead == 0 {
+            self.leave_seat();
+            return false;
+        }
+        let last = self.cx.id();
+        let found = self.core.at_hand(&self.seat, &mut self.hand);
+        // That look was under the tray's lock, and a job that was found has the seat: see joins.rs.
+        if std::mem::take(&mut self.seated) {
+            if found.is_none() {
+                self.seat.end();
+            }
+            self.core.joins.over(last);
+        }
+        let Some((id, claimed)) = found else {
+            return false;
+        };
+        self.hold(id, claimed);
+        true
+    }
+
+    /// Waits for a job that the worker has not taken ahead. Answers whether there is one: if not, the pool
+    /// is over.
+    async fn look_for_one(&mut self) -> bool {
         let (core, seat, hand) = (&*self.core, &*self.seat, &mut self.hand);
         let mut search = None;
         let (id, claimed) = loop {
@@ -81,7 +125,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             }
             if core.is_over() {
                 self.leaving = true;
-                return None;
+                return false;
             }
             hand.pause(|| core.time.now());
             let search = search.get_or_insert_with(|| Search::begin(core, seat));
@@ -93,57 +137,98 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             }
         };
         drop(search);
-        self.taken = self.taken.wrapping_add(1);
-        let slot = claimed.slot.map(|At { cell, at }| {
-            let cell = cell.into_any().downcast::<Cell<J, H::Output, H::Error>>();
-            let cell = cell.expect("a pool's cells have its handlers' types");
-            At { cell, at }
-        });
-        let token = slot.as_ref().map(|slot| At {
-            cell: slot.cell.clone() as _,
-            at: slot.at,
-        });
-        self.cx.turn_to(id, token);
-        // A handle tells which job it was; a job without one needs its label.
-        let options = if slot.is_none() {
-            claimed.job.share_options()
-        } else {
-            None
-        };
-        self.current = Some(Current { id, slot, options });
-        self.hand.took_one(|| self.core.time.now());
-        Some(Assigned {
-            inbox: self,
-            job: Some(claimed.job),
-        })
+        self.hold(id, claimed);
+        true
     }
 
-    /// Counts the current job's outcome, publishes it, then reports the job's end.
-    fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
-        let Some(Current { id, slot, options }) = self.current.take() else {
-            return;
+    #[inline]
+    fn hold(&mut self, id: JobId, claimed: Claimed<J>) {
+        let Claimed { job, slot } = claimed;
+        self.taken = self.taken.wrapping_add(1);
+        match slot {
+            None => {
+                self.cx.turn_to(id, None);
+                self.owed = Owed::Log(job.share_options());
+            }
+            Some(slot) => self.owe(id, slot),
+        }
+        self.job = Some(job);
+        self.hand.took_one(|| self.core.time.now());
+    }
+
+    fn owe(&mut self, id: JobId, slot: At<dyn Tracked<J>>) {
+        let At { cell, at } = slot;
+        let cell = cell.into_any().downcast::<Cell<J, H::Output, H::Error>>();
+        let cell = cell.expect("a pool's cells have its handlers' types");
+        let token = At {
+            cell: cell.clone() as _,
+            at,
         };
+        self.cx.turn_to(id, Some(token));
+        self.owed = Owed::Handle(At { cell, at });
+    }
+
+    /// Counts the current job's outcome and publishes it. What is left is to leave the seat.
+    #[inline]
+    fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
         // Dropping what nobody takes is foreign code, and still part of the job.
-        let _in_job = frame::enter(Frame {
+        let _in_job = frame::enter(self.frame());
+        self.seat.counts.finished(how);
+        self.seated = true;
+        match std::mem::replace(&mut self.owed, Owed::Nothing) {
+            Owed::Nothing => debug_assert!(false, "a job is settled once"),
+            Owed::Handle(slot) => {
+                self.cx.turn_to(self.cx.id(), None);
+                slot.cell.finish(slot.at, outcome);
+            }
+            Owed::Log(options) => match outcome {
+                Ok(output) => drop(dispose(output)),
+                Err(error) => {
+                    let failure = JobFailure::new(self.cx.id(), options, error);
+                    self.errors.record(failure);
+                }
+            },
+        }
+        self.core.end_waits(self.seat.id);
+    }
+
+    /// Reports the end of a job that has its outcome.
+    #[inline]
+    fn leave_seat(&mut self) {
+        if std::mem::take(&mut self.seated) {
+            self.seat.end();
+            self.core.joins.over(self.cx.id());
+        }
+    }
+
+    /// What the thread is in the middle of while it is about the current job.
+    #[inline]
+    fn frame(&self) -> Frame {
+        Frame {
             pool: self.core.number,
             seat: self.seat.id,
-            job: Some(id),
-        });
-        self.seat.counts.finished(how);
-        self.cx.turn_to(id, None);
-        match (slot, outcome) {
-            (Some(slot), outcome) => slot.cell.finish(slot.at, outcome),
-            (None, Ok(output)) => drop(dispose(output)),
-            (None, Err(error)) => self.errors.record(JobFailure::new(id, options, error)),
+            job: Some(self.cx.id()),
         }
-        self.core.leave_seat(&self.seat, id);
     }
 
     /// Settles a job that was not settled.
-    pub(crate) fn abandon(&mut self) {
-        if self.current.is_some() {
-            self.settle(Finish::Abandoned, Err(JobError::Abandoned));
+    #[inline]
+    fn abandon(&mut self) {
+        if !matches!(self.owed, Owed::Nothing) {
+            self.abandon_current();
         }
+    }
+
+    #[cold]
+    fn abandon_current(&mut self) {
+        dispose(self.job.take());
+        self.settle(Finish::Abandoned, Err(JobError::Abandoned));
+    }
+
+    /// Owes nothing more to the job it had last, if any.
+    pub(crate) fn finish(&mut self) {
+        self.abandon();
+        self.leave_seat();
     }
 
     /// The worker that this inbox belongs to.
@@ -185,7 +270,6 @@ impl<J, H: JobHandler<J>> fmt::Debug for Inbox<J, H> {
 #[must_use = "a job that is dropped is abandoned"]
 pub struct Assigned<'a, J: Send + 'static, H: JobHandler<J>> {
     inbox: &'a mut Inbox<J, H>,
-    job: Option<Job<J>>,
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
@@ -196,7 +280,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
 
     /// What is to be run.
     pub fn job(&self) -> &Job<J> {
-        self.job.as_ref().expect("there until it is run")
+        self.inbox.job.as_ref().expect("there until it is run")
     }
 
     /// What the handler is told.
@@ -209,51 +293,76 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
     /// A panic of the handler is contained and recorded. Dropping the future before it is ready
     /// abandons the job. In both cases the handler counts as broken, and the inbox gives no more jobs.
     pub async fn run(mut self, handler: &mut H) {
-        let Some(job) = self.job.take() else { return };
-        let frame = Frame {
-            pool: self.inbox.core.number,
-            seat: self.inbox.seat.id,
-            job: Some(self.id()),
-        };
+        self.settle_by(handler).await;
+        self.inbox.leave_seat();
+    }
+
+    /// The same for a loop that asks for the next job at once: that leaves the seat, too, at less cost.
+    #[inline]
+    pub(super) async fn run_and_go_on(mut self, handler: &mut H) {
+        self.settle_by(handler).await;
+    }
+
+    #[inline]
+    async fn settle_by(&mut self, handler: &mut H) {
+        let frame = self.inbox.frame();
         // Until it returns, the handler is in the middle of something.
         self.inbox.broken = true;
-        let cx = &self.inbox.cx;
-        let start = || handler.handle(job.into_inner(), cx);
         let core = &self.inbox.core;
+        let mut start = Start {
+            handler,
+            job: &mut self.inbox.job,
+            cx: &self.inbox.cx,
+        };
         let enter = || {
             // Whatever it waited for, it goes on now. What it waits for still, it enters anew.
             core.end_waits(frame.seat);
             frame::enter(frame)
         };
-        let outcome = contain_polls(start, enter).await;
+        let outcome = contain_polls(|| start.handle(), enter).await;
         self.inbox.broken = outcome.is_err();
-        match outcome {
-            Ok(Ok(output)) => self.inbox.settle(Finish::Completed, Ok(output)),
-            Ok(Err(error)) => self
-                .inbox
-                .settle(Finish::Failed, Err(JobError::Failed(error))),
-            Err(panic) => self
-                .inbox
-                .settle(Finish::Panicked, Err(JobError::Panicked(panic))),
-        }
+        let (how, outcome) = match outcome {
+            Ok(Ok(output)) => (Finish::Completed, Ok(output)),
+            Ok(Err(error)) => (Finish::Failed, Err(JobError::Failed(error))),
+            Err(panic) => (Finish::Panicked, Err(JobError::Panicked(panic))),
+        };
+        self.inbox.settle(how, outcome);
     }
 
     /// Records an outcome that was come by without the handler, and drops the job.
-    pub fn complete(mut self, outcome: Result<H::Output, H::Error>) {
-        dispose(self.job.take());
+    pub fn complete(self, outcome: Result<H::Output, H::Error>) {
+        dispose(self.inbox.job.take());
         match outcome {
             Ok(output) => self.inbox.settle(Finish::Completed, Ok(output)),
             Err(error) => self
                 .inbox
                 .settle(Finish::Failed, Err(JobError::Failed(error))),
         }
+        self.inbox.leave_seat();
+    }
+}
+
+/// What a job is started with.
+struct Start<'a, J, H> {
+    handler: &'a mut H,
+    job: &'a mut Option<Job<J>>,
+    cx: &'a JobContext,
+}
+
+impl<J, H: JobHandler<J>> Start<'_, J, H> {
+    #[inline]
+    fn handle(&mut self) -> impl Future<Output = Result<H::Output, H::Error>> {
+        let job = self.job.take().expect("an assigned job is run once");
+        self.handler.handle(job.into_inner(), self.cx)
     }
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> Drop for Assigned<'_, J, H> {
+    #[inline]
     fn drop(&mut self) {
-        dispose(self.job.take());
-        self.inbox.abandon();
+        if !matches!(self.inbox.owed, Owed::Nothing) {
+            self.inbox.finish();
+        }
     }
 }
 

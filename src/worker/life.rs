@@ -66,7 +66,7 @@ async fn live<J, F>(
         inbox.mend();
         let taken = inbox.taken();
         let ended = serve(inbox, &mut worker, &mut handler, &*make).await;
-        inbox.abandon();
+        inbox.finish();
         // Before the handler is dropped, which is foreign code and may take its time.
         if core.station(id).set_present(id.index(), false) {
             core.rouse();
@@ -97,7 +97,7 @@ struct Tenure<J: Send + 'static, H: JobHandler<J>>(Inbox<J, H>);
 
 impl<J: Send + 'static, H: JobHandler<J>> Drop for Tenure<J, H> {
     fn drop(&mut self) {
-        self.0.abandon();
+        self.0.finish();
     }
 }
 

@@ -81,6 +81,11 @@ pub struct WorkerId {
 }
 
 impl WorkerId {
+    pub(crate) const FIRST: WorkerId = WorkerId {
+        dispatcher: 0,
+        index: 0,
+    };
+
     pub(crate) fn new(dispatcher: usize, index: usize) -> Self {
         // The builder allows far fewer.
         WorkerId {

@@ -17,7 +17,7 @@ impl SerialWorker {
 impl<J: Send + 'static, H: JobHandler<J>> Worker<J, H> for SerialWorker {
     async fn run(&mut self, inbox: &mut Inbox<J, H>, handler: &mut H) {
         while let Some(job) = inbox.next().await {
-            job.run(handler).await;
+            job.run_and_go_on(handler).await;
         }
     }
 }
