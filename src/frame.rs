@@ -64,12 +64,13 @@ pub(crate) fn leave() -> Entered {
 
 #[inline]
 fn change(pool: Option<PoolNumber>, seat: WorkerId, job: Option<JobId>) -> Entered {
-    NOW.try_with(|now| Entered {
+    let entered = NOW.try_with(|now| Entered {
         pool: now.pool.replace(pool),
         seat: now.seat.replace(seat),
         job: now.job.replace(job),
-    })
-    .unwrap_or(Entered {
+    });
+    // Not made before it is needed: its drop would undo the change.
+    entered.unwrap_or_else(|_| Entered {
         pool: None,
         seat: WorkerId::FIRST,
         job: None,

@@ -52,9 +52,10 @@
 //! - A carrier that is dropped hands its notification to the next listener (`event-listener` does
 //!   so). A carrier that is forgotten cannot, and nobody can tell it from one that is slow. So one more
 //!   is notified whenever the free room has doubled, everybody once half of the room is free, and
-//!   everybody by each worker that goes to sleep ([`Gate::wake_at_rest`]). What is left: in a
-//!   queue of four or more, one forgotten waiter can keep the others from a single free slot while no
-//!   other frees and no worker comes to rest.
+//!   everybody by each worker that goes to sleep ([`Gate::wake_at_rest`]). In a big queue a lane looks at
+//!   this once in a while only (`glance`), by which up to an eighth of the room may have freed unseen. What
+//!   is left: in a queue of four or more, one forgotten waiter can keep the others from the few slots that
+//!   are free while no other frees and no worker comes to rest.
 //!
 //! Who needs more than one unit waits in `line` instead, and while somebody does, newcomers may not take
 //! what is free: they go to the end of the line (line.rs). Those who wait on `room` came before, and
@@ -421,7 +422,9 @@ impl Gate {
                 self.wake_all();
             } else if flags & WAITING != 0 {
                 self.wake_one();
-            } else if free.checked_ilog2() != free.saturating_sub(n.max(self.glance)).checked_ilog2() {
+            } else if free.checked_ilog2()
+                != free.saturating_sub(n.max(self.glance)).checked_ilog2()
+            {
                 self.room.notify(1);
             }
         }
@@ -459,8 +462,8 @@ impl Gate {
     }
 
     /// Whether so much is free that a submitter will not be back at once.
-    pub(crate) fn has_room_to_spare(&self) -> bool {
-        self.free() > self.capacity / 8
+    pub(crate) fn has_half_free(&self) -> bool {
+        self.free() >= self.capacity.div_ceil(2)
     }
 
     /// Whether somebody waits for room.

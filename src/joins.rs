@@ -11,6 +11,9 @@
 //! No end is missed: a job ends by leaving the place where a visit would find it (under the desk's or
 //! the cell's lock, or by clearing its worker's seat), and *then* reads `watermark`. If the visit
 //! still found it, the visit came before it left, and so did the raising of `watermark`: it reports.
+//! A worker that goes on to the next job of its tray does not clear the seat, which the next job takes
+//! under the tray's lock; a visit has held that lock before it looks at the seat. If it did so first, the
+//! worker's lock makes the raised `watermark` known to it; if second, it finds the next job in the seat.
 //! No end is counted that was not collected: reports strike numbers, they do not count down.
 
 use crate::job::JobId;

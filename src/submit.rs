@@ -13,7 +13,7 @@ use crate::park::{Lookout, block_on};
 use crate::pool::Submitter;
 use crate::standstill::{For, unless_stuck};
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Room, or why there is none. The first ticket of a job is its number.
 pub(crate) type Entered = Result<Range<Ticket>, NoRoom>;
@@ -49,6 +49,9 @@ impl NoRoom {
         }
     }
 }
+
+/// How long a submitter waits at most for more room than it needs.
+const LOOKOUT: Duration = Duration::from_micros(200);
 
 /// Whether waiting may help.
 fn is_full(entered: &Entered) -> bool {
@@ -96,8 +99,10 @@ impl<J: Send + 'static> Core<J> {
     #[inline(never)]
     fn wait_blocking(&self, want: Want) -> Entered {
         // Yields only, and for more than the first unit that frees: each look reads what the workers write
-        // for every job, and slows them.
-        Lookout::yielding(8).until(|| self.gate.has_room_to_spare());
+        // for every job, and slows them. By the real time, whatever the pool's clock: this is about a core
+        // that others may not give back for long.
+        let begun = Instant::now();
+        Lookout::yielding(20).until(|| self.gate.has_half_free() || begun.elapsed() > LOOKOUT);
         let entered = self.try_enter(want);
         if is_full(&entered) {
             return block_on(self.enter(want));

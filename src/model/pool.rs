@@ -459,6 +459,21 @@ fn a_join_waits_for_all_before_it_and_not_for_what_comes_after() {
     });
 }
 
+/// The worker leaves the seat of one job by taking the next out of its tray.
+fn a_join_comes_while_a_worker_goes_from_job_to_job() {
+    let pool = pool(1, 4).build().unwrap();
+    (0..3).for_each(|n| pool.send_blocking(n).unwrap());
+    pool.join_blocking();
+    assert_closed_books(pool.shutdown_blocking().counts);
+}
+
+#[test]
+fn a_join_hears_of_a_job_whose_worker_went_on_to_the_next() {
+    with_control(Fault::SeatKept, || {
+        check(a_join_comes_while_a_worker_goes_from_job_to_job)
+    });
+}
+
 #[test]
 fn desks_do_not_sleep_while_a_sibling_has_work() {
     check(|| {

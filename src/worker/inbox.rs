@@ -8,6 +8,7 @@ use crate::context::JobContext;
 use crate::core::Core;
 use crate::envelope::Claimed;
 use crate::errors::{ErrorLog, JobFailure};
+use crate::fault::{Fault, seeded};
 use crate::frame::{self, Frame};
 use crate::handler::JobHandler;
 use crate::job::{Job, JobId, Options};
@@ -99,6 +100,10 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             return false;
         }
         let last = self.cx.id();
+        if seeded(Fault::SeatKept) && self.seated {
+            self.core.joins.over(last);
+            self.seated = false;
+        }
         let found = self.core.at_hand(&self.seat, &mut self.hand);
         // That look was under the tray's lock, and a job that was found has the seat: see joins.rs.
         if std::mem::take(&mut self.seated) {
