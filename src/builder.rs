@@ -2,7 +2,7 @@
 
 use crate::clock::{Clock, SystemClock, Timekeeper};
 use crate::core::{Core, Parts};
-use crate::desk::Desk;
+use crate::desk::{Desk, INBOX_DEPTH, MAX_INBOX_DEPTH};
 use crate::dispatcher::{Any, Dispatcher};
 use crate::error::BuildError;
 use crate::errors::ErrorLog;
@@ -30,6 +30,7 @@ const MAX_ERRORS: usize = 1 << 24;
 /// | [`workers_per_dispatcher`](Self::workers_per_dispatcher) | the machine's parallelism, over all dispatchers | at least 1, and at most 1 048 576 over all dispatchers |
 /// | [`queue_capacity`](Self::queue_capacity) | 1000 units: jobs, or what they weigh | 1 to 2⁴⁸ |
 /// | [`dispatcher`](Self::dispatcher) | [`Any`] | |
+/// | [`inbox_depth`](Self::inbox_depth) | 4 jobs | 1 to 2³² - 1 |
 /// | [`queue_order`](Self::queue_order) | [`Fifo`] | |
 /// | [`worker`](Self::worker) | [`SerialWorker`] | |
 /// | [`spawner`](Self::spawner) | [`Threads`] | |
@@ -43,6 +44,7 @@ pub struct PoolBuilder<J, H: JobHandlerFactory<J>> {
     workers_per_dispatcher: Option<usize>,
     queue_capacity: usize,
     strategy: Box<dyn Fn() -> Box<dyn Dispatcher<J>>>,
+    inbox_depth: usize,
     order: Box<dyn Fn() -> Box<dyn QueueOrder<J>>>,
     worker: Arc<dyn Fn() -> Box<dyn Worker<J, H::Handler>> + Send + Sync>,
     spawner: Box<dyn Spawner>,
@@ -63,6 +65,7 @@ where
             workers_per_dispatcher: None,
             queue_capacity: 1000,
             strategy: Box::new(|| Box::new(Any::new())),
+            inbox_depth: INBOX_DEPTH,
             order: Box::new(|| Box::new(Fifo::new())),
             worker: Arc::new(|| Box::new(SerialWorker::new())),
             spawner: Box::new(Threads::new()),
@@ -120,6 +123,17 @@ where
     /// ```
     pub fn dispatcher<D: Dispatcher<J>>(mut self, make: impl Fn() -> D + 'static) -> Self {
         self.strategy = Box::new(move || Box::new(make()));
+        self
+    }
+
+    /// Up to how many jobs the pool has bound to a worker ahead, for strategies that choose workers: the k
+    /// of JBSQ(k). They wait in the worker's inbox, where no other worker takes them from.
+    ///
+    /// A small depth leaves the choice open for longer; a depth below four makes workers wait for the
+    /// dispatcher between tiny jobs. With a depth beyond the queue's capacity, each job is bound as soon as
+    /// a dispatcher sees it.
+    pub fn inbox_depth(mut self, jobs: usize) -> Self {
+        self.inbox_depth = jobs;
         self
     }
 
@@ -193,6 +207,7 @@ where
             dispatchers,
             queue_capacity,
             strategy,
+            inbox_depth,
             order,
             worker,
             mut spawner,
@@ -202,7 +217,7 @@ where
         } = self;
         spawner.set_pool_name(&name);
         let desks: Vec<Desk<J>> = (0..dispatchers)
-            .map(|dispatcher| Desk::new(dispatcher, order(), strategy(), workers))
+            .map(|dispatcher| Desk::new(dispatcher, order(), strategy(), workers, inbox_depth))
             .collect();
         let core = Core::new(Parts {
             capacity: queue_capacity as u64,
@@ -279,6 +294,10 @@ where
         if !(1..=MAX_CAPACITY).contains(&(self.queue_capacity as u64)) {
             let allowed = format!("1 to {MAX_CAPACITY}");
             return setting("queue_capacity", self.queue_capacity.to_string(), allowed);
+        }
+        if !(1..=MAX_INBOX_DEPTH).contains(&self.inbox_depth) {
+            let allowed = format!("1 to {MAX_INBOX_DEPTH}");
+            return setting("inbox_depth", self.inbox_depth.to_string(), allowed);
         }
         if self.error_capacity > MAX_ERRORS {
             let allowed = format!("0 to {MAX_ERRORS}");

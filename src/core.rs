@@ -3,6 +3,7 @@
 
 use crate::clock::Timekeeper;
 use crate::context::StopAll;
+use crate::dispatcher::Dispatcher;
 use crate::envelope::{Claimed, Queued};
 use crate::errors::Untold;
 use crate::frame;
@@ -220,7 +221,7 @@ impl<J: Send + 'static> Core<J> {
             let mut job = take()?;
             let id = job.id();
             if let Some(claimed) = job.claim() {
-                seat.counts.started();
+                seat.vitals.counts.started();
                 self.release(claimed.job.weight(), seat.lane);
                 return Some((id, claimed));
             }
@@ -344,6 +345,15 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
+    /// Gives each desk a strategy of its own.
+    pub(crate) fn set_strategies(&self, strategies: Vec<Box<dyn Dispatcher<J>>>) {
+        for (station, strategy) in self.stations.iter().zip(strategies) {
+            station.set_strategy(strategy);
+        }
+        // Who sleeps may have something to do by the new ones.
+        self.stations.iter().for_each(Station::call_all);
+    }
+
     // ---- the end ----------------------------------------------------------------------------
 
     /// No more jobs are started.
@@ -412,7 +422,7 @@ impl<J: Send + 'static> Core<J> {
     pub(crate) fn metrics(&self) -> Metrics {
         let mut metrics = self
             .counts
-            .snapshot(|| self.seats().map(|seat| &seat.counts), &self.gate);
+            .snapshot(|| self.seats().map(|seat| &seat.vitals.counts), &self.gate);
         metrics.workers = self.roster.live() as u64;
         metrics.failing_workers = self.roster.failing() as u64;
         metrics.busy_workers = self.seats().filter(|seat| seat.running().is_some()).count() as u64;

@@ -10,16 +10,24 @@
 //! While something is spare, nothing is routed: what waits behind it stays in the backlog, where the
 //! order still decides. And a worker takes whichever left the backlog first, from its inbox or from
 //! spare; so bound jobs and unbound ones never pass each other by.
+//!
+//! When a worker is lost, what was bound to it goes to spare; but where a strategy keeps the jobs of a key
+//! together, it is asked again about each of them (*returned*), before anything in the backlog.
 
-use crate::dispatcher::{Dispatcher, Place, Target, Workers};
+use crate::dispatcher::{Dispatcher, Place, Target, Vitals, Workers};
 use crate::envelope::Queued;
+use crate::holders::Holders;
+use crate::job::JobId;
 use crate::queue_order::{Fifo, QueueOrder};
 use crate::unwind::{Contained, contain, dispose};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// How many jobs may be bound to a worker ahead of its asking. Bound jobs cannot go elsewhere, so
 /// few; fewer than four and workers wait for the desk between tiny jobs.
 pub(crate) const INBOX_DEPTH: usize = 4;
+/// As good as unbounded, and their sum over all workers fits a word.
+pub(crate) const MAX_INBOX_DEPTH: usize = u32::MAX as usize;
 
 pub(crate) struct Desk<J> {
     dispatcher: usize,
@@ -29,9 +37,18 @@ pub(crate) struct Desk<J> {
     late: bool,
     /// The order only ever gives the job that came first. Asked once, as is the strategy.
     arrival_order: bool,
+    /// The strategy keeps the jobs of a key together.
+    affinity: bool,
     spare: VecDeque<Routed<J>>,
+    /// Jobs that were bound to a worker that is lost, for the strategy to bind again.
+    returned: VecDeque<Routed<J>>,
     places: Vec<Place>,
     inboxes: Vec<VecDeque<Routed<J>>>,
+    depth: usize,
+    /// Empty without affinity.
+    holders: Holders,
+    /// For each worker, the keys of the jobs that it took and that are not known to be over.
+    in_hand: Vec<Vec<(JobId, u64)>>,
     /// Jobs that have left the backlog to be routed.
     routed: u64,
     /// How many jobs the inboxes of present workers take up to the depth.
@@ -52,6 +69,8 @@ pub(crate) struct Desk<J> {
 struct Routed<J> {
     /// How many left it before; 0 for those that were taken ahead and came back, which are first.
     turn: u64,
+    /// Kept with one worker, if the strategy has an affinity.
+    key: Option<u64>,
     job: Queued<J>,
 }
 
@@ -61,8 +80,10 @@ impl<J: Send + 'static> Desk<J> {
         order: Box<dyn QueueOrder<J>>,
         strategy: Box<dyn Dispatcher<J>>,
         workers: usize,
+        depth: usize,
     ) -> Self {
         let late = strategy.late_binding();
+        let affinity = !late && strategy.has_affinity();
         let arrival_order = order.in_arrival_order();
         Desk {
             dispatcher,
@@ -70,9 +91,14 @@ impl<J: Send + 'static> Desk<J> {
             strategy: Contained::new(strategy),
             late,
             arrival_order,
+            affinity,
             spare: VecDeque::new(),
-            places: vec![Place::default(); workers],
+            returned: VecDeque::new(),
+            places: (0..workers).map(|_| Place::default()).collect(),
             inboxes: (0..workers).map(|_| VecDeque::new()).collect(),
+            depth,
+            holders: Holders::default(),
+            in_hand: vec![Vec::new(); workers],
             routed: 0,
             room: 0,
             asleep: Vec::new(),
@@ -107,16 +133,72 @@ impl<J: Send + 'static> Desk<J> {
         self.ordered(|order| order.push(job));
     }
 
-    /// Takes the next job for `worker`: from its inbox, or one that may go to anyone.
-    pub(crate) fn take(&mut self, worker: usize) -> Option<Queued<J>> {
+    /// What `worker` writes for strategies to read.
+    pub(crate) fn vitals(&self, worker: usize) -> Arc<Vitals> {
+        self.places[worker].vitals.clone()
+    }
+
+    /// Puts another strategy in the place of the one there is, which is answered, to be dropped elsewhere.
+    /// What is bound stays so, and what waits is the new one's.
+    pub(crate) fn set_strategy(
+        &mut self,
+        strategy: Box<dyn Dispatcher<J>>,
+    ) -> Contained<Box<dyn Dispatcher<J>>> {
+        self.late = strategy.late_binding();
+        self.affinity = !self.late && strategy.has_affinity();
+        if !self.affinity {
+            // Nobody would see to them again.
+            self.holders = Holders::default();
+            self.in_hand.iter_mut().for_each(Vec::clear);
+            self.inboxes
+                .iter_mut()
+                .flatten()
+                .for_each(|routed| routed.key = None);
+            let mut returned = std::mem::take(&mut self.returned);
+            self.spare.append(&mut returned);
+        }
+        std::mem::replace(&mut self.strategy, Contained::new(strategy))
+    }
+
+    /// What `worker` had taken is over, but for what it has in its hands still.
+    fn release_keys(&mut self, worker: usize, in_hands: impl Fn(JobId) -> bool) {
+        let holders = &mut self.holders;
+        self.in_hand[worker].retain(|&(job, key)| {
+            let keep = in_hands(job);
+            if !keep {
+                holders.release(key);
+            }
+            keep
+        });
+    }
+
+    /// Takes the next job for `worker`: from its inbox, or one that may go to anyone. `in_hands` tells
+    /// which of those that it took before are not over.
+    pub(crate) fn take(
+        &mut self,
+        worker: usize,
+        in_hands: impl Fn(JobId) -> bool,
+    ) -> Option<Queued<J>> {
+        if self.affinity {
+            self.release_keys(worker, in_hands);
+        }
         let bound = self.inboxes[worker].front().map(|routed| routed.turn);
         let spare = self.spare.front().map(|routed| routed.turn);
         let job = match (bound, spare) {
             (Some(bound), Some(spare)) if spare < bound => self.take_spare(),
-            (Some(_), _) => self.unbind(worker).map(|routed| routed.job),
+            (Some(_), _) => self.unbind(worker).map(|routed| {
+                if let Some(key) = routed.key {
+                    self.in_hand[worker].push((routed.job.id(), key));
+                }
+                routed.job
+            }),
             (None, _) => self.take_spare(),
         };
-        self.places[worker].busy = job.is_some();
+        let place = &mut self.places[worker];
+        place.busy = job.is_some();
+        if !self.late {
+            place.taken_weight = job.as_ref().map_or(0, Queued::weight);
+        }
         job
     }
 
@@ -129,7 +211,7 @@ impl<J: Send + 'static> Desk<J> {
 
     /// How many wait that may go to anyone, or are yet to be routed.
     pub(crate) fn backlog(&mut self) -> usize {
-        self.spare.len() + self.ordered(|order| order.len()).unwrap_or(0)
+        self.spare.len() + self.returned.len() + self.ordered(|order| order.len()).unwrap_or(0)
     }
 
     /// Takes up to `most` further jobs that may go to anyone.
@@ -144,7 +226,11 @@ impl<J: Send + 'static> Desk<J> {
     /// Takes jobs back that had been taken ahead: they are next, and may go to anyone.
     pub(crate) fn put_back(&mut self, mut jobs: VecDeque<Queued<J>>) {
         while let Some(job) = jobs.pop_back() {
-            self.spare.push_front(Routed { turn: 0, job });
+            self.spare.push_front(Routed {
+                turn: 0,
+                key: None,
+                job,
+            });
         }
     }
 
@@ -160,7 +246,9 @@ impl<J: Send + 'static> Desk<J> {
     /// backlog has no worker here to go to.
     pub(crate) fn take_unbound(&mut self) -> Option<Queued<J>> {
         let spare = self.spare.pop_front();
-        spare.map(|routed| routed.job).or_else(|| self.pop())
+        spare
+            .map(|routed| routed.job)
+            .or_else(|| if self.affinity { None } else { self.pop() })
     }
 
     /// Whether `take` would find something for `worker`, perhaps after a `route`.
@@ -171,7 +259,9 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Whether there is a job that is not bound to a worker.
     pub(crate) fn has_unbound(&mut self) -> bool {
-        !self.spare.is_empty() || self.ordered(|order| order.is_empty()) == Some(false)
+        !self.spare.is_empty()
+            || !self.returned.is_empty()
+            || self.ordered(|order| order.is_empty()) == Some(false)
     }
 
     /// Asks the strategy about the backlog's next jobs while some inbox has room. Answers with the
@@ -182,22 +272,15 @@ impl<J: Send + 'static> Desk<J> {
             return called;
         }
         while self.room > 0 && self.spare.is_empty() {
-            let Some(job) = self.pop() else { break };
-            let workers = Workers::new(self.dispatcher, &self.places, INBOX_DEPTH);
-            let strategy = &mut self.strategy;
-            let Some(target) = job.look(|job| contain(|| strategy.dispatch(job, &workers))) else {
+            let Some(job) = self.next_to_route() else {
+                break;
+            };
+            let Some((target, key)) = self.ask_strategy(&job.job) else {
                 self.met += 1; // a tombstone
                 continue;
             };
-            let target = target.unwrap_or_else(|panic| {
-                dispose(panic);
-                self.faults += 1;
-                Target::Any
-            });
-            self.routed += 1;
-            let turn = self.routed;
-            let routed = Routed { turn, job };
-            match self.seat_of(target) {
+            let routed = Routed { key, ..job };
+            match self.seat_of(target, key) {
                 Some(worker) => {
                     self.bind(worker, routed);
                     if self.rouse(worker) {
@@ -210,6 +293,41 @@ impl<J: Send + 'static> Desk<J> {
         called
     }
 
+    fn next_to_route(&mut self) -> Option<Routed<J>> {
+        if let Some(returned) = self.returned.pop_front() {
+            return Some(returned);
+        }
+        let job = self.pop()?;
+        self.routed += 1;
+        let turn = self.routed;
+        Some(Routed {
+            turn,
+            key: None,
+            job,
+        })
+    }
+
+    /// Where a job goes, and its key if the strategy keeps the key's jobs together. `None`: a tombstone.
+    fn ask_strategy(&mut self, job: &Queued<J>) -> Option<(Target, Option<u64>)> {
+        let workers = Workers::new(self.dispatcher, &self.places, self.depth, &self.holders);
+        let (strategy, affinity) = (&mut self.strategy, self.affinity);
+        let answer = job.look(|job| {
+            contain(|| {
+                let key = if affinity {
+                    strategy.affinity(job)
+                } else {
+                    None
+                };
+                (strategy.dispatch(job, &workers), key)
+            })
+        })?;
+        Some(answer.unwrap_or_else(|panic| {
+            dispose(panic);
+            self.faults += 1;
+            (Target::Any, None)
+        }))
+    }
+
     /// After a job was taken: what was kept back behind it may be for somebody who sleeps.
     pub(crate) fn route_for_sleepers(&mut self) -> Vec<usize> {
         if self.asleep.is_empty() {
@@ -218,59 +336,101 @@ impl<J: Send + 'static> Desk<J> {
         self.route()
     }
 
-    /// The worker that a strategy named, if it can take jobs.
-    fn seat_of(&self, target: Target) -> Option<usize> {
-        match target {
-            Target::Worker(id) if id.dispatcher() == self.dispatcher => self
-                .places
-                .get(id.index())
-                .is_some_and(|place| place.present)
-                .then_some(id.index()),
-            _ => None,
-        }
+    /// The worker that a strategy named, if it can take the job. One that retires takes jobs of a key that
+    /// it still holds, and no others.
+    fn seat_of(&self, target: Target, key: Option<u64>) -> Option<usize> {
+        let Target::Worker(id) = target else {
+            return None;
+        };
+        let worker = id.index();
+        let place = self.places.get(worker)?;
+        let holds = || key.and_then(|key| self.holders.holder_of(key)) == Some(worker);
+        let takes = place.present && (!place.retiring || holds());
+        (id.dispatcher() == self.dispatcher && takes).then_some(worker)
     }
 
     fn bind(&mut self, worker: usize, job: Routed<J>) {
-        self.inboxes[worker].push_back(job);
-        let queued = self.inboxes[worker].len();
-        self.places[worker].queued = queued;
-        if queued <= INBOX_DEPTH && self.places[worker].present {
-            self.room -= 1;
+        if let Some(key) = job.key {
+            self.holders.bind(key, worker);
         }
+        self.places[worker].queued_weight += job.job.weight();
+        self.inboxes[worker].push_back(job);
+        self.count_inbox(worker);
     }
 
+    /// The key of what it answers is still held.
     fn unbind(&mut self, worker: usize) -> Option<Routed<J>> {
         let job = self.inboxes[worker].pop_front()?;
-        let queued = self.inboxes[worker].len();
-        self.places[worker].queued = queued;
-        if queued < INBOX_DEPTH && self.places[worker].present {
-            self.room += 1;
-        }
+        self.places[worker].queued_weight -= job.job.weight();
+        self.count_inbox(worker);
         Some(job)
+    }
+
+    /// After a change of an inbox, or of whether its worker takes jobs.
+    fn count_inbox(&mut self, worker: usize) {
+        let before = self.room_of(worker);
+        self.places[worker].queued = self.inboxes[worker].len();
+        self.room = self.room + self.room_of(worker) - before;
+    }
+
+    fn room_of(&self, worker: usize) -> usize {
+        let place = &self.places[worker];
+        if place.present && !place.retiring {
+            self.depth.saturating_sub(place.queued)
+        } else {
+            0
+        }
     }
 
     // ---- who is here, who sleeps ------------------------------------------------------------
 
     /// The worker can take jobs now, or cannot. What waits for one that cannot goes to anyone, before
-    /// what is not routed yet, in order.
+    /// what is not routed yet, in order; or, if its key is to stay with one worker, to whom the strategy
+    /// says.
     pub(crate) fn set_present(&mut self, worker: usize, present: bool) {
         if self.places[worker].present == present {
             return;
         }
-        let room = INBOX_DEPTH.saturating_sub(self.places[worker].queued);
-        if present {
-            self.places[worker].present = true;
-            self.room += room;
-        } else {
-            self.room -= room;
-            self.places[worker].present = false;
-            // Behind what left the backlog sooner.
-            self.spare.append(&mut self.inboxes[worker]);
-            self.spare
-                .make_contiguous()
-                .sort_by_key(|routed| routed.turn);
-            self.places[worker].queued = 0;
+        self.room -= self.room_of(worker);
+        self.places[worker].present = present;
+        self.room += self.room_of(worker);
+        if !present {
+            self.give_back(worker, |_| true);
         }
+    }
+
+    /// Nothing more for this worker, which finishes what it runs; but what waits of a key that it is
+    /// running stays with it.
+    #[cfg(any(test, feature = "sim", feature = "testing"))]
+    pub(crate) fn retire(&mut self, worker: usize) {
+        self.room -= self.room_of(worker);
+        self.places[worker].retiring = true;
+        let running: Vec<u64> = self.in_hand[worker].iter().map(|&(_, key)| key).collect();
+        self.give_back(worker, |routed| {
+            routed.key.is_none_or(|key| !running.contains(&key))
+        });
+    }
+
+    /// Unbinds what `which` tells of a worker's inbox.
+    fn give_back(&mut self, worker: usize, which: impl Fn(&Routed<J>) -> bool) {
+        let (back, stays): (VecDeque<_>, VecDeque<_>) =
+            self.inboxes[worker].drain(..).partition(which);
+        self.inboxes[worker] = stays;
+        for mut routed in back {
+            self.places[worker].queued_weight -= routed.job.weight();
+            if let Some(key) = routed.key.take() {
+                self.holders.release(key);
+            }
+            // Behind what left the backlog sooner.
+            let to = if self.affinity {
+                &mut self.returned
+            } else {
+                &mut self.spare
+            };
+            let at = to.partition_point(|other| other.turn <= routed.turn);
+            to.insert(at, routed);
+        }
+        self.count_inbox(worker);
     }
 
     pub(crate) fn set_busy(&mut self, worker: usize, busy: bool) {
@@ -278,6 +438,9 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     pub(crate) fn set_idle(&mut self, worker: usize) {
+        if self.affinity {
+            self.release_keys(worker, |_| false);
+        }
         self.places[worker].busy = false;
         self.places[worker].idle_since = self.idle_events;
         self.idle_events += 1;
@@ -316,7 +479,11 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Takes out all that waits here, in the order in which it would have been started.
     pub(crate) fn sweep(&mut self) -> Vec<Queued<J>> {
-        let mut routed: Vec<_> = self.spare.drain(..).collect();
+        let mut routed: Vec<_> = self
+            .spare
+            .drain(..)
+            .chain(self.returned.drain(..))
+            .collect();
         for worker in 0..self.places.len() {
             routed.extend(std::iter::from_fn(|| self.unbind(worker)));
         }
@@ -333,6 +500,7 @@ impl<J: Send + 'static> Desk<J> {
         let inboxes = self.inboxes.iter().flatten();
         inboxes
             .chain(&self.spare)
+            .chain(&self.returned)
             .for_each(|routed| visit(&routed.job));
         self.ordered(|order| {
             order.retain(&mut |job| {
@@ -351,15 +519,22 @@ impl<J: Send + 'static> Desk<J> {
             keep
         };
         for worker in 0..self.places.len() {
-            let before = INBOX_DEPTH.saturating_sub(self.inboxes[worker].len());
-            self.inboxes[worker].retain(|routed| keep(&routed.job));
-            let queued = self.inboxes[worker].len();
-            self.places[worker].queued = queued;
-            if self.places[worker].present {
-                self.room += INBOX_DEPTH.saturating_sub(queued) - before;
-            }
+            let (inbox, holders) = (&mut self.inboxes[worker], &mut self.holders);
+            let mut weight = 0;
+            inbox.retain(|routed| {
+                let keep = keep(&routed.job);
+                if keep {
+                    weight += routed.job.weight();
+                } else if let Some(key) = routed.key {
+                    holders.release(key);
+                }
+                keep
+            });
+            self.places[worker].queued_weight = weight;
+            self.count_inbox(worker);
         }
         self.spare.retain(|routed| keep(&routed.job));
+        self.returned.retain(|routed| keep(&routed.job));
         if contain(|| self.order.retain(&mut keep)).is_err() {
             self.quarantine();
         }

@@ -73,6 +73,8 @@ mod gate;
 mod group;
 mod handle;
 mod handler;
+mod hash;
+mod holders;
 mod intake;
 mod job;
 mod joins;

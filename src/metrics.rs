@@ -121,6 +121,19 @@ impl WorkerCounts {
         self.0.started.load(Acquire)
     }
 
+    pub(crate) fn total_finished(&self) -> u64 {
+        let cells = &self.0.0;
+        [
+            &cells.completed,
+            &cells.failed,
+            &cells.panicked,
+            &cells.abandoned,
+        ]
+        .map(|counter| counter.load(Acquire))
+        .iter()
+        .sum()
+    }
+
     pub(crate) fn finished(&self, how: Finish) {
         let counter = match how {
             Finish::Completed => &self.0.completed,

@@ -2,6 +2,8 @@
 
 use crate::builder::PoolBuilder;
 use crate::core::Core;
+use crate::dispatcher::Dispatcher;
+use crate::frame;
 use crate::handler::{JobHandler, JobHandlerFactory};
 use crate::metrics::Metrics;
 use crate::registry;
@@ -168,6 +170,39 @@ where
     /// Whether new jobs are refused for good.
     pub fn is_closed(&self) -> bool {
         self.core().gate.is_closed()
+    }
+}
+
+/// # Changing the pool
+impl<J, T, E> Submitter<J, T, E>
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    /// Swaps the strategy of the running pool: `make` is called once for each dispatcher.
+    ///
+    /// Nothing is lost or reordered: what was bound to a worker stays bound, and what waits is for the new
+    /// strategy to choose for. (But with a strategy that keeps no
+    /// [affinity](crate::Dispatcher::has_affinity), it is forgotten who holds which key.) The dispatchers
+    /// get their new strategies one after the other. Called by a strategy itself, it takes effect once that
+    /// has answered.
+    ///
+    /// ```
+    /// use fanpool::{LeastBusy, Pool, handler_fn};
+    ///
+    /// let pool = Pool::builder(handler_fn(|n: u64| Ok::<_, std::io::Error>(n))).build()?;
+    /// pool.set_dispatcher(LeastBusy::new);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_dispatcher<D: Dispatcher<J>>(&self, make: impl Fn() -> D) {
+        let core = self.core().clone();
+        let strategies: Vec<Box<dyn Dispatcher<J>>> = core
+            .stations
+            .iter()
+            .map(|_| Box::new(make()) as Box<dyn Dispatcher<J>>)
+            .collect();
+        frame::outside_desk(move || core.set_strategies(strategies));
     }
 }
 

@@ -31,13 +31,13 @@
 //! A waker is foreign code: it is cloned, called and dropped outside the lock.
 
 use crate::desk::Desk;
+use crate::dispatcher::{Dispatcher, Vitals};
 use crate::envelope::Queued;
 use crate::fault::{Fault, seeded};
 use crate::frame;
 use crate::gate::{Gate, Lane};
 use crate::intake::Intake;
 use crate::job::JobId;
-use crate::metrics::WorkerCounts;
 use crate::signal::call;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded, lock};
@@ -67,7 +67,7 @@ pub(crate) const DRAIN_FROM: u64 = 192;
 pub(crate) struct Seat<J> {
     pub(crate) id: WorkerId,
     pub(crate) lane: Lane,
-    pub(crate) counts: WorkerCounts,
+    pub(crate) vitals: Arc<Vitals>,
     /// The running job's number, or 0. Set under the lock of the place that the job is taken from, so
     /// that a visit finds it in one of the two; cleared when the outcome is known.
     running: AtomicU64,
@@ -77,11 +77,11 @@ pub(crate) struct Seat<J> {
 }
 
 impl<J> Seat<J> {
-    fn new(id: WorkerId, number: usize) -> Arc<Self> {
+    fn new(id: WorkerId, number: usize, vitals: Arc<Vitals>) -> Arc<Self> {
         Arc::new(Seat {
             id,
             lane: Lane::of_worker(number),
-            counts: WorkerCounts::default(),
+            vitals,
             running: AtomicU64::new(0),
             tray: Mutex::new(VecDeque::new()),
         })
@@ -173,6 +173,12 @@ impl<J: Send + 'static> DerefMut for Inside<'_, J> {
 
 impl<J: Send + 'static> Station<J> {
     pub(crate) fn new(dispatcher: usize, desk: Desk<J>, workers: usize) -> Self {
+        let seats = (0..workers)
+            .map(|index| {
+                let id = WorkerId::new(dispatcher, index);
+                Seat::new(id, dispatcher * workers + index, desk.vitals(index))
+            })
+            .collect();
         Station {
             floor: Mutex::new(Floor {
                 desk,
@@ -180,12 +186,7 @@ impl<J: Send + 'static> Station<J> {
                 in_hand: VecDeque::new(),
             }),
             watch: Padded(AtomicU64::new(0)),
-            seats: (0..workers)
-                .map(|index| {
-                    let id = WorkerId::new(dispatcher, index);
-                    Seat::new(id, dispatcher * workers + index)
-                })
-                .collect(),
+            seats,
             backlog: AtomicU64::new(0),
             loaded: AtomicUsize::new(0),
             faults: AtomicU64::new(0),
@@ -229,7 +230,7 @@ impl<J: Send + 'static> Station<J> {
         }
         floor.draw_to_route(intake, intake.about(gate.about_accepted()));
         let mut called = floor.desk.route();
-        let job = floor.desk.take(worker);
+        let job = floor.desk.take(worker, |_| false);
         if let Some(job) = &job {
             seat.begin(job.id());
             called.extend(floor.desk.route_for_sleepers());
@@ -270,7 +271,7 @@ impl<J: Send + 'static> Station<J> {
             floor.draw(intake, coming);
             waiting = floor.desk.backlog();
         }
-        let job = floor.desk.take(worker)?;
+        let job = floor.desk.take(worker, |_| false)?;
         let more = further(waiting, most);
         Some(self.hand_over(seat, job, more, |tray| floor.desk.take_many(more, tray)))
     }
@@ -520,6 +521,12 @@ impl<J: Send + 'static> Station<J> {
         let mut floor = self.enter();
         floor.draw(intake, DRAIN_FROM);
         floor.desk.drop_tombstones()
+    }
+
+    pub(crate) fn set_strategy(&self, strategy: Box<dyn Dispatcher<J>>) {
+        let old = self.enter().desk.set_strategy(strategy);
+        // Foreign code: not under the lock.
+        drop(old);
     }
 
     /// Drops the queue order, and with it whatever it will not give out.

@@ -8,7 +8,7 @@
 //! | a closure `\|job: &Job<_>, workers: &Workers<'_>\| -> Target` | wherever it says |
 //!
 //! What a strategy binds to a worker waits in that worker's inbox, of which the pool fills four places
-//! ahead; nobody else takes it from there while that worker lives.
+//! ahead ([`inbox_depth`](crate::PoolBuilder::inbox_depth)); nobody else takes it from there while that worker lives.
 
 mod any;
 mod least_busy;
@@ -18,9 +18,14 @@ pub use any::Any;
 pub use least_busy::LeastBusy;
 pub use round_robin::RoundRobin;
 
+use crate::holders::Holders;
 use crate::job::Job;
+use crate::metrics::WorkerCounts;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::worker::WorkerId;
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Chooses a worker for each job of one dispatcher.
 ///
@@ -70,6 +75,19 @@ pub trait Dispatcher<J>: Send + 'static {
     fn late_binding(&self) -> bool {
         false
     }
+
+    /// Whether jobs have an [`affinity`](Self::affinity). Asked once; if not, the pool keeps no account of
+    /// keys.
+    fn has_affinity(&self) -> bool {
+        false
+    }
+
+    /// The key whose jobs are to stay with one worker, if this job has one. Asked before
+    /// [`dispatch`](Self::dispatch), which then finds the holder by
+    /// [`Workers::holder_of`].
+    fn affinity(&self, job: &Job<J>) -> Option<u64> {
+        job.key()
+    }
 }
 
 impl<J, F> Dispatcher<J> for F
@@ -89,6 +107,14 @@ impl<J: 'static> Dispatcher<J> for Box<dyn Dispatcher<J>> {
     fn late_binding(&self) -> bool {
         (**self).late_binding()
     }
+
+    fn has_affinity(&self) -> bool {
+        (**self).has_affinity()
+    }
+
+    fn affinity(&self, job: &Job<J>) -> Option<u64> {
+        (**self).affinity(job)
+    }
 }
 
 /// Where a job goes.
@@ -102,30 +128,63 @@ pub enum Target {
 }
 
 /// The workers of one dispatcher, as a strategy sees them.
+///
+/// Looking costs nothing for jobs whose strategy does not look: what only some strategies ask for is read
+/// when they ask.
 #[derive(Clone, Copy)]
 pub struct Workers<'a> {
     dispatcher: usize,
     places: &'a [Place],
     depth: usize,
+    holders: &'a Holders,
 }
 
 /// What the desk knows of one worker.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Place {
     /// There, and able to take jobs.
     pub(crate) present: bool,
+    /// Runs what it has, and gets nothing more.
+    pub(crate) retiring: bool,
     pub(crate) busy: bool,
     pub(crate) queued: usize,
+    /// Weight of what waits in the inbox.
+    pub(crate) queued_weight: u64,
+    /// Weight of what was taken last, which runs while the worker is busy.
+    pub(crate) taken_weight: u64,
     /// When it last went idle, on the desk's count of such events.
     pub(crate) idle_since: u64,
+    pub(crate) vitals: Arc<Vitals>,
+}
+
+/// What a worker writes, and a strategy may read.
+#[derive(Debug, Default)]
+pub(crate) struct Vitals {
+    pub(crate) counts: WorkerCounts,
+    /// A moving average, in nanoseconds; 0 if not known.
+    service: AtomicU64,
+}
+
+impl Vitals {
+    #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
+    pub(crate) fn set_service(&self, average: Duration) {
+        let nanos = u64::try_from(average.as_nanos()).unwrap_or(u64::MAX);
+        self.service.store(nanos, Relaxed);
+    }
 }
 
 impl<'a> Workers<'a> {
-    pub(crate) fn new(dispatcher: usize, places: &'a [Place], depth: usize) -> Self {
+    pub(crate) fn new(
+        dispatcher: usize,
+        places: &'a [Place],
+        depth: usize,
+        holders: &'a Holders,
+    ) -> Self {
         Workers {
             dispatcher,
             places,
             depth,
+            holders,
         }
     }
 
@@ -154,6 +213,13 @@ impl<'a> Workers<'a> {
         let workers = *self;
         (0..self.places.len()).filter_map(move |index| workers.get(index))
     }
+
+    /// The worker that has jobs of this key, waiting in its inbox or running: to go there keeps the key's
+    /// jobs in order. `None`: there are none, or the strategy said that it
+    /// [has no affinity](Dispatcher::has_affinity). O(1).
+    pub fn holder_of(&self, key: u64) -> Option<WorkerView<'a>> {
+        self.get(self.holders.holder_of(key)?)
+    }
 }
 
 impl fmt::Debug for Workers<'_> {
@@ -176,6 +242,21 @@ impl WorkerView<'_> {
         self.id
     }
 
+    /// Its index among the dispatcher's places.
+    pub fn index(&self) -> usize {
+        self.id.index()
+    }
+
+    /// It finishes what it has and takes nothing more: a job sent there goes to [`Target::Any`].
+    pub fn is_retiring(&self) -> bool {
+        self.place.retiring
+    }
+
+    /// It has taken a job and not asked for another since.
+    pub fn is_busy(&self) -> bool {
+        self.place.busy
+    }
+
     /// Neither runs a job nor has one waiting.
     pub fn is_idle(&self) -> bool {
         self.load() == 0
@@ -186,19 +267,46 @@ impl WorkerView<'_> {
         self.place.queued
     }
 
+    /// Up to how many jobs the pool binds ahead: [`inbox_depth`](crate::PoolBuilder::inbox_depth).
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
     /// Jobs that wait in its inbox or run.
     pub fn load(&self) -> usize {
         self.place.queued + usize::from(self.place.busy)
     }
 
-    /// Whether its inbox is below the depth up to which the pool binds jobs ahead: four.
+    /// Weight of the jobs that wait in its inbox or run, in units of the queue's capacity.
+    pub fn weight(&self) -> u64 {
+        let running = if self.place.busy {
+            self.place.taken_weight
+        } else {
+            0
+        };
+        self.place.queued_weight + running
+    }
+
+    /// Whether it takes jobs and its inbox is below the depth.
     pub fn has_room(&self) -> bool {
-        self.place.queued < self.depth
+        !self.place.retiring && self.place.queued < self.depth
     }
 
     /// When it last had nothing to do, as a count that only grows: the lower, the longer ago.
     pub fn idle_since(&self) -> u64 {
         self.place.idle_since
+    }
+
+    /// Jobs that it has brought to an end so far, well or not. Four loads.
+    pub fn completed(&self) -> u64 {
+        self.place.vitals.counts.total_finished()
+    }
+
+    /// A moving average of how long its jobs took lately; `None` before it was measured. Workers on
+    /// threads of the pool's own and on executors measure one job in sixteen or so. One load.
+    pub fn service_time(&self) -> Option<Duration> {
+        let nanos = self.place.vitals.service.load(Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 }
 

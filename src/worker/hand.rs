@@ -4,6 +4,8 @@
 //! takes as many jobs as it runs in about five microseconds, by a moving average of what they take: tiny
 //! jobs by the dozen, all others one by one. What it took ahead stays open to the others.
 
+use crate::dispatcher::Vitals;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a worker takes ahead is done within this time.
@@ -29,10 +31,12 @@ pub(crate) struct Hand {
     jobs: u32,
     busy: Duration,
     since: Option<Instant>,
+    /// Where strategies read the average.
+    vitals: Arc<Vitals>,
 }
 
 impl Hand {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(vitals: Arc<Vitals>) -> Self {
         Hand {
             ahead: 0,
             looks: 0,
@@ -41,6 +45,7 @@ impl Hand {
             jobs: 0,
             busy: Duration::ZERO,
             since: None,
+            vitals,
         }
     }
 
@@ -65,6 +70,7 @@ impl Hand {
         };
         self.jobs = 0;
         self.busy = Duration::ZERO;
+        self.vitals.set_service(self.average);
         // By a clock that stands still, nothing is known.
         let most = AHEAD.as_nanos().checked_div(self.average.as_nanos());
         self.appetite = most.map_or(1, |most| most.clamp(1, u128::from(MOST)) as usize);

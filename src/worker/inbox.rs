@@ -55,12 +55,13 @@ enum Owed<J, H: JobHandler<J>> {
 
 impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     pub(crate) fn new(core: Arc<Core<J>>, worker: WorkerId) -> Self {
+        let seat = core.seat(worker).clone();
         Inbox {
-            seat: core.seat(worker).clone(),
+            hand: Hand::new(seat.vitals.clone()),
+            seat,
             cx: JobContext::new(worker, core.stop.clone()),
             errors: ErrorLog::of(&core),
             core,
-            hand: Hand::new(),
             job: None,
             owed: Owed::Nothing,
             seated: false,
@@ -178,7 +179,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
         // Dropping what nobody takes is foreign code, and still part of the job.
         let _in_job = frame::enter(self.frame());
-        self.seat.counts.finished(how);
+        self.seat.vitals.counts.finished(how);
         self.seated = true;
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
             Owed::Nothing => debug_assert!(false, "a job is settled once"),

@@ -331,7 +331,7 @@ impl<J: Send + 'static> Core<J> {
         if self.station(worker).set_present(worker.index(), false) {
             self.rouse();
         }
-        let started = self.seat(worker).counts.total_started();
+        let started = self.seat(worker).vitals.counts.total_started();
         let replaced = !self.is_over()
             && self.roster.may_replace(worker, started)
             && self.spawn(worker, true).is_ok();

@@ -1,0 +1,51 @@
+//! Spreading keys: the same key to the same place, and few keys elsewhere when the number of places changes.
+
+/// Mixes all bits of a number: the finalizer of SplitMix64 (Steele, Lea and Flood, *Fast Splittable
+/// Pseudorandom Number Generators*, OOPSLA 2014).
+pub(crate) fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// One of `places` for a key: jump consistent hash (Lamping and Veach, *A Fast, Minimal Memory, Consistent
+/// Hash Algorithm*, 2014). With one place more, a key stays where it is or goes to the new one. O(log n).
+pub(crate) fn jump(key: u64, places: usize) -> usize {
+    let mut state = mix(key);
+    let (mut at, mut next) = (0_u64, 0_u64);
+    while next < places as u64 {
+        at = next;
+        state = state
+            .wrapping_mul(2_862_933_555_777_941_757)
+            .wrapping_add(1);
+        let scale = (1_u64 << 31) as f64 / ((state >> 33) + 1) as f64;
+        next = ((at + 1) as f64 * scale) as u64;
+    }
+    at as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_place_more_moves_few_keys_and_only_there() {
+        for places in 1..20 {
+            let moved = (0..10_000)
+                .filter(|&key| {
+                    let (before, after) = (jump(key, places), jump(key, places + 1));
+                    assert!(
+                        after == before || after == places,
+                        "{key} moved between old places"
+                    );
+                    after != before
+                })
+                .count();
+            let expected = 10_000 / (places + 1);
+            assert!(
+                moved.abs_diff(expected) < 300,
+                "{moved} of 10000 moved to place {places}"
+            );
+        }
+    }
+}
