@@ -224,7 +224,7 @@ where
             stations: desks
                 .into_iter()
                 .enumerate()
-                .map(|(dispatcher, desk)| Station::new(dispatcher, desk, workers))
+                .map(|(dispatcher, desk)| Station::new(dispatcher, desk, workers, dispatchers == 1))
                 .collect(),
             time: Timekeeper::new(clock, format!("{name}-time")),
             spawner,

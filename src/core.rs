@@ -8,6 +8,7 @@ use crate::envelope::{Claimed, Queued};
 use crate::errors::Untold;
 use crate::frame;
 use crate::gate::{Gate, Lane};
+use crate::hash::jump;
 use crate::intake::Intake;
 use crate::job::{self, Job, JobId, Options};
 use crate::joins::Joins;
@@ -128,20 +129,40 @@ impl<J: Send + 'static> Core<J> {
     /// Puts a job that has its ticket on its way.
     #[inline]
     pub(crate) fn admit(&self, job: Queued<J>) {
-        self.intake.push(job);
+        self.push(job);
         self.rouse();
+    }
+
+    #[inline]
+    fn push(&self, job: Queued<J>) {
+        if self.stations.len() == 1 {
+            return self.intake.push(job);
+        }
+        match job.key() {
+            Some(key) => {
+                // The common intake's share of what was accepted.
+                self.intake.note_drawn(1);
+                self.stations[jump(key, self.stations.len())].push_keyed(job);
+            }
+            None => self.intake.push(job),
+        }
     }
 
     /// Puts many on their way. Nobody is called before all are there: a waker may run a job at once, and
     /// that may shut the pool down, which waits for every job that has a ticket.
     pub(crate) fn admit_all(&self, jobs: impl Iterator<Item = Queued<J>>) {
-        let pushed = jobs.map(|job| self.intake.push(job)).count();
+        let pushed = jobs.map(|job| self.push(job)).count();
         (0..pushed).for_each(|_| self.rouse());
     }
 
     /// Sees to it that somebody comes for what is waiting: see station.rs, "Push".
     #[inline]
     pub(crate) fn rouse(&self) {
+        if self.stations.len() > 1 {
+            // What only a desk's own workers may do.
+            let overslept = self.stations.iter().filter(|desk| desk.is_overslept());
+            overslept.for_each(|desk| self.call_one_of(desk));
+        }
         let mut searching = 0;
         let mut sleepy = None;
         for station in &self.stations {
@@ -155,6 +176,10 @@ impl<J: Send + 'static> Core<J> {
         if searching > 0 && (self.dedicated || searching >= self.gate.waiting()) {
             return;
         }
+        self.call_one_of(station);
+    }
+
+    fn call_one_of(&self, station: &Station<J>) {
         if frame::in_desk() {
             self.put_off_catching_up();
         } else {

@@ -40,11 +40,14 @@ pub(crate) struct Desk<J> {
     /// The strategy keeps the jobs of a key together.
     affinity: bool,
     spare: VecDeque<Routed<J>>,
-    /// Jobs that were bound to a worker that is lost, for the strategy to bind again.
+    /// Jobs that were bound to a worker that is lost, for the strategy to bind again; and others that left
+    /// the backlog and are next.
     returned: VecDeque<Routed<J>>,
     places: Vec<Place>,
     inboxes: Vec<VecDeque<Routed<J>>>,
     depth: usize,
+    /// How many jobs with a key are in the backlog. Below the truth if an order forgets what it was given.
+    keyed: usize,
     /// Empty without affinity.
     holders: Holders,
     /// For each worker, the keys of the jobs that it took and that are not known to be over.
@@ -97,6 +100,7 @@ impl<J: Send + 'static> Desk<J> {
             places: (0..workers).map(|_| Place::default()).collect(),
             inboxes: (0..workers).map(|_| VecDeque::new()).collect(),
             depth,
+            keyed: 0,
             holders: Holders::default(),
             in_hand: vec![Vec::new(); workers],
             routed: 0,
@@ -130,6 +134,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     pub(crate) fn push(&mut self, job: Queued<J>) {
+        self.keyed += usize::from(job.key().is_some());
         self.ordered(|order| order.push(job));
     }
 
@@ -203,6 +208,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     pub(crate) fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
+        self.keyed += jobs.iter().filter(|job| job.key().is_some()).count();
         if self.ordered(|order| order.append(jobs)).is_none() {
             // It broke on the way; its replacement takes the rest.
             self.ordered(|order| order.append(jobs));
@@ -219,7 +225,9 @@ impl<J: Send + 'static> Desk<J> {
         let from_spare = most.min(self.spare.len());
         out.extend(self.spare.drain(..from_spare).map(|routed| routed.job));
         if self.late {
+            let before = out.len();
             self.ordered(|order| order.pop_many(most - from_spare, out));
+            self.note_popped(out.range(before.min(out.len())..));
         }
     }
 
@@ -242,13 +250,39 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// Takes a job that is not bound, for the worker of another desk. After a `route`, what is left in the
-    /// backlog has no worker here to go to.
+    /// Takes a job that is not bound, for the worker of another desk: one without a key, since a key's jobs
+    /// stay with their desk. After a `route`, what is left in the backlog has no worker here to go to.
     pub(crate) fn take_unbound(&mut self) -> Option<Queued<J>> {
-        let spare = self.spare.pop_front();
-        spare
-            .map(|routed| routed.job)
-            .or_else(|| if self.affinity { None } else { self.pop() })
+        let keyless = |routed: &Routed<J>| routed.job.key().is_none();
+        if let Some(at) = self.spare.iter().position(keyless) {
+            return self.spare.remove(at).map(|routed| routed.job);
+        }
+        while self.has_keyless() {
+            let Some(routed) = self.next_in_backlog() else {
+                break;
+            };
+            if keyless(&routed) {
+                return Some(routed.job);
+            }
+            // Not passed by: it is the next one here.
+            let to = if self.late {
+                &mut self.spare
+            } else {
+                &mut self.returned
+            };
+            to.push_back(routed);
+        }
+        None
+    }
+
+    /// Whether `take_unbound` would find something.
+    pub(crate) fn has_spare(&mut self) -> bool {
+        self.spare.iter().any(|routed| routed.job.key().is_none()) || self.has_keyless()
+    }
+
+    fn has_keyless(&mut self) -> bool {
+        let keyed = self.keyed;
+        self.ordered(|order| order.len()).unwrap_or(0) > keyed
     }
 
     /// Whether `take` would find something for `worker`, perhaps after a `route`.
@@ -297,6 +331,10 @@ impl<J: Send + 'static> Desk<J> {
         if let Some(returned) = self.returned.pop_front() {
             return Some(returned);
         }
+        self.next_in_backlog()
+    }
+
+    fn next_in_backlog(&mut self) -> Option<Routed<J>> {
         let job = self.pop()?;
         self.routed += 1;
         let turn = self.routed;
@@ -535,7 +573,16 @@ impl<J: Send + 'static> Desk<J> {
         }
         self.spare.retain(|routed| keep(&routed.job));
         self.returned.retain(|routed| keep(&routed.job));
-        if contain(|| self.order.retain(&mut keep)).is_err() {
+        let mut keyed = 0;
+        let kept = contain(|| {
+            self.order.retain(&mut |job| {
+                let keep = keep(job);
+                keyed += usize::from(keep && job.key().is_some());
+                keep
+            });
+        });
+        self.keyed = keyed;
+        if kept.is_err() {
             self.quarantine();
         }
         dropped
@@ -545,12 +592,21 @@ impl<J: Send + 'static> Desk<J> {
 
     fn pop(&mut self) -> Option<Queued<J>> {
         let job = self.ordered(|order| order.pop()).flatten();
+        self.note_popped(job.iter());
         if job.is_none() && self.ordered(|order| order.is_empty()) == Some(false) {
             // It hides a job. Whoever asks again would ask for ever.
             self.quarantine();
             return self.order.pop();
         }
         job
+    }
+
+    /// Jobs have left the backlog.
+    fn note_popped<'a>(&mut self, jobs: impl Iterator<Item = &'a Queued<J>>) {
+        if self.keyed > 0 {
+            let keyed = jobs.filter(|job| job.key().is_some()).count();
+            self.keyed = self.keyed.saturating_sub(keyed);
+        }
     }
 
     fn ordered<R>(&mut self, act: impl FnOnce(&mut dyn QueueOrder<J>) -> R) -> Option<R> {
@@ -576,7 +632,9 @@ impl<J: Send + 'static> Desk<J> {
     pub(crate) fn replace_order(&mut self) {
         let mut broken = std::mem::replace(&mut *self.order, Box::new(Fifo::new()));
         self.arrival_order = true;
+        self.keyed = 0;
         while let Ok(Some(job)) = contain(|| broken.pop()) {
+            self.keyed += usize::from(job.key().is_some());
             self.order.push(job);
         }
         dispose(broken);

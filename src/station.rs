@@ -24,6 +24,10 @@
 //!   submitter's lock came after it, so the submitter reads the new `watch` and calls. Last, it looks
 //!   at the other desks, under their locks: whoever leaves a job for all on one of these calls a
 //!   sleeper after unlocking, so the same argument holds.
+//! - **Keyed.** With several desks, a job with a key goes into an intake of its own desk, and only that
+//!   desk's workers take it. The same holds there, with that desk's searchers and sleepers; and whoever
+//!   calls because of something that waits also calls a sleeper of each desk that has work of its own
+//!   and nobody searching.
 //! - **Called in vain.** A worker that is dropped after it was called calls the next one.
 //! - **Close.** Whoever closes, halts or drains the pool then calls all sleepers of each desk under
 //!   its lock; a worker looks for these states under the same lock before it lies down.
@@ -36,7 +40,7 @@ use crate::envelope::Queued;
 use crate::fault::{Fault, seeded};
 use crate::frame;
 use crate::gate::{Gate, Lane};
-use crate::intake::Intake;
+use crate::intake::{Intake, KeyedIntake};
 use crate::job::JobId;
 use crate::signal::call;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
@@ -106,6 +110,8 @@ impl<J> Seat<J> {
 pub(crate) struct Station<J> {
     floor: Mutex<Floor<J>>,
     watch: Padded<AtomicU64>,
+    /// Of jobs with a key, if there are other desks.
+    keyed: Option<KeyedIntake<J>>,
     seats: Box<[Arc<Seat<J>>]>,
     /// About how many jobs are on the desk and not bound: written under the lock, read as a hint.
     backlog: AtomicU64,
@@ -144,8 +150,14 @@ struct Inside<'a, J: Send + 'static> {
 impl<J: Send + 'static> Drop for Inside<'_, J> {
     fn drop(&mut self) {
         let backlog = self.desk.backlog() as u64;
-        if self.station.backlog_hint() != backlog {
-            self.station.backlog.store(backlog, Relaxed);
+        if self.station.backlog.load(Relaxed) != backlog {
+            // In one order with searchers, where it says whom to call: see `has_own_work`.
+            let order = if self.station.keyed.is_some() {
+                SeqCst
+            } else {
+                Relaxed
+            };
+            self.station.backlog.store(backlog, order);
         }
         if self.desk.met > 0 || self.desk.faults > 0 {
             let met = std::mem::take(&mut self.desk.met);
@@ -172,7 +184,8 @@ impl<J: Send + 'static> DerefMut for Inside<'_, J> {
 }
 
 impl<J: Send + 'static> Station<J> {
-    pub(crate) fn new(dispatcher: usize, desk: Desk<J>, workers: usize) -> Self {
+    /// `alone`: there are no other desks.
+    pub(crate) fn new(dispatcher: usize, desk: Desk<J>, workers: usize, alone: bool) -> Self {
         let seats = (0..workers)
             .map(|index| {
                 let id = WorkerId::new(dispatcher, index);
@@ -186,6 +199,7 @@ impl<J: Send + 'static> Station<J> {
                 in_hand: VecDeque::new(),
             }),
             watch: Padded(AtomicU64::new(0)),
+            keyed: (!alone).then(KeyedIntake::new),
             seats,
             backlog: AtomicU64::new(0),
             loaded: AtomicUsize::new(0),
@@ -198,8 +212,30 @@ impl<J: Send + 'static> Station<J> {
         &self.seats
     }
 
+    /// About how many jobs wait for this desk's workers, and not in the common intake.
     pub(crate) fn backlog_hint(&self) -> u64 {
-        self.backlog.load(Relaxed)
+        let keyed = self.keyed.as_ref().map_or(0, KeyedIntake::about);
+        self.backlog.load(Relaxed) + keyed
+    }
+
+    /// Whether jobs wait here that the workers of other desks may not take: for several desks.
+    fn has_own_work(&self) -> bool {
+        let keyed = self.keyed.as_ref().map_or(0, KeyedIntake::about);
+        keyed > 0 || self.backlog.load(SeqCst) > 0
+    }
+
+    /// Whether someone sleeps here and nobody searches although there is work that only this desk's workers
+    /// may do.
+    pub(crate) fn is_overslept(&self) -> bool {
+        self.watched() == (0, true) && self.has_own_work()
+    }
+
+    /// Takes in a job whose key belongs to this desk.
+    pub(crate) fn push_keyed(&self, job: Queued<J>) {
+        match &self.keyed {
+            Some(keyed) => keyed.push(job),
+            None => unreachable!("a single desk has all keys, and the common intake"),
+        }
     }
 
     fn enter(&self) -> Inside<'_, J> {
@@ -225,6 +261,7 @@ impl<J: Send + 'static> Station<J> {
     ) -> Option<Taken<J>> {
         let worker = seat.id.index();
         let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
         if floor.desk.may_leave_in_intake() {
             return self.take_ahead(&mut floor, seat, most, gate, intake);
         }
@@ -304,7 +341,13 @@ impl<J: Send + 'static> Station<J> {
     #[inline]
     pub(crate) fn take_from_tray(&self, of: &Seat<J>, to: &Seat<J>) -> Option<Queued<J>> {
         let mut tray = lock(&of.tray);
-        let job = tray.pop_front()?;
+        let job = if of.id.dispatcher() == to.id.dispatcher() {
+            tray.pop_front()?
+        } else {
+            // A key's jobs stay with their desk.
+            let at = tray.iter().position(|job| job.key().is_none())?;
+            tray.remove(at)?
+        };
         to.begin(job.id());
         if tray.is_empty() {
             self.loaded.fetch_sub(1, SeqCst);
@@ -377,8 +420,11 @@ impl<J: Send + 'static> Station<J> {
         floor.desk.lie_down(worker);
         let old = floor.wakers[worker].replace(waker);
         self.watch.fetch_add(SLEEPER - SEARCHER, SeqCst);
-        // The last look, under the intake's lock.
-        let stay = seeded(Fault::NoLastLook) || intake.is_empty();
+        // The last look, under the intakes' locks.
+        let keyed = self.keyed.as_ref();
+        let nothing_keyed =
+            || seeded(Fault::KeyedUnseen) || keyed.is_none_or(KeyedIntake::is_empty);
+        let stay = seeded(Fault::NoLastLook) || intake.is_empty() && nothing_keyed();
         let mut waker = None;
         if !stay {
             waker = self.get_up_inside(&mut floor, worker);
@@ -420,6 +466,7 @@ impl<J: Send + 'static> Station<J> {
     /// there may be work on other desks.
     pub(crate) fn call_one(&self, gate: &Gate, intake: &Intake<J>, siblings: bool) {
         let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
         let mut wakers = Vec::new();
         let mut anybody = true;
         if floor.desk.routes() {
@@ -489,14 +536,18 @@ impl<J: Send + 'static> Station<J> {
 
     // ---- everything at once -----------------------------------------------------------------
 
-    /// Whether this desk has a job that may go to anyone.
+    /// Whether this desk has a job for the worker of another one: exact, for one that would search for it
+    /// again and again.
     pub(crate) fn has_spare(&self) -> bool {
-        self.enter().desk.has_unbound() || self.loaded.load(SeqCst) > 0
+        let keyless = |seat: &Arc<Seat<J>>| lock(&seat.tray).iter().any(|job| job.key().is_none());
+        self.enter().desk.has_spare()
+            || self.loaded.load(SeqCst) > 0 && self.seats.iter().any(keyless)
     }
 
     /// Takes out all that waits in the intake, on the desk and in its workers' trays.
     pub(crate) fn sweep(&self, intake: &Intake<J>) -> Vec<Queued<J>> {
         let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake, DRAIN_FROM);
         let mut swept: Vec<_> = self
             .seats
@@ -510,6 +561,7 @@ impl<J: Send + 'static> Station<J> {
     /// Shows all that waits in the intake, on the desk and in its workers' trays.
     pub(crate) fn visit(&self, intake: &Intake<J>, mut waiting: impl FnMut(&Queued<J>)) {
         let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake, DRAIN_FROM);
         floor.desk.visit(&mut waiting);
         for seat in &self.seats {
@@ -519,6 +571,7 @@ impl<J: Send + 'static> Station<J> {
 
     pub(crate) fn drop_tombstones(&self, intake: &Intake<J>) -> usize {
         let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake, DRAIN_FROM);
         floor.desk.drop_tombstones()
     }
@@ -553,6 +606,14 @@ fn further(waiting: usize, most: usize) -> usize {
 }
 
 impl<J: Send + 'static> Floor<J> {
+    /// Moves to the desk what only its own workers may run.
+    fn draw_keyed(&mut self, keyed: Option<&KeyedIntake<J>>) {
+        if let Some(keyed) = keyed.filter(|keyed| keyed.about() > 0) {
+            keyed.drain_to(&mut self.in_hand);
+            self.desk.append(&mut self.in_hand);
+        }
+    }
+
     /// Moves to the desk what it can route now, or all, if its order has to see all to choose. The rest
     /// stays in the intake, for any desk.
     fn draw_to_route(&mut self, intake: &Intake<J>, coming: u64) {
