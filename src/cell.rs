@@ -22,7 +22,7 @@
 
 use crate::fault::{Fault, seeded};
 use crate::frame;
-use crate::job::{self, Job, JobId, Options};
+use crate::job::{Job, JobId, Options};
 use crate::outcome::{Cancellation, Ending, JobError};
 use crate::registry::{self, PoolNumber};
 use crate::signal::{Listener, Signal, call};
@@ -269,8 +269,7 @@ where
         };
         let home = registry::find(self.pool);
         if let Some(home) = &home {
-            let units = job::weight(slot.options.as_deref());
-            home.unrun(units, Ending::Cancelled);
+            home.unrun(slot.options.as_deref(), Ending::Cancelled);
         }
         self.finish(at, Err(JobError::Cancelled));
         if let Some(home) = home {

@@ -12,6 +12,7 @@ use crate::hash::jump;
 use crate::intake::Intake;
 use crate::job::{self, Job, JobId, Options};
 use crate::joins::Joins;
+use crate::keys::Keys;
 use crate::metrics::{Metrics, PoolCounts};
 use crate::outcome::Ending;
 use crate::registry::{self, Home, PoolNumber};
@@ -36,6 +37,8 @@ pub(crate) struct Core<J> {
     pub(crate) number: PoolNumber,
     pub(crate) name: String,
     pub(crate) gate: Gate,
+    /// If the queue order bounds how many jobs of a key may wait.
+    pub(crate) keys: Option<Keys>,
     pub(crate) intake: Intake<J>,
     pub(crate) stations: Box<[Station<J>]>,
     pub(crate) counts: PoolCounts,
@@ -64,6 +67,7 @@ pub(crate) struct Core<J> {
 pub(crate) struct Parts<J> {
     pub(crate) name: String,
     pub(crate) capacity: u64,
+    pub(crate) key_bound: Option<usize>,
     pub(crate) stations: Box<[Station<J>]>,
     pub(crate) time: Timekeeper,
     pub(crate) spawner: Box<dyn Spawner>,
@@ -92,6 +96,7 @@ impl<J: Send + 'static> Core<J> {
                 number,
                 name: parts.name,
                 gate: Gate::new(parts.capacity, roster.live()),
+                keys: parts.key_bound.map(Keys::new),
                 intake: Intake::new(),
                 counts: PoolCounts::default(),
                 joins: Joins::new(),
@@ -247,7 +252,7 @@ impl<J: Send + 'static> Core<J> {
             let id = job.id();
             if let Some(claimed) = job.claim() {
                 seat.vitals.counts.started();
-                self.release(claimed.job.weight(), seat.lane);
+                self.leave_queue(claimed.job.options(), seat.lane);
                 return Some((id, claimed));
             }
             self.met_tombstone(seat, id, &job);
@@ -362,9 +367,15 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
+    /// A job waits no more: its room is free, and its key's.
     #[inline]
-    fn release(&self, units: u64, lane: Lane) {
-        if self.gate.release(units, lane) {
+    fn leave_queue(&self, options: Option<&Options>, lane: Lane) {
+        if let Some(keys) = &self.keys {
+            options
+                .and_then(|options| options.key)
+                .inspect(|&key| keys.leave(key));
+        }
+        if self.gate.release(job::weight(options), lane) {
             // The last job of a closed pool was started: nobody needs to stay for more.
             self.call_all();
         }
@@ -410,7 +421,7 @@ impl<J: Send + 'static> Core<J> {
                     let Some(claimed) = job.claim() else { continue };
                     match claimed.slot {
                         Some(slot) => {
-                            self.unrun(claimed.job.weight(), why);
+                            self.unrun(claimed.job.options(), why);
                             slot.cell.into_ending().end(slot.at, why);
                         }
                         None => self.untold(id, claimed.job.share_options(), why),
@@ -484,18 +495,17 @@ impl<J: Send + 'static> Home for Core<J> {
         }
     }
 
-    fn unrun(&self, units: u64, why: Ending) {
+    fn unrun(&self, options: Option<&Options>, why: Ending) {
         self.counts.unrun(why);
-        self.release(units, Lane::COMMON);
+        self.leave_queue(options, Lane::COMMON);
         self.see_to_waiters();
     }
 
     fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending) {
-        let units = job::weight(options.as_deref());
         self.counts.unrun(why);
-        self.errors.unrun(id, options, why);
+        self.errors.unrun(id, options.clone(), why);
         // Last: a gate that is drained has no more errors to come.
-        self.release(units, Lane::COMMON);
+        self.leave_queue(options.as_deref(), Lane::COMMON);
         self.see_to_waiters();
     }
 

@@ -16,6 +16,7 @@ use crate::registry::{self, PoolNumber};
 use crate::unwind::dispose;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A waiting job, as a [`QueueOrder`](crate::QueueOrder) keeps it.
 ///
@@ -69,6 +70,11 @@ impl<J> Queued<J> {
     /// As [`Job::weight`].
     pub fn weight(&self) -> u64 {
         job::weight(self.options())
+    }
+
+    /// As [`Job::deadline`].
+    pub fn deadline(&self) -> Option<Instant> {
+        self.options().and_then(|options| options.deadline)
     }
 
     /// As [`Job::label`].
@@ -166,7 +172,6 @@ impl<J> Queued<J> {
             Body::Gone => return,
         };
         let id = self.id;
-        let units = job.weight();
         let options = job.share_options();
         // A queue order may drop envelopes, and it does so under the desk's lock.
         frame::outside_desk(move || {
@@ -174,7 +179,7 @@ impl<J> Queued<J> {
             match (slot, &home) {
                 (Some((cell, at)), home) => {
                     if let Some(home) = home {
-                        home.unrun(units, Ending::Abandoned);
+                        home.unrun(options.as_deref(), Ending::Abandoned);
                     }
                     cell.end(at, Ending::Abandoned);
                 }

@@ -1,5 +1,6 @@
 //! What can be said about a job when it is submitted.
 
+use crate::core::Core;
 use crate::error::{RunError, SubmitError};
 use crate::gate::Want;
 use crate::handle::JobHandle;
@@ -7,10 +8,11 @@ use crate::job::Job;
 use crate::park::block_on;
 use crate::permit::Permit;
 use crate::pool::Submitter;
+use crate::submit::{Entered, NoRoom};
 use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A job with options, on its way to a pool or to the room that a permit holds: see
 /// [`Submitter::job`] and [`Permit::job`].
@@ -57,6 +59,12 @@ impl<J, To> JobBuilder<J, To> {
     /// [`JobFailure`](crate::JobFailure).
     pub fn label(mut self, label: impl Into<Cow<'static, str>>) -> Self {
         self.job.options_mut().label = Some(label.into());
+        self
+    }
+
+    /// A moment too far away to be told is none.
+    fn expires_after(mut self, now: Instant, time: Duration) -> Self {
+        self.job.options_mut().deadline = now.checked_add(time);
         self
     }
 
@@ -112,15 +120,50 @@ where
         Want::job(self.job.weight())
     }
 
+    /// Asks for room, if the job's key has not its share of it already.
+    fn enter_now(&self, enter: impl FnOnce(&Core<J>) -> Entered) -> Entered {
+        let core = self.to.core();
+        let Some(keys) = &core.keys else {
+            return enter(core);
+        };
+        let counted = keys.enter(&self.job).map_err(NoRoom::from)?;
+        let entered = enter(core)?;
+        counted.keep();
+        Ok(entered)
+    }
+
+    /// The same for who waits without blocking.
+    async fn enter(&self, enter: impl Future<Output = Entered>) -> Entered {
+        let Some(keys) = &self.to.core().keys else {
+            return enter.await;
+        };
+        let counted = keys.enter(&self.job).map_err(NoRoom::from)?;
+        let entered = enter.await?;
+        counted.keep();
+        Ok(entered)
+    }
+
+    /// By when the job should have started: so long from now, on the pool's
+    /// [clock](crate::PoolBuilder::clock). Default none, and none when the time is too long to be told
+    /// (`Duration::MAX`).
+    ///
+    /// The order [`EarliestDeadline`](crate::EarliestDeadline) heeds it, and the handler is
+    /// [told](crate::JobContext::deadline). Nothing acts on a missed one yet: the job runs late. A job
+    /// that comes back keeps its moment.
+    pub fn expires_in(self, time: Duration) -> Self {
+        let now = self.to.core().time.now();
+        self.expires_after(now, time)
+    }
+
     /// As [`Submitter::submit`].
     pub async fn submit(self) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
-        let entered = self.to.core().enter(self.want()).await;
+        let entered = self.enter(self.to.core().enter(self.want())).await;
         self.to.core().submit_with(self.job, entered)
     }
 
     /// As [`Submitter::submit_blocking`].
     pub fn submit_blocking(self) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
-        let entered = self.to.core().enter_blocking(self.want());
+        let entered = self.enter_now(|core| core.enter_blocking(self.want()));
         self.to.core().submit_with(self.job, entered)
     }
 
@@ -129,7 +172,8 @@ where
         self,
         limit: Duration,
     ) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
-        let entered = self.to.core().enter_in_time(self.want(), limit).await;
+        let in_time = self.to.core().enter_in_time(self.want(), limit);
+        let entered = self.enter(in_time).await;
         self.to.core().submit_with(self.job, entered)
     }
 
@@ -143,25 +187,25 @@ where
 
     /// As [`Submitter::try_submit`].
     pub fn try_submit(self) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
-        let entered = self.to.core().try_enter(self.want());
+        let entered = self.enter_now(|core| core.try_enter(self.want()));
         self.to.core().submit_with(self.job, entered)
     }
 
     /// As [`Submitter::send`].
     pub async fn send(self) -> Result<(), SubmitError<Job<J>>> {
-        let entered = self.to.core().enter(self.want()).await;
+        let entered = self.enter(self.to.core().enter(self.want())).await;
         self.to.core().send_with(self.job, entered)
     }
 
     /// As [`Submitter::send_blocking`].
     pub fn send_blocking(self) -> Result<(), SubmitError<Job<J>>> {
-        let entered = self.to.core().enter_blocking(self.want());
+        let entered = self.enter_now(|core| core.enter_blocking(self.want()));
         self.to.core().send_with(self.job, entered)
     }
 
     /// As [`Submitter::try_send`].
     pub fn try_send(self) -> Result<(), SubmitError<Job<J>>> {
-        let entered = self.to.core().try_enter(self.want());
+        let entered = self.enter_now(|core| core.try_enter(self.want()));
         self.to.core().send_with(self.job, entered)
     }
 
@@ -193,6 +237,13 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
+    /// By when the job should have started: so long from now, however long ago the room was reserved.
+    /// As for a job that goes [to a pool](JobBuilder#to-a-pool) by the method of this name.
+    pub fn expires_in(self, time: Duration) -> Self {
+        let now = self.to.now();
+        self.expires_after(now, time)
+    }
+
     /// As [`Permit::submit`].
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use crate::submit::{Entered, NoRoom};
 use std::fmt;
 use std::num::NonZeroU64;
 use std::ops::Range;
+use std::time::Instant;
 
 /// Room in the queue that is set aside for one job: see [`Submitter::reserve`].
 ///
@@ -55,6 +56,10 @@ impl<'a, J, T, E> Permit<'a, J, T, E> {
             Holder::Borrowed(pool) => pool,
             Holder::Owned(pool) => pool,
         }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.pool().core().time.now()
     }
 
     /// How much room it holds.
@@ -121,6 +126,9 @@ where
         // calls wakers, and they are not to run between an acceptance and its push.
         if let Err(why) = core.gate.redeem(weight) {
             return Err(core.refuse(why.into(), job));
+        }
+        if let (Some(keys), Some(key)) = (&core.keys, job.key()) {
+            keys.admit(key);
         }
         if weight != job.weight() {
             job.options_mut().weight = NonZeroU64::new(weight);

@@ -17,7 +17,7 @@ pub(crate) type PoolNumber = NonZeroU32;
 /// What a pool offers to those who only know its number.
 pub(crate) trait Home: Send + Sync {
     /// A job with a handle ends without having run: counts it and frees its room.
-    fn unrun(&self, units: u64, why: Ending);
+    fn unrun(&self, options: Option<&Options>, why: Ending);
     /// The same for a job without a handle, which is entered among the errors before its room is free.
     fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending);
     /// Somebody may wait for room that is there.
