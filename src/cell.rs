@@ -95,7 +95,12 @@ pub(crate) trait Token: Send + Sync {
 
 /// Whether this is the very job that is asking: then other workers cannot help.
 pub(crate) fn is_own<T, E>(reply: &dyn Reply<T, E>, at: u32) -> bool {
-    frame::current(reply.pool()).is_some_and(|frame| frame.job == Some(reply.id(at)))
+    frame::current(reply.pool()).is_some_and(|frame| match frame.job {
+        Some(job) => job == reply.id(at),
+        // Its worker may have several in its hands.
+        None => registry::find(reply.pool())
+            .is_some_and(|home| home.has_in_hands(frame.seat, reply.id(at))),
+    })
 }
 
 pub(crate) struct Cell<J, T, E> {

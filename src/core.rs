@@ -461,7 +461,7 @@ impl<J: Send + 'static> Core<J> {
             .snapshot(|| self.seats().map(|seat| &seat.vitals.counts), &self.gate);
         metrics.workers = self.roster.live() as u64;
         metrics.failing_workers = self.roster.failing() as u64;
-        metrics.busy_workers = self.seats().filter(|seat| seat.running().is_some()).count() as u64;
+        metrics.busy_workers = self.seats().filter(|seat| seat.is_at_work()).count() as u64;
         metrics.errors_dropped = self.errors.dropped();
         metrics.faults = self.stations.iter().map(Station::faults).sum();
         metrics
@@ -488,7 +488,7 @@ impl<J: Send + 'static> Home for Core<J> {
     fn see_to_waiters(&self) {
         if self.gate.has_waiters() {
             let asleep = self.stations.iter().any(|station| station.watched().1);
-            let at_work = |seat: &Arc<Seat<J>>| seat.running().is_some();
+            let at_work = |seat: &Arc<Seat<J>>| seat.is_at_work();
             if asleep || !self.seats().any(at_work) {
                 self.rest();
             }
@@ -567,6 +567,10 @@ impl<J: Send + 'static> Home for Core<J> {
         if self.station(worker).set_present(worker.index(), !away) {
             self.rouse();
         }
+    }
+
+    fn has_in_hands(&self, worker: WorkerId, id: JobId) -> bool {
+        self.seat(worker).has_detached(id)
     }
 
     fn catch_up(&self) {

@@ -475,9 +475,9 @@ impl<J: Send + 'static> Desk<J> {
         self.places[worker].busy = busy;
     }
 
-    pub(crate) fn set_idle(&mut self, worker: usize) {
+    pub(crate) fn set_idle(&mut self, worker: usize, in_hands: impl Fn(JobId) -> bool) {
         if self.affinity {
-            self.release_keys(worker, |_| false);
+            self.release_keys(worker, in_hands);
         }
         self.places[worker].busy = false;
         self.places[worker].idle_since = self.idle_events;

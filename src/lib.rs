@@ -129,7 +129,7 @@ pub use queue_order::{
 };
 pub use spawner::{BoxFuture, SpawnError, Spawner, Threads};
 pub use unwind::Panic;
-pub use worker::{Inbox, SerialWorker, Worker, WorkerId};
+pub use worker::{BatchHandler, BatchWorker, Inbox, SerialWorker, Worker, WorkerId};
 
 /// The README's examples are tests.
 #[cfg(doctest)]

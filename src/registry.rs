@@ -33,6 +33,8 @@ pub(crate) trait Home: Send + Sync {
     fn time(&self) -> &Timekeeper;
     /// A worker can serve nobody until its running job goes on (`away`), or can again.
     fn set_away(&self, seat: crate::worker::WorkerId, away: bool);
+    /// Whether a worker has this job in its hands, beside others.
+    fn has_in_hands(&self, seat: crate::worker::WorkerId, id: JobId) -> bool;
     /// What was put off while this thread held the desk's lock.
     fn catch_up(&self);
 }

@@ -75,6 +75,9 @@ pub(crate) struct Seat<J> {
     /// The running job's number, or 0. Set under the lock of the place that the job is taken from, so
     /// that a visit finds it in one of the two; cleared when the outcome is known.
     running: AtomicU64,
+    /// Numbers of further jobs that its worker has in its hands. A job is entered here before it leaves
+    /// `running`, so a visit that looks there first finds it in one of the two.
+    detached: Mutex<Vec<JobId>>,
     /// Jobs that may go to anyone and that this worker will run next unless somebody else is quicker.
     /// Filled and emptied as a whole under the desk's lock, taken from one by one under its own.
     tray: Mutex<VecDeque<Queued<J>>>,
@@ -87,6 +90,7 @@ impl<J> Seat<J> {
             lane: Lane::of_worker(number),
             vitals,
             running: AtomicU64::new(0),
+            detached: Mutex::default(),
             tray: Mutex::new(VecDeque::new()),
         })
     }
@@ -100,10 +104,35 @@ impl<J> Seat<J> {
         self.running.swap(0, SeqCst);
     }
 
-    /// The running job.
-    pub(crate) fn running(&self) -> Option<JobId> {
+    /// The running job goes on beside others.
+    pub(crate) fn detach(&self, id: JobId) {
+        self.vitals.counts.detached();
+        lock(&self.detached).push(id);
+    }
+
+    /// A job that went on beside others is over.
+    pub(crate) fn reattach(&self, id: JobId) {
+        lock(&self.detached).retain(|&other| other != id);
+    }
+
+    pub(crate) fn has_detached(&self, id: JobId) -> bool {
+        lock(&self.detached).contains(&id)
+    }
+
+    /// The jobs that it has in its hands.
+    pub(crate) fn running(&self) -> Vec<JobId> {
         let number = self.running.load(SeqCst);
-        number.checked_sub(1).map(JobId::from_ticket)
+        let mut running: Vec<_> = number
+            .checked_sub(1)
+            .map(JobId::from_ticket)
+            .into_iter()
+            .collect();
+        running.extend(lock(&self.detached).iter().filter(|id| id.get() != number));
+        running
+    }
+
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.running.load(SeqCst) > 0 || !lock(&self.detached).is_empty()
     }
 }
 
@@ -267,7 +296,7 @@ impl<J: Send + 'static> Station<J> {
         }
         floor.draw_to_route(intake, intake.about(gate.about_accepted()));
         let mut called = floor.desk.route();
-        let job = floor.desk.take(worker, |_| false);
+        let job = floor.desk.take(worker, |id| seat.has_detached(id));
         if let Some(job) = &job {
             seat.begin(job.id());
             called.extend(floor.desk.route_for_sleepers());
@@ -308,7 +337,7 @@ impl<J: Send + 'static> Station<J> {
             floor.draw(intake, coming);
             waiting = floor.desk.backlog();
         }
-        let job = floor.desk.take(worker, |_| false)?;
+        let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
         let more = further(waiting, most);
         Some(self.hand_over(seat, job, more, |tray| floor.desk.take_many(more, tray)))
     }
@@ -416,7 +445,9 @@ impl<J: Send + 'static> Station<J> {
         if up() || floor.desk.has_work_for(worker) || trays {
             return false;
         }
-        floor.desk.set_idle(worker);
+        floor
+            .desk
+            .set_idle(worker, |id| self.seats[worker].has_detached(id));
         floor.desk.lie_down(worker);
         let old = floor.wakers[worker].replace(waker);
         self.watch.fetch_add(SLEEPER - SEARCHER, SeqCst);

@@ -297,7 +297,7 @@ impl WorkerView<'_> {
         self.place.idle_since
     }
 
-    /// Jobs that it has brought to an end so far, well or not. Four loads.
+    /// Jobs that it has brought to an end so far, well or not, or detached. Five loads.
     pub fn completed(&self) -> u64 {
         self.place.vitals.counts.total_finished()
     }
