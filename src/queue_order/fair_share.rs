@@ -257,3 +257,57 @@ impl<J> fmt::Debug for FairShare<J> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Job, JobId};
+    use std::num::{NonZeroU32, NonZeroU64};
+
+    /// Of a pool that is not there, so that nobody is told when it is dropped.
+    fn job(number: u64, key: u64, weight: u64) -> Queued<()> {
+        let mut job = Job::new(());
+        job.options_mut().key = Some(key);
+        job.options_mut().weight = NonZeroU64::new(weight);
+        Queued::plain(JobId::from_ticket(number), NonZeroU32::MAX, job)
+    }
+
+    #[test]
+    fn keys_that_went_quiet_are_forgotten() {
+        let mut order = FairShare::new().weight(3, 2);
+        for key in 0..100_000 {
+            order.push(job(key, key, 1 + key % 7));
+            order.push(job(key, key + 1, 1));
+            if key % 10 == 0 {
+                order.retain(&mut |job| job.id().get() % 3 != 0);
+            } else {
+                drop(order.pop());
+            }
+            drop(order.pop());
+            assert!(order.flows.len() <= order.len);
+            assert_eq!(order.turns.len(), order.flows.len());
+        }
+        while order.pop().is_some() {}
+        assert!(order.flows.is_empty() && order.turns.is_empty());
+        assert_eq!((order.len, order.weights.len()), (0, 1));
+        order.push(job(0, 1, 1));
+        order.retain(&mut |_| false);
+        assert!(order.flows.is_empty() && order.turns.is_empty());
+    }
+
+    /// Round by round, this would not end in a lifetime.
+    #[test]
+    fn rounds_in_which_nobody_can_pay_are_skipped() {
+        let heaviest = 1 << 48;
+        let jobs = 2 * 70_000;
+        let mut order = FairShare::new();
+        for number in 0..jobs {
+            order.push(job(number, number % 2, heaviest - number % 2));
+        }
+        for number in 0..jobs {
+            // The lighter ones save up a little sooner.
+            assert_eq!(order.pop().and_then(|job| job.key()), Some(1 - number % 2));
+        }
+        assert!(order.round > u128::from(u64::MAX));
+    }
+}
