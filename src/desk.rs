@@ -191,20 +191,55 @@ impl<J: Send + 'static> Desk<J> {
         let spare = self.spare.front().map(|routed| routed.turn);
         let job = match (bound, spare) {
             (Some(bound), Some(spare)) if spare < bound => self.take_spare(),
-            (Some(_), _) => self.unbind(worker).map(|routed| {
-                if let Some(key) = routed.key {
-                    self.in_hand[worker].push((routed.job.id(), key));
-                }
-                routed.job
-            }),
+            (Some(_), _) => self.take_own(worker),
             (None, _) => self.take_spare(),
         };
         let place = &mut self.places[worker];
         place.busy = job.is_some();
+        place.ahead = 0;
         if !self.late {
             place.taken_weight = job.as_ref().map_or(0, Queued::weight);
         }
         job
+    }
+
+    /// Takes the next job of a worker's inbox. Its key is held until it is known to be over.
+    fn take_own(&mut self, worker: usize) -> Option<Queued<J>> {
+        let routed = self.unbind(worker)?;
+        if let Some(key) = routed.key {
+            self.in_hand[worker].push((routed.job.id(), key));
+        }
+        Some(routed.job)
+    }
+
+    /// How many jobs `take_many_bound` would find.
+    pub(crate) fn count_bound(&self, worker: usize) -> usize {
+        let spare = self.spare.front().map_or(u64::MAX, |routed| routed.turn);
+        let inbox = &self.inboxes[worker];
+        match inbox.back() {
+            Some(last) if last.turn < spare => inbox.len(),
+            _ => inbox
+                .iter()
+                .take_while(|routed| routed.turn < spare)
+                .count(),
+        }
+    }
+
+    /// Takes up to `most` further jobs of a worker's inbox: none that left the backlog behind one that may
+    /// go to anyone.
+    pub(crate) fn take_many_bound(
+        &mut self,
+        worker: usize,
+        most: usize,
+        out: &mut VecDeque<Queued<J>>,
+    ) {
+        let before = out.len();
+        for _ in 0..most.min(self.count_bound(worker)) {
+            out.extend(self.take_own(worker));
+        }
+        let taken = out.range(before..);
+        self.places[worker].ahead = taken.len();
+        self.places[worker].taken_weight += taken.map(Queued::weight).sum::<u64>();
     }
 
     pub(crate) fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
@@ -231,10 +266,23 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// Takes jobs back that had been taken ahead: they are next, and may go to anyone.
-    pub(crate) fn put_back(&mut self, mut jobs: VecDeque<Queued<J>>) {
+    /// Takes jobs back that `worker` had taken ahead: they are next, and may go to anyone, or to whom the
+    /// strategy says if they were `bound` and it keeps the jobs of a key together.
+    pub(crate) fn put_back(&mut self, worker: usize, mut jobs: VecDeque<Queued<J>>, bound: bool) {
+        self.places[worker].ahead = 0;
+        let ask_again = bound && self.affinity;
+        let to = if ask_again {
+            &mut self.returned
+        } else {
+            &mut self.spare
+        };
         while let Some(job) = jobs.pop_back() {
-            self.spare.push_front(Routed {
+            let in_hand = &mut self.in_hand[worker];
+            if let Some(at) = in_hand.iter().position(|&(id, _)| id == job.id()) {
+                let (_, key) = in_hand.swap_remove(at);
+                self.holders.release(key);
+            }
+            to.push_front(Routed {
                 turn: 0,
                 key: None,
                 job,
@@ -480,6 +528,7 @@ impl<J: Send + 'static> Desk<J> {
             self.release_keys(worker, in_hands);
         }
         self.places[worker].busy = false;
+        self.places[worker].ahead = 0;
         self.places[worker].idle_since = self.idle_events;
         self.idle_events += 1;
     }

@@ -17,7 +17,8 @@
 //! - **Ahead.** A worker whose jobs are tiny takes several at once into its *tray*, from which any
 //!   other worker may take. If somebody sleeps and nobody searches, it calls one, so that no job waits
 //!   in the tray of a busy worker while another sleeps: trays are filled under the desk's lock, and a
-//!   worker that lies down looks at `loaded` under the same lock.
+//!   worker that lies down looks at `loaded` under the same lock. Jobs that are bound to a worker come into
+//!   its tray, too; from there, as from its inbox, nobody else takes them.
 //! - **Sleep.** Under the desk's lock, a worker looks once more at the desk, puts itself on the list
 //!   and moves from the searchers to the sleepers; then it looks into the intake *under the intake's
 //!   lock*. If the push was first there, it sees the job and gets up. If its look was first, the
@@ -78,9 +79,15 @@ pub(crate) struct Seat<J> {
     /// Numbers of further jobs that its worker has in its hands. A job is entered here before it leaves
     /// `running`, so a visit that looks there first finds it in one of the two.
     detached: Mutex<Vec<JobId>>,
-    /// Jobs that may go to anyone and that this worker will run next unless somebody else is quicker.
-    /// Filled and emptied as a whole under the desk's lock, taken from one by one under its own.
-    tray: Mutex<VecDeque<Queued<J>>>,
+    /// Jobs that this worker will run next; unless they are bound to it, others may be quicker. Filled and emptied as a whole under the desk's lock, taken from one by one under its own.
+    tray: Mutex<Tray<J>>,
+}
+
+/// What a worker took ahead.
+struct Tray<J> {
+    jobs: VecDeque<Queued<J>>,
+    /// A strategy chose this worker for them: no other takes them.
+    bound: bool,
 }
 
 impl<J> Seat<J> {
@@ -91,7 +98,10 @@ impl<J> Seat<J> {
             vitals,
             running: AtomicU64::new(0),
             detached: Mutex::default(),
-            tray: Mutex::new(VecDeque::new()),
+            tray: Mutex::new(Tray {
+                jobs: VecDeque::new(),
+                bound: false,
+            }),
         })
     }
 
@@ -288,17 +298,15 @@ impl<J: Send + 'static> Station<J> {
         gate: &Gate,
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
-        let worker = seat.id.index();
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
         if floor.desk.may_leave_in_intake() {
             return self.take_ahead(&mut floor, seat, most, gate, intake);
         }
-        floor.draw_to_route(intake, intake.about(gate.about_accepted()));
+        floor.draw_to_route(intake, intake.about(gate.about_accepted()), self.is_alone());
         let mut called = floor.desk.route();
-        let job = floor.desk.take(worker, |id| seat.has_detached(id));
-        if let Some(job) = &job {
-            seat.begin(job.id());
+        let taken = self.take_bound(&mut floor, seat, most);
+        if taken.is_some() {
             called.extend(floor.desk.route_for_sleepers());
         }
         // What found no room in an inbox is for the workers of other desks.
@@ -306,8 +314,25 @@ impl<J: Send + 'static> Station<J> {
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
         wakers.into_iter().for_each(call);
-        let ahead = 0;
-        job.map(|job| Taken { job, ahead, more })
+        taken.map(|taken| Taken { more, ..taken })
+    }
+
+    /// The next job of a worker's inbox or one that may go to anyone, and further ones of the inbox into the
+    /// tray.
+    fn take_bound(&self, floor: &mut Floor<J>, seat: &Seat<J>, most: usize) -> Option<Taken<J>> {
+        let worker = seat.id.index();
+        let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
+        let most = floor.desk.count_bound(worker).min(most - 1);
+        let fill = |tray: &mut Tray<J>| {
+            tray.bound = true;
+            floor.desk.take_many_bound(worker, most, &mut tray.jobs);
+        };
+        Some(self.hand_over(seat, job, most, fill))
+    }
+
+    /// Whether there are no other desks.
+    fn is_alone(&self) -> bool {
+        self.keyed.is_none()
     }
 
     /// The first job that waits, and into the tray further ones: a quarter of what waits and at most
@@ -330,7 +355,7 @@ impl<J: Send + 'static> Station<J> {
                 floor.desk.set_busy(worker, job.is_some());
                 let more = further(coming as usize, most);
                 let rest = std::iter::from_fn(|| intake.pop()).take(more);
-                let taken = self.hand_over(seat, job?, more, |tray| tray.extend(rest));
+                let taken = self.hand_over(seat, job?, more, |tray| tray.jobs.extend(rest));
                 intake.note_drawn(1 + taken.ahead);
                 return Some(taken);
             }
@@ -339,7 +364,8 @@ impl<J: Send + 'static> Station<J> {
         }
         let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
         let more = further(waiting, most);
-        Some(self.hand_over(seat, job, more, |tray| floor.desk.take_many(more, tray)))
+        let fill = |tray: &mut Tray<J>| floor.desk.take_many(more, &mut tray.jobs);
+        Some(self.hand_over(seat, job, more, fill))
     }
 
     /// Gives a worker a job to run now, and if there are to be `more`, fills its tray. Under the desk's
@@ -349,16 +375,17 @@ impl<J: Send + 'static> Station<J> {
         seat: &Seat<J>,
         job: Queued<J>,
         more: usize,
-        fill: impl FnOnce(&mut VecDeque<Queued<J>>),
+        fill: impl FnOnce(&mut Tray<J>),
     ) -> Taken<J> {
         seat.begin(job.id());
         let mut ahead = 0;
         if more > 0 {
             let mut tray = lock(&seat.tray);
-            debug_assert!(tray.is_empty(), "its worker has nothing in hand");
+            debug_assert!(tray.jobs.is_empty(), "its worker has nothing in hand");
+            tray.bound = false;
             fill(&mut tray);
-            ahead = tray.len();
-            if ahead > 0 {
+            ahead = tray.jobs.len();
+            if ahead > 0 && !tray.bound {
                 self.loaded.fetch_add(1, SeqCst);
             }
         }
@@ -370,15 +397,18 @@ impl<J: Send + 'static> Station<J> {
     #[inline]
     pub(crate) fn take_from_tray(&self, of: &Seat<J>, to: &Seat<J>) -> Option<Queued<J>> {
         let mut tray = lock(&of.tray);
+        if tray.bound && of.id != to.id {
+            return None;
+        }
         let job = if of.id.dispatcher() == to.id.dispatcher() {
-            tray.pop_front()?
+            tray.jobs.pop_front()?
         } else {
             // A key's jobs stay with their desk.
-            let at = tray.iter().position(|job| job.key().is_none())?;
-            tray.remove(at)?
+            let at = tray.jobs.iter().position(|job| job.key().is_none())?;
+            tray.jobs.remove(at)?
         };
         to.begin(job.id());
-        if tray.is_empty() {
+        if tray.jobs.is_empty() && !tray.bound {
             self.loaded.fetch_sub(1, SeqCst);
         }
         Some(job)
@@ -501,7 +531,7 @@ impl<J: Send + 'static> Station<J> {
         let mut wakers = Vec::new();
         let mut anybody = true;
         if floor.desk.routes() {
-            floor.draw_to_route(intake, intake.about(gate.about_accepted()));
+            floor.draw_to_route(intake, intake.about(gate.about_accepted()), self.is_alone());
             let called = floor.desk.route();
             anybody = called.is_empty() && (siblings || floor.desk.has_unbound());
             wakers = self.collect_wakers(&mut floor, called);
@@ -550,19 +580,19 @@ impl<J: Send + 'static> Station<J> {
         let mut floor = self.enter();
         floor.desk.set_present(worker, present);
         if !present {
-            let in_hand = self.empty_tray(&self.seats[worker]);
-            floor.desk.put_back(in_hand);
+            let (in_hand, bound) = self.empty_tray(&self.seats[worker]);
+            floor.desk.put_back(worker, in_hand, bound);
         }
         !present && floor.desk.has_unbound()
     }
 
-    /// Under the desk's lock.
-    fn empty_tray(&self, seat: &Seat<J>) -> VecDeque<Queued<J>> {
+    /// What was in the tray, and whether it is bound. Under the desk's lock.
+    fn empty_tray(&self, seat: &Seat<J>) -> (VecDeque<Queued<J>>, bool) {
         let mut tray = lock(&seat.tray);
-        if !tray.is_empty() {
+        if !tray.jobs.is_empty() && !tray.bound {
             self.loaded.fetch_sub(1, SeqCst);
         }
-        std::mem::take(&mut *tray)
+        (std::mem::take(&mut tray.jobs), tray.bound)
     }
 
     // ---- everything at once -----------------------------------------------------------------
@@ -570,7 +600,10 @@ impl<J: Send + 'static> Station<J> {
     /// Whether this desk has a job for the worker of another one: exact, for one that would search for it
     /// again and again.
     pub(crate) fn has_spare(&self) -> bool {
-        let keyless = |seat: &Arc<Seat<J>>| lock(&seat.tray).iter().any(|job| job.key().is_none());
+        let keyless = |seat: &Arc<Seat<J>>| {
+            let tray = lock(&seat.tray);
+            !tray.bound && tray.jobs.iter().any(|job| job.key().is_none())
+        };
         self.enter().desk.has_spare()
             || self.loaded.load(SeqCst) > 0 && self.seats.iter().any(keyless)
     }
@@ -583,7 +616,7 @@ impl<J: Send + 'static> Station<J> {
         let mut swept: Vec<_> = self
             .seats
             .iter()
-            .flat_map(|seat| self.empty_tray(seat))
+            .flat_map(|seat| self.empty_tray(seat).0)
             .collect();
         swept.extend(floor.desk.sweep());
         swept
@@ -596,7 +629,7 @@ impl<J: Send + 'static> Station<J> {
         floor.draw(intake, DRAIN_FROM);
         floor.desk.visit(&mut waiting);
         for seat in &self.seats {
-            lock(&seat.tray).iter().for_each(&mut waiting);
+            lock(&seat.tray).jobs.iter().for_each(&mut waiting);
         }
     }
 
@@ -645,10 +678,10 @@ impl<J: Send + 'static> Floor<J> {
         }
     }
 
-    /// Moves to the desk what it can route now, or all, if its order has to see all to choose. The rest
-    /// stays in the intake, for any desk.
-    fn draw_to_route(&mut self, intake: &Intake<J>, coming: u64) {
-        if !self.desk.in_arrival_order() {
+    /// Moves to the desk what it can route now, or all, if its order has to see all to choose or no other
+    /// desk could take it. The rest stays in the intake, for any desk.
+    fn draw_to_route(&mut self, intake: &Intake<J>, coming: u64, alone: bool) {
+        if alone || !self.desk.in_arrival_order() {
             return self.draw(intake, coming);
         }
         let mut drawn = 0;

@@ -165,6 +165,8 @@ pub(crate) struct Place {
     pub(crate) retiring: bool,
     pub(crate) busy: bool,
     pub(crate) queued: usize,
+    /// Jobs that it took along with the one it runs.
+    pub(crate) ahead: usize,
     /// Weight of what waits in the inbox.
     pub(crate) queued_weight: u64,
     /// Weight of what was taken last, which runs while the worker is busy.
@@ -289,9 +291,10 @@ impl WorkerView<'_> {
         self.depth
     }
 
-    /// Jobs that wait in its inbox or run.
+    /// Jobs that wait in its inbox or run. Of tiny jobs, a worker takes several out at once; they count as
+    /// running until it asks for more.
     pub fn load(&self) -> usize {
-        self.place.queued + usize::from(self.place.busy)
+        self.place.queued + usize::from(self.place.busy) + self.place.ahead
     }
 
     /// Weight of the jobs that wait in its inbox or run, in units of the queue's capacity.
