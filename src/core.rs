@@ -52,6 +52,7 @@ pub(crate) struct Core<J> {
     pub(crate) spawner: Contained<Box<dyn Spawner>>,
     /// Workers have threads of their own, where they may spin: asked of the spawner once.
     pub(crate) dedicated: bool,
+    pub(crate) cores: u64,
     pub(crate) crew: Contained<Box<dyn Crew<J>>>,
     /// No job is started any more.
     halted: AtomicBool,
@@ -107,6 +108,7 @@ impl<J: Send + 'static> Core<J> {
                 time: parts.time,
                 stop: Arc::new(StopAll::new()),
                 dedicated: parts.spawner.is_dedicated(),
+                cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
                 spawner: Contained::new(parts.spawner),
                 crew: Contained::new(parts.crew),
                 halted: AtomicBool::new(false),

@@ -4,7 +4,7 @@
 //! A job is counted before it asks the gate for room, and until it is started or ends without running: from
 //! then on its room is free, too. A pool whose order sets no bound keeps no such account.
 
-use crate::hash::mix;
+use crate::hash::{Mixing, mix};
 use crate::job::Job;
 use crate::sync::{Mutex, lock};
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ const SHARDS: usize = 16;
 pub(crate) struct Keys {
     bound: usize,
     /// How many jobs of each key wait; keys of which none does are not here.
-    waiting: [Mutex<HashMap<u64, usize>>; SHARDS],
+    waiting: [Mutex<HashMap<u64, usize, Mixing>>; SHARDS],
 }
 
 /// Who the key is that has as many jobs waiting as it may.
@@ -31,7 +31,7 @@ impl Keys {
         }
     }
 
-    fn shard(&self, key: u64) -> &Mutex<HashMap<u64, usize>> {
+    fn shard(&self, key: u64) -> &Mutex<HashMap<u64, usize, Mixing>> {
         &self.waiting[mix(key) as usize % SHARDS]
     }
 

@@ -681,7 +681,10 @@ impl<J: Send + 'static> Floor<J> {
     /// Moves to the desk what it can route now, or all, if its order has to see all to choose or no other
     /// desk could take it. The rest stays in the intake, for any desk.
     fn draw_to_route(&mut self, intake: &Intake<J>, coming: u64, alone: bool) {
-        if alone || !self.desk.in_arrival_order() {
+        if !self.desk.in_arrival_order() {
+            return self.draw(intake, coming);
+        }
+        if alone && coming >= DRAIN_FROM && self.desk.backlog() < self.desk.room() {
             return self.draw(intake, coming);
         }
         let mut drawn = 0;
