@@ -299,17 +299,21 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// Takes a job that is not bound, for the worker of another desk: one without a key, since a key's jobs
-    /// stay with their desk. After a `route`, what is left in the backlog has no worker here to go to.
+    /// stay with their desk while anybody is there. After a `route`, what is left in the backlog has no
+    /// worker here to go to.
     pub(crate) fn take_unbound(&mut self) -> Option<Queued<J>> {
-        let keyless = |routed: &Routed<J>| routed.job.key().is_none();
-        if let Some(at) = self.spare.iter().position(keyless) {
-            return self.spare.remove(at).map(|routed| routed.job);
+        let any = self.is_deserted();
+        let free = |routed: &Routed<J>| any || routed.job.key().is_none();
+        for waiting in [&mut self.spare, &mut self.returned] {
+            if let Some(at) = waiting.iter().position(free) {
+                return waiting.remove(at).map(|routed| routed.job);
+            }
         }
-        while self.has_keyless() {
+        while self.has_free(any) {
             let Some(routed) = self.next_in_backlog() else {
                 break;
             };
-            if keyless(&routed) {
+            if free(&routed) {
                 return Some(routed.job);
             }
             // Not passed by: it is the next one here.
@@ -325,11 +329,14 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Whether `take_unbound` would find something.
     pub(crate) fn has_spare(&mut self) -> bool {
-        self.spare.iter().any(|routed| routed.job.key().is_none()) || self.has_keyless()
+        let any = self.is_deserted();
+        let mut waiting = self.spare.iter().chain(&self.returned);
+        waiting.any(|routed| any || routed.job.key().is_none()) || self.has_free(any)
     }
 
-    fn has_keyless(&mut self) -> bool {
-        let keyed = self.keyed;
+    /// Whether the backlog has a job for other desks.
+    fn has_free(&mut self, any: bool) -> bool {
+        let keyed = if any { 0 } else { self.keyed };
         self.ordered(|order| order.len()).unwrap_or(0) > keyed
     }
 
@@ -474,6 +481,7 @@ impl<J: Send + 'static> Desk<J> {
     /// what is not routed yet, in order; or, if its key is to stay with one worker, to whom the strategy
     /// says.
     pub(crate) fn set_present(&mut self, worker: usize, present: bool) {
+        self.places[worker].seen = true;
         if self.places[worker].present == present {
             return;
         }
@@ -483,6 +491,12 @@ impl<J: Send + 'static> Desk<J> {
         if !present {
             self.give_back(worker, |_| true);
         }
+    }
+
+    /// Whether nobody here can take jobs. Then those with a key are for the workers of other desks, too: else
+    /// a job that waits for one of them, on the last worker of its desk, would wait for ever.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.places.iter().all(|place| place.seen && !place.present)
     }
 
     /// Nothing more for this worker, which finishes what it runs; but what waits of a key that it is

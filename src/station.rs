@@ -26,7 +26,7 @@
 //!   at the other desks, under their locks: whoever leaves a job for all on one of these calls a
 //!   sleeper after unlocking, so the same argument holds.
 //! - **Keyed.** With several desks, a job with a key goes into an intake of its own desk, and only that
-//!   desk's workers take it. The same holds there, with that desk's searchers and sleepers; and whoever
+//!   desk's workers take it, unless none of them can. The same holds there, with that desk's searchers and sleepers; and whoever
 //!   calls because of something that waits also calls a sleeper of each desk that has work of its own
 //!   and nobody searching.
 //! - **Called in vain.** A worker that is dropped after it was called calls the next one.
@@ -287,6 +287,15 @@ impl<J: Send + 'static> Station<J> {
         }
     }
 
+    /// For the worker of another desk.
+    fn enter_for_others(&self) -> Inside<'_, J> {
+        let mut floor = self.enter();
+        if floor.desk.is_deserted() {
+            floor.draw_keyed(self.keyed.as_ref());
+        }
+        floor
+    }
+
     // ---- taking jobs ------------------------------------------------------------------------
 
     /// The next job for one of this desk's own workers, whose tray is empty; up to `most` when all of
@@ -426,7 +435,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// A job of this desk that may go to anyone, for the worker of another desk.
     pub(crate) fn give_away(&self, to: &Seat<J>) -> Option<Queued<J>> {
-        let mut floor = self.enter();
+        let mut floor = self.enter_for_others();
         let mut called = floor.desk.route();
         let job = floor.desk.take_unbound();
         if let Some(job) = &job {
@@ -578,6 +587,7 @@ impl<J: Send + 'static> Station<J> {
     /// Answers whether that left jobs for others.
     pub(crate) fn set_present(&self, worker: usize, present: bool) -> bool {
         let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
         floor.desk.set_present(worker, present);
         if !present {
             let (in_hand, bound) = self.empty_tray(&self.seats[worker]);
@@ -604,7 +614,7 @@ impl<J: Send + 'static> Station<J> {
             let tray = lock(&seat.tray);
             !tray.bound && tray.jobs.iter().any(|job| job.key().is_none())
         };
-        self.enter().desk.has_spare()
+        self.enter_for_others().desk.has_spare()
             || self.loaded.load(SeqCst) > 0 && self.seats.iter().any(keyless)
     }
 

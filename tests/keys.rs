@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Door, Ledger, Payload, ended, lock, poll_once, watched};
+use common::{Door, Ledger, Payload, ended, lock, poll_once, until, watched};
 use fanpool::queue_order::FairShare;
 use fanpool::{BuildError, Cancellation, Pool, SubmitError, Submitter, handler_fn};
 use std::collections::BTreeMap;
@@ -88,6 +88,7 @@ fn whoever_leaves_the_queue_leaves_its_place_to_another_of_the_key() {
         pool.close();
         let stops = pool.clone();
         let stopping = std::thread::spawn(move || stops.shutdown_now_blocking());
+        until(|| pool.metrics().waiting == 0);
         door.open();
         let report = stopping.join().unwrap();
         assert!(report.unrun.iter().any(|job| job.key() == Some(42)));
@@ -182,6 +183,39 @@ fn with_several_dispatchers_all_jobs_of_a_key_go_to_one() {
         }
         assert_eq!(used, [true; 3], "twenty keys are spread over three");
         drop(seen);
+        ledger.close(ended(&pool));
+    });
+}
+
+#[test]
+fn a_job_that_waits_for_a_key_of_its_own_desk_is_helped_by_another_desk() {
+    watched(|ledger| {
+        let own: Arc<std::sync::OnceLock<Submitter<(bool, Payload), (), String>>> = Arc::default();
+        let (sees, books) = (own.clone(), ledger.clone());
+        let pool = Pool::builder(handler_fn(move |(waits, job): (bool, Payload)| {
+            job.run(|| {
+                let pool = sees.get().expect("set before the first job");
+                if waits {
+                    let inner = pool.job((false, books.job())).key(1);
+                    inner.run_blocking().map_err(|error| error.to_string())?;
+                }
+                Ok(())
+            })
+        }))
+        .dispatchers(2)
+        .workers_per_dispatcher(1)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        assert!(own.set(pool.submitter()).is_ok());
+        pool.ready_blocking().unwrap();
+        for _ in 0..50 {
+            // On the only worker of the desk that the key belongs to.
+            pool.job((true, ledger.job()))
+                .key(1)
+                .run_blocking()
+                .unwrap();
+        }
         ledger.close(ended(&pool));
     });
 }

@@ -161,6 +161,8 @@ pub struct Workers<'a> {
 pub(crate) struct Place {
     /// There, and able to take jobs.
     pub(crate) present: bool,
+    /// Was there, or will not come: one that has yet to come is worth waiting for.
+    pub(crate) seen: bool,
     /// Runs what it has, and gets nothing more.
     pub(crate) retiring: bool,
     pub(crate) busy: bool,
