@@ -120,10 +120,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
             self.call_all();
             (0..self.workers.len()).for_each(|worker| self.come(worker));
             let workers = self.workers.len();
-            while (0..workers)
-                .map(|worker| self.take(worker))
-                .any(|took| took)
-            {}
+            while (0..workers).any(|worker| self.take(worker)) {}
         }
         let left: Vec<u64> = self.waiting.keys().copied().collect();
         self.log.expect(left.is_empty(), || {
