@@ -222,7 +222,13 @@ where
         for dispatcher in 0..dispatchers {
             let order = order();
             order.check()?;
-            desks.push(Desk::new(dispatcher, order, strategy(), workers, inbox_depth));
+            desks.push(Desk::new(
+                dispatcher,
+                order,
+                strategy(),
+                workers,
+                inbox_depth,
+            ));
         }
         let core = Core::new(Parts {
             capacity: queue_capacity as u64,

@@ -1,10 +1,14 @@
 //! The public suite for strategies and orders: the library's own pass it, and of those that are broken it
 //! says what is broken.
 
+mod common;
+
+use common::watched;
 use fanpool::testing::{Order, Seen, check_dispatcher, check_dispatcher_with, check_queue_order};
 use fanpool::{
-    Any, Dispatcher, Fifo, Job, KeyAffinity, LeastBusy, QueueOrder, Queued, Random, RoundRobin,
-    Steer, Target, TwoChoices, Weighted, WorkerId, Workers,
+    AdaptiveLifo, Any, Dispatcher, EarliestDeadline, FairShare, Fifo, Job, KeyAffinity, LeastBusy,
+    Lifo, Priority, QueueOrder, Queued, Random, RoundRobin, Steer, Target, TwoChoices, Weighted,
+    WorkerId, Workers,
 };
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -17,51 +21,67 @@ use std::sync::{Arc, Mutex};
 
 #[test]
 fn any_passes() {
-    check_dispatcher(Any::new);
+    watched(|_| {
+        check_dispatcher(Any::new);
+    });
 }
 
 #[test]
 fn round_robin_passes() {
-    check_dispatcher(RoundRobin::new);
+    watched(|_| {
+        check_dispatcher(RoundRobin::new);
+    });
 }
 
 #[test]
 fn least_busy_passes() {
-    check_dispatcher(LeastBusy::new);
+    watched(|_| {
+        check_dispatcher(LeastBusy::new);
+    });
 }
 
 #[test]
 fn two_choices_pass() {
-    for choices in 1..4 {
-        check_dispatcher(|| TwoChoices::new(1).choices(choices));
-    }
+    watched(|_| {
+        for choices in 1..4 {
+            check_dispatcher(|| TwoChoices::new(1).choices(choices));
+        }
+    });
 }
 
 #[test]
 fn random_passes() {
-    check_dispatcher(|| Random::new(2));
+    watched(|_| {
+        check_dispatcher(|| Random::new(2));
+    });
 }
 
 #[test]
 fn weighted_passes() {
-    let weighted = Weighted::new([5, 1, 2]).unwrap();
-    check_dispatcher(|| weighted.clone());
+    watched(|_| {
+        let weighted = Weighted::new([5, 1, 2]).unwrap();
+        check_dispatcher(|| weighted.clone());
+    });
 }
 
 #[test]
 fn key_affinity_passes() {
-    check_dispatcher(KeyAffinity::new);
-    check_dispatcher(|| KeyAffinity::by(|job: &Job<u64>| job.data() % 5));
-    check_dispatcher_with(
-        || KeyAffinity::by(|job: &Job<String>| (!job.data().is_empty()).then_some(7)),
-        |number| "a job with a key, or none".repeat(number as usize % 2),
-    );
+    watched(|_| {
+        check_dispatcher(KeyAffinity::new);
+        check_dispatcher(|| KeyAffinity::by(|job: &Job<u64>| job.data() % 5));
+        check_dispatcher_with(
+            || KeyAffinity::by(|job: &Job<String>| (!job.data().is_empty()).then_some(7)),
+            |number| "a job with a key, or none".repeat(number as usize % 2),
+        );
+    });
 }
 
 #[test]
 fn steer_and_closures_pass() {
-    check_dispatcher(|| Steer::new(first_with_room));
-    check_dispatcher(|| first_with_room);
+    watched(|_| {
+        check_dispatcher(|| Steer::new(first_with_room));
+        check_dispatcher(|| first_with_room);
+    });
 }
 
 fn first_with_room(_: &Job<u64>, workers: &Workers<'_>) -> Target {
@@ -71,10 +91,78 @@ fn first_with_room(_: &Job<u64>, workers: &Workers<'_>) -> Target {
 
 #[test]
 fn fifo_passes() {
-    check_queue_order(Fifo::new, Order::Fifo);
-    check_queue_order(Fifo::new, Order::Any);
-    check_queue_order(Fifo::new, Order::FifoWithin(|job: &Seen| job.weight));
-    check_queue_order(Fifo::new, Order::Next(|_| 0));
+    watched(|_| {
+        check_queue_order(Fifo::new, Order::Fifo);
+        check_queue_order(Fifo::new, Order::Any);
+        check_queue_order(Fifo::new, Order::FifoWithin(|job: &Seen| job.weight));
+        check_queue_order(Fifo::new, Order::Next(|_| 0));
+    });
+}
+
+#[test]
+fn lifo_passes() {
+    watched(|_| {
+        check_queue_order(Lifo::new, Order::Next(|waiting| waiting.len() - 1));
+    });
+}
+
+#[test]
+fn adaptive_lifo_passes() {
+    watched(|_| {
+        let newest_if_many = |waiting: &[Seen]| {
+            if waiting.len() > 5 {
+                waiting.len() - 1
+            } else {
+                0
+            }
+        };
+        check_queue_order(|| AdaptiveLifo::new(5), Order::Next(newest_if_many));
+    });
+}
+
+/// The index of the first one of which this is least.
+fn least<K: Ord>(waiting: &[Seen], key: impl Fn(&Seen) -> K) -> usize {
+    let least = (0..waiting.len()).min_by_key(|&index| key(&waiting[index]));
+    least.expect("there is one")
+}
+
+#[test]
+fn priority_passes() {
+    watched(|_| {
+        let by_level = |waiting: &[Seen]| least(waiting, |job| -job.priority);
+        check_queue_order(Priority::new, Order::Next(by_level));
+        check_queue_order(Priority::new, Order::FifoWithin(|job| job.priority as u64));
+        let by_age = |waiting: &[Seen]| {
+            least(waiting, |job| {
+                job.arrival as i64 - 10 * i64::from(job.priority)
+            })
+        };
+        check_queue_order(|| Priority::new().ageing(10), Order::Next(by_age));
+    });
+}
+
+#[test]
+fn earliest_deadline_passes() {
+    watched(|_| {
+        let by_deadline =
+            |waiting: &[Seen]| least(waiting, |job| (job.deadline.is_none(), job.deadline));
+        check_queue_order(EarliestDeadline::new, Order::Next(by_deadline));
+    });
+}
+
+#[test]
+fn fair_share_passes() {
+    watched(|_| {
+        let by_key = Order::FifoWithin(|job| job.key.unwrap_or(u64::MAX));
+        check_queue_order(FairShare::new, by_key);
+        check_queue_order(|| FairShare::new().weight(1, 3).default_weight(2), by_key);
+    });
+}
+
+#[test]
+fn an_order_that_no_pool_would_take_is_noticed() {
+    let text = complaint(|| check_queue_order(|| Priority::new().ageing(0), Order::Any));
+    says(&text, &["no pool would be built with it", "ageing"]);
 }
 
 // ---- strategies that are broken ---------------------------------------------------------------

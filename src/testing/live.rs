@@ -4,6 +4,7 @@
 use super::log::Log;
 use crate::context::JobContext;
 use crate::dispatcher::{Dispatcher, Target, Workers};
+use crate::error::BuildError;
 use crate::handler::handler_fn_with;
 use crate::job::Job;
 use crate::metrics::Metrics;
@@ -106,7 +107,7 @@ fn submit_all<J: Send + 'static>(pool: &Submitter<J, (), ()>, seed: u64, make: &
         if rng.below(4) > 0 {
             job = job.key(rng.below(8) as u64);
         }
-        // Nobody closes the pool, so nothing is refused.
+        // Nobody closes the pool; what an order's bound of its keys refuses is none of its own.
         match rng.below(4) {
             0 => drop(job.submit_blocking().map(|handle| handle.cancel())),
             1 => drop(job.submit_blocking()),
@@ -203,6 +204,14 @@ impl<J: Send + 'static, Q: QueueOrder<J>> QueueOrder<J> for Meddling<Q, J> {
 
     fn in_arrival_order(&self) -> bool {
         self.inner.in_arrival_order()
+    }
+
+    fn key_bound(&self) -> Option<usize> {
+        self.inner.key_bound()
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        self.inner.check()
     }
 }
 

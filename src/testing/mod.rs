@@ -16,7 +16,7 @@
 //! # What is checked
 //!
 //! Some hundred seeded programs drive the very state machine that a pool's dispatcher is, without threads or
-//! time: jobs come one by one and in batches, with and without keys, priorities and weights; workers take
+//! time: jobs come one by one and in batches, with and without keys, priorities, weights and deadlines; workers take
 //! them, sleep, are lost, stand aside, come back and retire; jobs are cancelled while they wait; in the end
 //! all that waits is taken or swept out. Then some live pools run jobs that panic and that submit to their
 //! own pool, while the strategy and the order do so, too.
@@ -121,6 +121,10 @@ pub fn check_queue_order<Q: QueueOrder<u64>>(make: impl Fn() -> Q, promise: Orde
     let watched = |log: &Log| order::Watched::new(make(), promise, log.clone());
     for seed in 0..PROGRAMS {
         let log = Log::new(what, seed);
+        if let Err(error) = make().check() {
+            log.complain(format!("no pool would be built with it: {error}"));
+            log.close();
+        }
         // One that never binds, and one that binds at once.
         let strategy = || -> Box<dyn Dispatcher<u64>> {
             if seed % 2 == 0 {

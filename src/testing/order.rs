@@ -1,8 +1,10 @@
 //! A queue order that is watched while jobs go in and out.
 
 use super::log::Log;
+use crate::error::BuildError;
 use crate::queue_order::{QueueOrder, Queued};
 use std::collections::VecDeque;
+use std::time::Instant;
 
 /// A promise about which job a queue order gives next.
 #[derive(Debug, Clone, Copy)]
@@ -45,23 +47,29 @@ pub enum Order {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Seen {
-    /// The job's number: a lower one came earlier.
+    /// The job's number, as [`Queued::id`].
     pub id: u64,
+    /// How many came to this order before.
+    pub arrival: u64,
     /// As [`Queued::priority`].
     pub priority: i32,
     /// As [`Queued::key`].
     pub key: Option<u64>,
     /// As [`Queued::weight`].
     pub weight: u64,
+    /// As [`Queued::deadline`].
+    pub deadline: Option<Instant>,
 }
 
 impl Seen {
-    fn of<J>(job: &Queued<J>) -> Self {
+    fn of<J>(job: &Queued<J>, arrival: u64) -> Self {
         Seen {
+            arrival,
             id: job.id().get(),
             priority: job.priority(),
             key: job.key(),
             weight: job.weight(),
+            deadline: job.deadline(),
         }
     }
 }
@@ -71,6 +79,7 @@ pub(super) struct Watched<Q> {
     inner: Q,
     /// Those that are in `inner`, as they came.
     inside: Vec<Seen>,
+    arrived: u64,
     promise: Order,
     log: Log,
 }
@@ -80,9 +89,16 @@ impl<Q> Watched<Q> {
         Watched {
             inner,
             inside: Vec::new(),
+            arrived: 0,
             promise,
             log,
         }
+    }
+
+    /// A job goes in.
+    fn goes_in<J>(&mut self, job: &Queued<J>) {
+        self.inside.push(Seen::of(job, self.arrived));
+        self.arrived += 1;
     }
 
     /// A job came out.
@@ -157,7 +173,7 @@ impl<Q> Watched<Q> {
 
 impl<J: Send + 'static, Q: QueueOrder<J>> QueueOrder<J> for Watched<Q> {
     fn push(&mut self, job: Queued<J>) {
-        self.inside.push(Seen::of(&job));
+        self.goes_in(&job);
         let (log, inner) = (&self.log, &mut self.inner);
         log.guard("push", || inner.push(job));
         self.count("push");
@@ -209,7 +225,7 @@ impl<J: Send + 'static, Q: QueueOrder<J>> QueueOrder<J> for Watched<Q> {
     }
 
     fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
-        self.inside.extend(jobs.iter().map(Seen::of));
+        jobs.iter().for_each(|job| self.goes_in(job));
         let (log, inner) = (&self.log, &mut self.inner);
         log.guard("append", || inner.append(jobs));
         if !jobs.is_empty() {
@@ -243,5 +259,13 @@ impl<J: Send + 'static, Q: QueueOrder<J>> QueueOrder<J> for Watched<Q> {
 
     fn in_arrival_order(&self) -> bool {
         self.inner.in_arrival_order()
+    }
+
+    fn key_bound(&self) -> Option<usize> {
+        self.inner.key_bound()
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        self.inner.check()
     }
 }

@@ -14,6 +14,7 @@ use crate::unwind::contain;
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const STEPS: usize = 250;
 
@@ -27,6 +28,8 @@ pub(super) struct Program<'a, J> {
     make: &'a dyn Fn(u64) -> J,
     /// Tells the keys of jobs, for a strategy that keeps those of a key together.
     keys: Option<Box<dyn Dispatcher<J>>>,
+    /// What deadlines count from; it does not matter when that is.
+    begun: Instant,
     /// The number of the job that came last.
     last: u64,
     /// What went in, was not cancelled and has not come out.
@@ -73,6 +76,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
             log,
             make,
             keys: has_keys.then_some(keys),
+            begun: Instant::now(),
             last: 0,
             waiting: BTreeMap::new(),
             workers: vec![Worker::default(); workers],
@@ -137,7 +141,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
     fn new_job(&mut self) -> Queued<J> {
         self.last += 1;
         let number = self.last;
-        let job = dress(Job::new((self.make)(number)), &mut self.rng);
+        let job = dress(Job::new((self.make)(number)), self.begun, &mut self.rng);
         let key = self.keys.as_ref();
         // Whether it panics is for the one that is watched to show.
         let key = key.and_then(|keys| contain(|| keys.affinity(&job)).ok().flatten());
@@ -349,12 +353,16 @@ impl<'a, J: Send + 'static> Program<'a, J> {
 }
 
 /// Says something about every other job.
-fn dress<J>(mut job: Job<J>, rng: &mut Rng) -> Job<J> {
+fn dress<J>(mut job: Job<J>, begun: Instant, rng: &mut Rng) -> Job<J> {
     if rng.below(2) == 0 {
         let options = job.options_mut();
         options.priority = rng.below(5) as i32 - 2;
         options.key = (rng.below(4) > 0).then(|| rng.below(6) as u64);
         options.weight = NonZeroU64::new(rng.below(4) as u64);
+        options.deadline = match rng.below(8) {
+            0 => None,
+            later => begun.checked_add(Duration::from_secs(later as u64)),
+        };
     }
     job
 }
