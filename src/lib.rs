@@ -55,7 +55,8 @@
 //!
 //! # Features
 //!
-//! None: everything is always there.
+//! `testing`: what shows whether a strategy or an order of your own keeps its contract, `fanpool::testing`.
+//! Everything else is always there.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
@@ -101,6 +102,9 @@ mod standstill;
 mod station;
 mod submit;
 mod sync;
+#[cfg(all(feature = "testing", not(any(fanpool_loom, fanpool_shuttle))))]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 mod unwind;
 pub mod worker;
 
