@@ -190,6 +190,7 @@ impl<J: Send + 'static> Desk<J> {
         let bound = self.inboxes[worker].front().map(|routed| routed.turn);
         let spare = self.spare.front().map(|routed| routed.turn);
         let job = match (bound, spare) {
+            _ if self.places[worker].retiring => self.take_own(worker),
             (Some(bound), Some(spare)) if spare < bound => self.take_spare(),
             (Some(_), _) => self.take_own(worker),
             (None, _) => self.take_spare(),
@@ -342,6 +343,9 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Whether `take` would find something for `worker`, perhaps after a `route`.
     pub(crate) fn has_work_for(&mut self, worker: usize) -> bool {
+        if self.places[worker].retiring {
+            return !self.inboxes[worker].is_empty();
+        }
         let routable = self.late || self.room > 0;
         !self.inboxes[worker].is_empty() || !self.spare.is_empty() || routable && self.has_unbound()
     }
@@ -701,5 +705,54 @@ impl<J: Send + 'static> Desk<J> {
             self.order.push(job);
         }
         dispose(broken);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatcher::KeyAffinity;
+    use crate::job::Job;
+    use crate::registry::PoolNumber;
+    use crate::rng::Rng;
+
+    fn keyed(number: u64, key: u64) -> Queued<u64> {
+        let mut job = Job::new(number);
+        job.options_mut().key = Some(key);
+        Queued::plain(JobId::from_ticket(number), PoolNumber::MAX, job)
+    }
+
+    #[test]
+    fn no_key_is_held_once_its_jobs_are_over_whatever_came_between() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed);
+            let mut desk = Desk::new(0, Box::new(Fifo::new()), Box::new(KeyAffinity::new()), 3, 2);
+            (0..3).for_each(|worker| desk.set_present(worker, true));
+            let mut tray = VecDeque::new();
+            for number in 0..60 {
+                let worker = rng.below(3);
+                match rng.below(8) {
+                    0..4 => desk.push(keyed(number, rng.below(5) as u64)),
+                    4 => drop(desk.take(worker, |_| false)),
+                    5 => {
+                        drop(desk.take(worker, |_| false));
+                        desk.take_many_bound(worker, rng.below(3), &mut tray);
+                        let run = rng.below(tray.len() + 1);
+                        tray.drain(..run);
+                        desk.put_back(worker, std::mem::take(&mut tray), true);
+                    }
+                    6 => desk.set_present(worker, rng.below(2) == 0),
+                    _ => drop(desk.route()),
+                }
+            }
+            (0..3).for_each(|worker| desk.set_present(worker, true));
+            for _ in 0..100 {
+                desk.route();
+                (0..3).for_each(|worker| drop(desk.take(worker, |_| false)));
+            }
+            assert_eq!(desk.backlog(), 0, "seed {seed}");
+            assert_eq!(desk.holders.len(), 0, "seed {seed}: {:?}", desk.holders);
+            assert!(desk.in_hand.iter().all(Vec::is_empty), "seed {seed}");
+        }
     }
 }
