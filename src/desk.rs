@@ -46,6 +46,8 @@ pub(crate) struct Desk<J> {
     places: Vec<Place>,
     inboxes: Vec<VecDeque<Routed<J>>>,
     depth: usize,
+    /// How many jobs are in the backlog, by the order's own account after it was last called.
+    waiting: usize,
     /// How many jobs with a key are in the backlog. Below the truth if an order forgets what it was given.
     keyed: usize,
     /// Empty without affinity.
@@ -100,6 +102,7 @@ impl<J: Send + 'static> Desk<J> {
             places: (0..workers).map(|_| Place::default()).collect(),
             inboxes: (0..workers).map(|_| VecDeque::new()).collect(),
             depth,
+            waiting: 0,
             keyed: 0,
             holders: Holders::default(),
             in_hand: vec![Vec::new(); workers],
@@ -253,7 +256,7 @@ impl<J: Send + 'static> Desk<J> {
 
     /// How many wait that may go to anyone, or are yet to be routed.
     pub(crate) fn backlog(&mut self) -> usize {
-        self.spare.len() + self.returned.len() + self.ordered(|order| order.len()).unwrap_or(0)
+        self.spare.len() + self.returned.len() + self.waiting
     }
 
     /// Takes up to `most` further jobs that may go to anyone.
@@ -338,7 +341,7 @@ impl<J: Send + 'static> Desk<J> {
     /// Whether the backlog has a job for other desks.
     fn has_free(&mut self, any: bool) -> bool {
         let keyed = if any { 0 } else { self.keyed };
-        self.ordered(|order| order.len()).unwrap_or(0) > keyed
+        self.waiting > keyed
     }
 
     /// Whether `take` would find something for `worker`, perhaps after a `route`.
@@ -352,9 +355,7 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Whether there is a job that is not bound to a worker.
     pub(crate) fn has_unbound(&mut self) -> bool {
-        !self.spare.is_empty()
-            || !self.returned.is_empty()
-            || self.ordered(|order| order.is_empty()) == Some(false)
+        !self.spare.is_empty() || !self.returned.is_empty() || self.waiting > 0
     }
 
     /// Asks the strategy about the backlog's next jobs while some inbox has room. Answers with the
@@ -641,17 +642,15 @@ impl<J: Send + 'static> Desk<J> {
         self.spare.retain(|routed| keep(&routed.job));
         self.returned.retain(|routed| keep(&routed.job));
         let mut keyed = 0;
-        let kept = contain(|| {
-            self.order.retain(&mut |job| {
+        self.ordered(|order| {
+            order.retain(&mut |job| {
                 let keep = keep(job);
                 keyed += usize::from(keep && job.key().is_some());
                 keep
             });
         });
-        self.keyed = keyed;
-        if kept.is_err() {
-            self.quarantine();
-        }
+        // Unless it broke, and was replaced and counted.
+        self.keyed = keyed.min(self.waiting);
         dropped
     }
 
@@ -660,10 +659,10 @@ impl<J: Send + 'static> Desk<J> {
     fn pop(&mut self) -> Option<Queued<J>> {
         let job = self.ordered(|order| order.pop()).flatten();
         self.note_popped(job.iter());
-        if job.is_none() && self.ordered(|order| order.is_empty()) == Some(false) {
+        if job.is_none() && self.waiting > 0 {
             // It hides a job. Whoever asks again would ask for ever.
             self.quarantine();
-            return self.order.pop();
+            return self.ordered(|order| order.pop()).flatten();
         }
         job
     }
@@ -678,14 +677,17 @@ impl<J: Send + 'static> Desk<J> {
 
     fn ordered<R>(&mut self, act: impl FnOnce(&mut dyn QueueOrder<J>) -> R) -> Option<R> {
         let order = &mut **self.order;
-        match contain(|| act(order)) {
-            Ok(result) => Some(result),
-            Err(panic) => {
-                dispose(panic);
-                self.quarantine();
-                None
-            }
+        let acted = contain(|| act(order));
+        // By itself, so that nothing that was taken out is lost with it.
+        let counted = contain(|| order.len());
+        match &counted {
+            Ok(waiting) if acted.is_ok() => self.waiting = *waiting,
+            _ => self.quarantine(),
         }
+        if let Err(panic) = counted {
+            dispose(panic);
+        }
+        acted.map_err(dispose).ok()
     }
 
     /// Replaces a queue order that broke its contract by a plain one. What cannot be got out of it is
@@ -704,6 +706,7 @@ impl<J: Send + 'static> Desk<J> {
             self.keyed += usize::from(job.key().is_some());
             self.order.push(job);
         }
+        self.waiting = self.order.len();
         dispose(broken);
     }
 }

@@ -79,6 +79,8 @@ pub(crate) struct Seat<J> {
     /// Numbers of further jobs that its worker has in its hands. A job is entered here before it leaves
     /// `running`, so a visit that looks there first finds it in one of the two.
     detached: Mutex<Vec<JobId>>,
+    /// How many there are: written under the lock.
+    held: AtomicUsize,
     /// Jobs that this worker will run next; unless they are bound to it, others may be quicker. Filled and emptied as a whole under the desk's lock, taken from one by one under its own.
     tray: Mutex<Tray<J>>,
 }
@@ -98,6 +100,7 @@ impl<J> Seat<J> {
             vitals,
             running: AtomicU64::new(0),
             detached: Mutex::default(),
+            held: AtomicUsize::new(0),
             tray: Mutex::new(Tray {
                 jobs: VecDeque::new(),
                 bound: false,
@@ -117,16 +120,22 @@ impl<J> Seat<J> {
     /// The running job goes on beside others.
     pub(crate) fn detach(&self, id: JobId) {
         self.vitals.counts.detached();
-        lock(&self.detached).push(id);
+        self.change_detached(|detached| detached.push(id));
     }
 
     /// A job that went on beside others is over.
     pub(crate) fn reattach(&self, id: JobId) {
-        lock(&self.detached).retain(|&other| other != id);
+        self.change_detached(|detached| detached.retain(|&other| other != id));
+    }
+
+    fn change_detached(&self, change: impl FnOnce(&mut Vec<JobId>)) {
+        let mut detached = lock(&self.detached);
+        change(&mut detached);
+        self.held.store(detached.len(), SeqCst);
     }
 
     pub(crate) fn has_detached(&self, id: JobId) -> bool {
-        lock(&self.detached).contains(&id)
+        self.held.load(SeqCst) > 0 && lock(&self.detached).contains(&id)
     }
 
     /// The jobs that it has in its hands.
@@ -142,7 +151,7 @@ impl<J> Seat<J> {
     }
 
     pub(crate) fn is_at_work(&self) -> bool {
-        self.running.load(SeqCst) > 0 || !lock(&self.detached).is_empty()
+        self.running.load(SeqCst) > 0 || self.held.load(SeqCst) > 0
     }
 }
 
