@@ -242,7 +242,7 @@ impl<J: Send + 'static> Desk<J> {
             out.extend(self.take_own(worker));
         }
         let taken = out.range(before..);
-        self.places[worker].ahead = taken.len();
+        self.places[worker].ahead += taken.len();
         self.places[worker].taken_weight += taken.map(Queued::weight).sum::<u64>();
     }
 

@@ -45,7 +45,7 @@ use crate::intake::{Intake, KeyedIntake};
 use crate::job::JobId;
 use crate::signal::call;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
-use crate::sync::{Mutex, MutexGuard, Padded, lock};
+use crate::sync::{Mutex, MutexGuard, Padded, lock, lock_soon};
 use crate::worker::WorkerId;
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -288,7 +288,7 @@ impl<J: Send + 'static> Station<J> {
 
     fn enter(&self) -> Inside<'_, J> {
         debug_assert!(!frame::in_desk(), "no thread locks two desks");
-        let guard = lock(&self.floor);
+        let guard = lock_soon(&self.floor);
         frame::mark_desk();
         Inside {
             station: self,
@@ -323,7 +323,7 @@ impl<J: Send + 'static> Station<J> {
         }
         floor.draw_to_route(intake, intake.about(gate.about_accepted()), self.is_alone());
         let mut called = floor.desk.route();
-        let taken = self.take_bound(&mut floor, seat, most);
+        let taken = self.take_bound(&mut floor, seat, most, &mut called);
         if taken.is_some() {
             called.extend(floor.desk.route_for_sleepers());
         }
@@ -336,15 +336,28 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// The next job of a worker's inbox or one that may go to anyone, and further ones of the inbox into the
-    /// tray.
-    fn take_bound(&self, floor: &mut Floor<J>, seat: &Seat<J>, most: usize) -> Option<Taken<J>> {
+    /// tray. What the strategy then gives this worker goes there, too, up to its share of what waits: so its
+    /// jobs are taken in bulk also from shallow inboxes.
+    fn take_bound(
+        &self,
+        floor: &mut Floor<J>,
+        seat: &Seat<J>,
+        most: usize,
+        called: &mut Vec<usize>,
+    ) -> Option<Taken<J>> {
         let worker = seat.id.index();
-        let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
-        let most = floor.desk.count_bound(worker).min(most - 1);
+        let desk = &mut floor.desk;
+        let job = desk.take(worker, |id| seat.has_detached(id))?;
+        let bound = desk.count_bound(worker);
+        let most = (most - 1).min(bound.max(desk.backlog() / SHARE));
         let fill = |tray: &mut Tray<J>| {
             tray.bound = true;
-            floor.desk.take_many_bound(worker, most, &mut tray.jobs);
+            while tray.jobs.len() < most && desk.count_bound(worker) > 0 {
+                desk.take_many_bound(worker, most - tray.jobs.len(), &mut tray.jobs);
+                called.extend(desk.route());
+            }
         };
+        let most = if bound == 0 { 0 } else { most };
         Some(self.hand_over(seat, job, most, fill))
     }
 
