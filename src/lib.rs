@@ -54,7 +54,8 @@
 //!
 //! # Features
 //!
-//! None: everything is always there.
+//! None is on by default, and none changes a pool. `sim`: a simulator that runs a pool's own desks under
+//! virtual time, to choose a strategy by.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
@@ -91,8 +92,12 @@ mod permit;
 mod pool;
 pub mod queue_order;
 mod registry;
+#[cfg(feature = "sim")]
+mod rng;
 mod roster;
 mod signal;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod spawner;
 mod standstill;
 mod station;
