@@ -106,7 +106,8 @@ where
 
     /// The strategy that picks a worker for each job: `make` is called once for each dispatcher.
     ///
-    /// A closure can be a strategy; its arguments' types have to be written out:
+    /// A closure can be a strategy; its arguments' types have to be written out (or it is given to
+    /// [`Steer`](crate::Steer)):
     ///
     /// ```
     /// use fanpool::{Job, Pool, Target, Workers, handler_fn};

@@ -24,6 +24,13 @@ pub(crate) fn jump(key: u64, places: usize) -> usize {
     at as usize
 }
 
+/// How much a key belongs to a place; it goes where this is highest, by rendezvous hashing: see
+/// [`KeyAffinity`](crate::KeyAffinity). Has nothing to do with where `jump` sends the key.
+pub(crate) fn score(key: u64, place: usize) -> u64 {
+    const APART: u64 = 0x6a09_e667_f3bc_c908;
+    mix(mix(key ^ APART).wrapping_add((place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +54,18 @@ mod tests {
                 "{moved} of 10000 moved to place {places}"
             );
         }
+    }
+
+    #[test]
+    fn scores_share_keys_evenly_within_what_jump_put_together() {
+        const PLACES: usize = 5;
+        let mut counts = [0_usize; PLACES];
+        let together = (0..).filter(|&key| jump(key, 4) == 1).take(10_000);
+        for key in together {
+            let best = (0..PLACES).max_by_key(|&place| score(key, place));
+            counts[best.unwrap()] += 1;
+        }
+        // Five standard deviations.
+        assert!(counts.iter().all(|c| c.abs_diff(2_000) < 200), "{counts:?}");
     }
 }

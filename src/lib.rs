@@ -92,7 +92,6 @@ mod permit;
 mod pool;
 pub mod queue_order;
 mod registry;
-#[cfg(feature = "sim")]
 mod rng;
 mod roster;
 mod signal;
@@ -109,7 +108,10 @@ pub mod worker;
 pub use async_trait::async_trait;
 pub use builder::PoolBuilder;
 pub use context::JobContext;
-pub use dispatcher::{Any, Dispatcher, LeastBusy, RoundRobin, Target, Workers};
+pub use dispatcher::{
+    Any, Dispatcher, KeyAffinity, LeastBusy, Random, RoundRobin, Steer, Target, TwoChoices,
+    Weighted, Workers,
+};
 pub use error::{BoxError, BuildError, FactoryError, RunError, SubmitAllError, SubmitError};
 pub use errors::{ErrorStream, JobFailure};
 pub use group::{GroupCancellation, GroupHandle, GroupIter, GroupStream};

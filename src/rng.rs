@@ -1,7 +1,10 @@
-//! A small generator of random numbers: seeded, quick, and the same everywhere.
+//! Seeded pseudorandom numbers: the same seed gives the same numbers, on every machine.
 
-/// xoshiro256** (Blackman and Vigna, *Scrambled Linear Pseudorandom Number Generators*, ACM TOMS 2021),
-/// seeded by SplitMix64, as its authors advise. Not for secrets.
+use crate::hash::mix;
+
+/// xoshiro256** (Blackman and Vigna, *Scrambled Linear Pseudorandom Number Generators*, ACM TOMS 47(4),
+/// 2021), whose state is filled by SplitMix64, as its authors advise: so that seeds that are alike, and 0,
+/// are as good as others. Not for secrets.
 #[derive(Debug, Clone)]
 pub(crate) struct Rng {
     state: [u64; 4],
@@ -10,11 +13,12 @@ pub(crate) struct Rng {
 impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
         let mut at = seed;
-        let state = std::array::from_fn(|_| {
-            at = at.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            crate::hash::mix(at)
-        });
-        Rng { state }
+        Rng {
+            state: std::array::from_fn(|_| {
+                at = at.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                mix(at)
+            }),
+        }
     }
 
     pub(crate) fn next_u64(&mut self) -> u64 {
@@ -30,23 +34,17 @@ impl Rng {
         result
     }
 
-    /// One of `0..n`, each as likely as the others; 0 if there is none. Almost always one draw (Lemire,
-    /// *Fast Random Integer Generation in an Interval*, ACM TOMACS 2019).
+    /// A number below `n`, which is not 0. By multiplication (Lemire, *Fast Random Integer Generation in an
+    /// Interval*, 2019), without the step that takes away the last bias: it is below n / 2⁶⁴.
     pub(crate) fn below(&mut self, n: usize) -> usize {
-        let n = n as u64;
-        loop {
-            let product = u128::from(self.next_u64()) * u128::from(n);
-            let low = product as u64;
-            if low >= n || low >= n.wrapping_neg() % n.max(1) {
-                return (product >> 64) as usize;
-            }
-        }
+        debug_assert!(n > 0, "nothing is below 0");
+        ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
     }
 
-    /// In `[0, 1)`, in steps of 2^-53.
-    #[cfg(feature = "sim")]
+    /// From 0 up to and without 1, in steps of 2⁻⁵³.
+    #[cfg(any(test, feature = "sim", feature = "testing"))]
     pub(crate) fn unit_f64(&mut self) -> f64 {
-        (self.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
@@ -54,9 +52,9 @@ impl Rng {
 mod tests {
     use super::*;
 
-    /// The first numbers of the authors' own program, from the state 1, 2, 3, 4.
     #[test]
-    fn it_is_the_generator_that_it_says() {
+    fn it_gives_the_published_numbers() {
+        // Of the authors' reference code.
         let mut rng = Rng {
             state: [1, 2, 3, 4],
         };
@@ -65,19 +63,35 @@ mod tests {
             numbers,
             [11520, 0, 1_509_978_240, 1_215_971_899_390_074_240]
         );
+        // SplitMix64's first numbers from this seed.
+        assert_eq!(
+            Rng::new(1_234_567).state,
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423,
+                4_593_380_528_125_082_431
+            ]
+        );
     }
 
     #[test]
-    fn each_number_is_as_likely() {
-        let mut rng = Rng::new(7);
-        let mut counts = [0_u32; 5];
-        for _ in 0..50_000 {
-            counts[rng.below(5)] += 1;
+    fn all_numbers_below_come_equally_often() {
+        let mut rng = Rng::new(0);
+        for n in [1, 2, 3, 7, 10] {
+            let mut counts = vec![0_usize; n];
+            for _ in 0..10_000 * n {
+                counts[rng.below(n)] += 1;
+            }
+            // Five standard deviations.
+            assert!(
+                counts.iter().all(|c| c.abs_diff(10_000) < 500),
+                "{counts:?}"
+            );
         }
-        // Five standard deviations are 450.
-        assert!(
-            counts.iter().all(|count| count.abs_diff(10_000) < 450),
-            "{counts:?}"
-        );
+        let units: Vec<f64> = (0..10_000).map(|_| rng.unit_f64()).collect();
+        assert!(units.iter().all(|unit| (0.0..1.0).contains(unit)));
+        let mean = units.iter().sum::<f64>() / units.len() as f64;
+        assert!((mean - 0.5).abs() < 0.02, "{mean}");
     }
 }

@@ -1,22 +1,39 @@
 //! Which worker gets a job: the strategy of a dispatcher.
 //!
-//! | strategy | a job goes to |
-//! |---|---|
-//! | [`Any`] | the first worker that asks (the default, and hard to beat) |
-//! | [`RoundRobin`] | the next worker in turn |
-//! | [`LeastBusy`] | the worker with the fewest jobs waiting and running |
-//! | a closure `\|job: &Job<_>, workers: &Workers<'_>\| -> Target` | wherever it says |
+//! | strategy | a job goes to | bad at | cost a job |
+//! |---|---|---|---|
+//! | [`Any`] | the first worker that asks (the default, and hard to beat) | sending jobs after their data | O(1) |
+//! | [`RoundRobin`] | the next worker in turn | jobs of unequal length | O(1) |
+//! | [`LeastBusy`] | the worker with the fewest jobs waiting and running | very many workers | O(workers) |
+//! | [`TwoChoices`] | the less busy of two drawn at random | finding the last idle worker | O(1) |
+//! | [`Random`] | one drawn at random | most things: a yardstick | O(1) |
+//! | [`Weighted`] | the next in turn, some more often than others | weights that are not true | O(workers) |
+//! | [`KeyAffinity`] | the worker that has its key's jobs | sharing out work | O(1) to O(workers) |
+//! | [`Steer`], or a closure `\|job: &Job<_>, workers: &Workers<'_>\| -> Target` | wherever it says | | its own |
+//!
+//! Where the cost is O(1) there are exceptions while inboxes are full. All but `Any` bind jobs to workers
+//! early, which costs time beside: a job then may wait for a busy worker while another is idle.
 //!
 //! What a strategy binds to a worker waits in that worker's inbox, of which the pool fills four places
 //! ahead ([`inbox_depth`](crate::PoolBuilder::inbox_depth)); nobody else takes it from there while that worker lives.
 
 mod any;
+mod key_affinity;
 mod least_busy;
+mod random;
 mod round_robin;
+mod steer;
+mod two_choices;
+mod weighted;
 
 pub use any::Any;
+pub use key_affinity::KeyAffinity;
 pub use least_busy::LeastBusy;
+pub use random::Random;
 pub use round_robin::RoundRobin;
+pub use steer::Steer;
+pub use two_choices::TwoChoices;
+pub use weighted::Weighted;
 
 use crate::holders::Holders;
 use crate::job::Job;

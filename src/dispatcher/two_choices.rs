@@ -1,0 +1,58 @@
+use super::{Dispatcher, LeastBusy, Target, WorkerView, Workers};
+use crate::job::Job;
+use crate::rng::Rng;
+
+/// Of two workers drawn at random, the one with the fewer jobs waiting and running.
+///
+/// The power of two choices (Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, IEEE
+/// TPDS 12(10), 2001): the second look shortens the longest line from about log n / log log n to log log n,
+/// for the price of two looks; a third gains little more. Nearly as good as
+/// [`LeastBusy`](super::LeastBusy), whose cost grows with the workers: so it is for many workers. With few,
+/// take that.
+///
+/// Bad at: using the last idle worker. Two busy ones may be drawn while another has nothing to do.
+///
+/// Draws are with replacement, among all places; ties go to the first that was drawn. Those that are gone,
+/// retire, or have a full inbox are passed over; if no other was drawn, the job goes where `LeastBusy`
+/// would send it. So with an [`inbox_depth`](crate::PoolBuilder::inbox_depth) beyond the queue's capacity
+/// and all workers there, this is exactly the model of the paper. O(choices) a job, and O(workers) for one
+/// whose draws were all in vain.
+#[derive(Debug, Clone)]
+pub struct TwoChoices {
+    rng: Rng,
+    choices: usize,
+}
+
+impl TwoChoices {
+    /// Two choices. The same seed and the same course of events give the same workers.
+    ///
+    /// Give each dispatcher of a pool a seed of its own, or all of them draw alike.
+    pub fn new(seed: u64) -> Self {
+        TwoChoices {
+            rng: Rng::new(seed),
+            choices: 2,
+        }
+    }
+
+    /// How many are drawn for each job; at least one is, and with one this is [`Random`](super::Random) but
+    /// for what it does about full inboxes.
+    pub fn choices(mut self, choices: usize) -> Self {
+        self.choices = choices.max(1);
+        self
+    }
+}
+
+impl<J> Dispatcher<J> for TwoChoices {
+    fn dispatch(&mut self, job: &Job<J>, workers: &Workers<'_>) -> Target {
+        let places = workers.len();
+        (0..self.choices)
+            // Drawn before it is looked at: what comes next does not depend on who is there.
+            .filter_map(|_| workers.get(self.rng.below(places)))
+            .filter(WorkerView::has_room)
+            .min_by_key(WorkerView::load)
+            .map_or_else(
+                || LeastBusy.dispatch(job, workers),
+                |worker| Target::Worker(worker.id()),
+            )
+    }
+}
