@@ -194,12 +194,13 @@ where
     ///
     /// # Errors
     ///
-    /// [`BuildError::Setting`] names a setting that is out of range. [`BuildError::Spawn`] means that
+    /// [`BuildError::Setting`] names a setting that is out of range, of this builder or of the queue order
+    /// ([`QueueOrder::check`]). [`BuildError::Spawn`] means that
     /// the spawner refused a worker, or dropped all of them; those already started end by themselves.
     ///
     /// # Panics
     ///
-    /// When a closure that makes a strategy or an order does.
+    /// When a closure that makes a strategy or an order does, or an order that is asked about itself.
     pub fn build(self) -> Result<Pool<J, H>, BuildError> {
         let workers = self.check()?;
         let PoolBuilder {
@@ -217,9 +218,12 @@ where
             ..
         } = self;
         spawner.set_pool_name(&name);
-        let desks: Vec<Desk<J>> = (0..dispatchers)
-            .map(|dispatcher| Desk::new(dispatcher, order(), strategy(), workers, inbox_depth))
-            .collect();
+        let mut desks = Vec::with_capacity(dispatchers);
+        for dispatcher in 0..dispatchers {
+            let order = order();
+            order.check()?;
+            desks.push(Desk::new(dispatcher, order, strategy(), workers, inbox_depth));
+        }
         let core = Core::new(Parts {
             capacity: queue_capacity as u64,
             stations: desks

@@ -28,6 +28,7 @@ use std::time::Instant;
 pub struct JobContext {
     id: JobId,
     worker: WorkerId,
+    deadline: Option<Instant>,
     token: Option<At<dyn Token>>,
     stop: Arc<StopAll>,
 }
@@ -57,14 +58,21 @@ impl JobContext {
         JobContext {
             id: JobId::from_ticket(0),
             worker,
+            deadline: None,
             token: None,
             stop,
         }
     }
 
     /// Turns the worker's context to its next job.
-    pub(crate) fn turn_to(&mut self, id: JobId, token: Option<At<dyn Token>>) {
+    pub(crate) fn turn_to(
+        &mut self,
+        id: JobId,
+        deadline: Option<Instant>,
+        token: Option<At<dyn Token>>,
+    ) {
         self.id = id;
+        self.deadline = deadline;
         self.token = token;
     }
 
@@ -83,9 +91,10 @@ impl JobContext {
         1
     }
 
-    /// By when the job should have started; `None` when it was given no deadline, as always for now.
+    /// By when the job should have started, on the pool's clock; `None` when it was given no deadline.
+    /// It may have passed: nothing acts on a missed one yet.
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        self.deadline
     }
 
     /// Whether the job was asked to stop. Two loads.

@@ -16,6 +16,7 @@ use crate::registry::{self, PoolNumber};
 use crate::unwind::dispose;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A waiting job, as a [`QueueOrder`](crate::QueueOrder) keeps it.
 ///
@@ -69,6 +70,11 @@ impl<J> Queued<J> {
     /// As [`Job::weight`].
     pub fn weight(&self) -> u64 {
         job::weight(self.options())
+    }
+
+    /// As [`Job::deadline`].
+    pub fn deadline(&self) -> Option<Instant> {
+        self.options().and_then(|options| options.deadline)
     }
 
     /// As [`Job::label`].

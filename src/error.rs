@@ -226,7 +226,7 @@ impl Error for FactoryError {
 pub enum BuildError {
     /// A setting is out of range.
     Setting {
-        /// The builder's method.
+        /// The builder's method, or a queue order's.
         setting: &'static str,
         /// What it was given.
         value: String,

@@ -27,6 +27,7 @@ pub(crate) struct Options {
     pub(crate) priority: i32,
     pub(crate) key: Option<u64>,
     pub(crate) weight: Option<NonZeroU64>,
+    pub(crate) deadline: Option<Instant>,
     pub(crate) label: Option<Cow<'static, str>>,
 }
 
@@ -77,9 +78,10 @@ impl<J> Job<J> {
         self.options().and_then(|options| options.label.as_deref())
     }
 
-    /// By when the job should have started; `None` when it was given no deadline, as always for now.
+    /// By when the job should have started, on the pool's clock; `None` when it was given no deadline.
+    /// Nothing acts on a missed one yet: the job runs late.
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        self.options().and_then(|options| options.deadline)
     }
 
     pub(crate) fn options(&self) -> Option<&Options> {

@@ -20,7 +20,8 @@
 //! Every way in is a method of [`Submitter`]: [`submit`](Submitter::submit) for a handle,
 //! [`send`](Submitter::send) without one, [`run`](Submitter::run) for the result. Each waits for room;
 //! each has a twin that blocks, and one that does not wait. A refused job comes back in
-//! [`SubmitError`]. More can be said about a job ([`job`](Submitter::job): priority, key, weight, label),
+//! [`SubmitError`]. More can be said about a job ([`job`](Submitter::job): priority, key, weight,
+//! deadline, label),
 //! room can be [reserved](Submitter::reserve) before there is a job, many jobs can be submitted
 //! [at once](Submitter::submit_all), and endlessly many be [mapped](Submitter::map).
 //!
@@ -129,7 +130,9 @@ pub use options::JobBuilder;
 pub use outcome::{Cancellation, JobError};
 pub use permit::{Permit, Permits};
 pub use pool::{Pool, Submitter, WeakPool, WeakSubmitter};
-pub use queue_order::{Fifo, QueueOrder, Queued};
+pub use queue_order::{
+    AdaptiveLifo, EarliestDeadline, FairShare, Fifo, Lifo, Priority, QueueOrder, Queued,
+};
 pub use spawner::{BoxFuture, SpawnError, Spawner, Threads};
 pub use unwind::Panic;
 pub use worker::{Inbox, SerialWorker, Worker, WorkerId};

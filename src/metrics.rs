@@ -29,7 +29,8 @@ pub struct Metrics {
     pub panicked: u64,
     /// Cancelled before they started.
     pub cancelled: u64,
-    /// Ran out of time before they started: none yet, since jobs cannot be given a deadline.
+    /// Ran out of time before they started: none yet, since nothing acts on a missed
+    /// deadline.
     pub expired: u64,
     /// Given up to relieve an overloaded pool: none yet.
     pub shed: u64,

@@ -10,7 +10,7 @@ use crate::pool::Submitter;
 use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A job with options, on its way to a pool or to the room that a permit holds: see
 /// [`Submitter::job`] and [`Permit::job`].
@@ -57,6 +57,12 @@ impl<J, To> JobBuilder<J, To> {
     /// [`JobFailure`](crate::JobFailure).
     pub fn label(mut self, label: impl Into<Cow<'static, str>>) -> Self {
         self.job.options_mut().label = Some(label.into());
+        self
+    }
+
+    /// A moment too far away to be told is none.
+    fn expires_after(mut self, now: Instant, time: Duration) -> Self {
+        self.job.options_mut().deadline = now.checked_add(time);
         self
     }
 
@@ -110,6 +116,18 @@ where
 {
     fn want(&self) -> Want {
         Want::job(self.job.weight())
+    }
+
+    /// By when the job should have started: so long from now, on the pool's
+    /// [clock](crate::PoolBuilder::clock). Default none, and none when the time is too long to be told
+    /// (`Duration::MAX`).
+    ///
+    /// The order [`EarliestDeadline`](crate::EarliestDeadline) heeds it, and the handler is
+    /// [told](crate::JobContext::deadline). Nothing acts on a missed one yet: the job runs late. A job
+    /// that comes back keeps its moment.
+    pub fn expires_in(self, time: Duration) -> Self {
+        let now = self.to.core().time.now();
+        self.expires_after(now, time)
     }
 
     /// As [`Submitter::submit`].
@@ -193,6 +211,13 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
+    /// By when the job should have started: so long from now, however long ago the room was reserved.
+    /// As for a job that goes [to a pool](JobBuilder#to-a-pool) by the method of this name.
+    pub fn expires_in(self, time: Duration) -> Self {
+        let now = self.to.now();
+        self.expires_after(now, time)
+    }
+
     /// As [`Permit::submit`].
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub enum JobError<E> {
     Panicked(Panic),
     /// It was cancelled before it started, and never ran.
     Cancelled,
-    /// Its time ran out before it started. (Jobs cannot be given a deadline yet.)
+    /// Its time ran out before it started. (Nothing acts on a missed deadline yet.)
     Expired,
     /// It was given up to relieve an overloaded pool. (No pool does yet.)
     Shed,

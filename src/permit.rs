@@ -11,6 +11,7 @@ use crate::submit::{Entered, NoRoom};
 use std::fmt;
 use std::num::NonZeroU64;
 use std::ops::Range;
+use std::time::Instant;
 
 /// Room in the queue that is set aside for one job: see [`Submitter::reserve`].
 ///
@@ -55,6 +56,10 @@ impl<'a, J, T, E> Permit<'a, J, T, E> {
             Holder::Borrowed(pool) => pool,
             Holder::Owned(pool) => pool,
         }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.pool().core().time.now()
     }
 
     /// How much room it holds.

@@ -1,9 +1,51 @@
 //! The order in which waiting jobs leave a dispatcher's queue.
+//!
+//! | order | next is | cost | bad at |
+//! |---|---|---|---|
+//! | [`Fifo`] | the oldest (the default) | O(1) | overload: every job is late |
+//! | [`Lifo`] | the newest | O(1) | old jobs, which never run while new ones keep coming |
+//! | [`AdaptiveLifo`] | the oldest; while too many wait, the newest | O(1) | old jobs, while it is overloaded |
+//! | [`Priority`] | the most urgent; with [ageing](Priority::ageing), what waited long gains | O(log n) | without ageing, jobs that are less urgent |
+//! | [`EarliestDeadline`] | the one that has to start soonest | O(log n) | overload: all may miss their deadlines |
+//! | [`FairShare`] | one of the key whose turn it is | O(log keys) | age and urgency, which it does not look at |
+//! | yours | an implementation of [`QueueOrder`] | | |
+//!
+//! Where an order is a tie (between equals of `Priority` and `EarliestDeadline`, and within a key of
+//! `FairShare`), the job that came first is next.
+//!
+//! # What holds, and where
+//!
+//! An order holds among the jobs that wait in one dispatcher's backlog, and says in which order they
+//! *start*; with several workers they may end in another. A job that has left the backlog, because a
+//! [strategy](crate::dispatcher) bound it to a worker, is not overtaken by what comes later: bound ahead
+//! are at most four jobs for each worker, and none with [`Any`](crate::Any).
+//!
+//! Several dispatchers have an order each, made by its own call of the closure that was given to
+//! [`queue_order`](crate::PoolBuilder::queue_order). Whichever looks first takes what came in; a worker
+//! whose own dispatcher has nothing takes the next job of another one. So across dispatchers, nothing is
+//! promised: the most urgent job of one may start after a less urgent one of another, `AdaptiveLifo` counts
+//! and `Priority` ages by what waits in, or came to, its own dispatcher, and a key of `FairShare` has its
+//! share in each. What is asked of the whole pool is [`key_bound`](QueueOrder::key_bound) alone. Where the
+//! order matters more than the cost of one dispatcher, have one dispatcher.
 
+mod adaptive_lifo;
+mod earliest_deadline;
+mod fair_share;
 mod fifo;
+mod lifo;
+mod priority;
+mod ranked;
+#[cfg(test)]
+mod tests;
 
+pub use adaptive_lifo::AdaptiveLifo;
+pub use earliest_deadline::EarliestDeadline;
+pub use fair_share::FairShare;
 pub use fifo::Fifo;
+pub use lifo::Lifo;
+pub use priority::Priority;
 
+use crate::error::BuildError;
 use std::collections::VecDeque;
 
 pub use crate::envelope::Queued;
@@ -18,31 +60,40 @@ pub use crate::envelope::Queued;
 /// no I/O. An order that panics, or that gives nothing although `len` is above zero, is replaced by
 /// [`Fifo`]; [`Metrics::faults`](crate::Metrics::faults) counts it.
 ///
-/// An order holds within one dispatcher; with several, each orders its own share.
+/// An order holds within one dispatcher; with several, each orders its own share: see
+/// [`queue_order`](crate::queue_order#what-holds-and-where).
 ///
 /// # Example
 ///
-/// Newest first:
+/// The lightest job first, and the oldest among equals:
 ///
 /// ```
 /// use fanpool::queue_order::{QueueOrder, Queued};
+/// use fanpool::{JobId, Pool, handler_fn};
+/// use std::collections::BTreeMap;
 ///
-/// struct Newest<J>(Vec<Queued<J>>);
+/// struct Lightest<J>(BTreeMap<(u64, JobId), Queued<J>>);
 ///
-/// impl<J: Send + 'static> QueueOrder<J> for Newest<J> {
+/// impl<J: Send + 'static> QueueOrder<J> for Lightest<J> {
 ///     fn push(&mut self, job: Queued<J>) {
-///         self.0.push(job);
+///         self.0.insert((job.weight(), job.id()), job);
 ///     }
 ///     fn pop(&mut self) -> Option<Queued<J>> {
-///         self.0.pop()
+///         self.0.pop_first().map(|(_, job)| job)
 ///     }
 ///     fn len(&self) -> usize {
 ///         self.0.len()
 ///     }
 ///     fn retain(&mut self, keep: &mut dyn FnMut(&Queued<J>) -> bool) {
-///         self.0.retain(keep);
+///         self.0.retain(|_, job| keep(job));
 ///     }
 /// }
+///
+/// let pool = Pool::builder(handler_fn(|n: u64| Ok::<_, std::io::Error>(n + 1)))
+///     .queue_order(|| Lightest(BTreeMap::new()))
+///     .build()?;
+/// assert_eq!(pool.run_blocking(41)?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait QueueOrder<J>: Send + 'static {
     /// Adds a job.
@@ -80,6 +131,22 @@ pub trait QueueOrder<J>: Send + 'static {
     fn in_arrival_order(&self) -> bool {
         false
     }
+
+    /// How many jobs of one [key](crate::JobBuilder::key) may wait; `None` for any number. Asked once, when
+    /// the pool is built; the pool refuses more at submission.
+    fn key_bound(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether the order's settings make sense. Asked once, when the pool is built; an error is what
+    /// [`build`](crate::PoolBuilder::build) answers.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Setting`] with the setting, its value and what is allowed.
+    fn check(&self) -> Result<(), BuildError> {
+        Ok(())
+    }
 }
 
 impl<J: 'static> QueueOrder<J> for Box<dyn QueueOrder<J>> {
@@ -114,4 +181,25 @@ impl<J: 'static> QueueOrder<J> for Box<dyn QueueOrder<J>> {
     fn in_arrival_order(&self) -> bool {
         (**self).in_arrival_order()
     }
+
+    fn key_bound(&self) -> Option<usize> {
+        (**self).key_bound()
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        (**self).check()
+    }
+}
+
+/// For `check`: the error for a setting.
+fn out_of_range(
+    setting: &'static str,
+    value: impl Into<String>,
+    allowed: impl Into<String>,
+) -> Result<(), BuildError> {
+    Err(BuildError::Setting {
+        setting,
+        value: value.into(),
+        allowed: allowed.into(),
+    })
 }

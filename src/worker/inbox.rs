@@ -18,6 +18,7 @@ use crate::station::Seat;
 use crate::unwind::{contain_polls, dispose};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// On an executor, a worker lets other tasks run after this many jobs.
 const TURN: u32 = 64;
@@ -153,16 +154,16 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         self.taken = self.taken.wrapping_add(1);
         match slot {
             None => {
-                self.cx.turn_to(id, None);
+                self.cx.turn_to(id, job.deadline(), None);
                 self.owed = Owed::Log(job.share_options());
             }
-            Some(slot) => self.owe(id, slot),
+            Some(slot) => self.owe(id, job.deadline(), slot),
         }
         self.job = Some(job);
         self.hand.took_one(|| self.core.time.now());
     }
 
-    fn owe(&mut self, id: JobId, slot: At<dyn Tracked<J>>) {
+    fn owe(&mut self, id: JobId, deadline: Option<Instant>, slot: At<dyn Tracked<J>>) {
         let At { cell, at } = slot;
         let cell = cell.into_any().downcast::<Cell<J, H::Output, H::Error>>();
         let cell = cell.expect("a pool's cells have its handlers' types");
@@ -170,7 +171,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             cell: cell.clone() as _,
             at,
         };
-        self.cx.turn_to(id, Some(token));
+        self.cx.turn_to(id, deadline, Some(token));
         self.owed = Owed::Handle(At { cell, at });
     }
 
@@ -184,7 +185,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
             Owed::Nothing => debug_assert!(false, "a job is settled once"),
             Owed::Handle(slot) => {
-                self.cx.turn_to(self.cx.id(), None);
+                self.cx.turn_to(self.cx.id(), None, None);
                 slot.cell.finish(slot.at, outcome);
             }
             Owed::Log(options) => match outcome {
