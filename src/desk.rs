@@ -577,6 +577,12 @@ impl<J: Send + 'static> Desk<J> {
         Some(worker)
     }
 
+    /// How many sleep.
+    #[cfg(feature = "sim")]
+    pub(crate) fn sleepers(&self) -> usize {
+        self.asleep.len()
+    }
+
     pub(crate) fn is_asleep(&self, worker: usize) -> bool {
         self.bed[worker].is_some()
     }

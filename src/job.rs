@@ -39,6 +39,12 @@ impl<J> Job<J> {
         }
     }
 
+    /// One that shares its options with others.
+    #[cfg(feature = "sim")]
+    pub(crate) fn with_options(data: J, options: Option<Arc<Options>>) -> Self {
+        Job { data, options }
+    }
+
     /// What was submitted.
     pub fn data(&self) -> &J {
         &self.data

@@ -55,8 +55,9 @@
 //!
 //! # Features
 //!
-//! `testing`: what shows whether a strategy or an order of your own keeps its contract, `fanpool::testing`.
-//! Everything else is always there.
+//! None is on by default, and none changes a pool. `sim`: a simulator that runs a pool's own desks under
+//! virtual time, to choose a strategy by. `testing`: what shows whether a strategy or an order of your own
+//! keeps its contract.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
@@ -97,6 +98,8 @@ mod registry;
 mod rng;
 mod roster;
 mod signal;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod spawner;
 mod standstill;
 mod station;

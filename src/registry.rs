@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub(crate) type PoolNumber = NonZeroU32;
 
+/// The number that no pool has: for envelopes without one.
+pub(crate) const NO_POOL: PoolNumber = PoolNumber::MAX;
+
 /// What a pool offers to those who only know its number.
 pub(crate) trait Home: Send + Sync {
     /// A job with a handle ends without having run: counts it and frees its room.
@@ -57,7 +60,7 @@ pub(crate) fn enter<P: Home + 'static>(make: impl FnOnce(PoolNumber) -> Arc<P>) 
         let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             registry.last = registry.last.wrapping_add(1);
-            let number = NonZeroU32::new(registry.last);
+            let number = NonZeroU32::new(registry.last).filter(|number| *number != NO_POOL);
             if let Some(number) = number.filter(|number| !registry.pools.contains_key(number)) {
                 let nobody: Weak<P> = Weak::new();
                 registry.pools.insert(number, nobody);

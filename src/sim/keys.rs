@@ -1,0 +1,173 @@
+//! Whom jobs belong to.
+
+use super::{Recorded, SimError};
+use crate::job::Options;
+use crate::rng::Rng;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+/// Whom jobs belong to: key 0, 1, 2, .., each with its share of them.
+///
+/// ```
+/// use fanpool::sim::Keys;
+///
+/// // Nine of ten jobs are of key 0, which is less urgent.
+/// let keys = Keys::shares([9.0, 0.5, 0.5]).priorities([0, 1, 1]);
+/// # let _ = keys;
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Keys {
+    shares: Vec<f64>,
+    priorities: Vec<i32>,
+    weights: Vec<u64>,
+}
+
+impl Keys {
+    /// Keys with these shares of the jobs, which need not sum to 1.
+    pub fn shares(shares: impl Into<Vec<f64>>) -> Self {
+        Keys {
+            shares: shares.into(),
+            priorities: Vec::new(),
+            weights: Vec::new(),
+        }
+    }
+
+    /// So many keys with the same share.
+    pub fn uniform(count: usize) -> Self {
+        Keys::shares(vec![1.0; count])
+    }
+
+    /// So many keys, of which the k-th has a share in proportion to k to the power of `-exponent` (Zipf).
+    pub fn zipf(count: usize, exponent: f64) -> Self {
+        let share = |k| super::math::pow(k as f64, -exponent);
+        Keys::shares((1..=count).map(share).collect::<Vec<_>>())
+    }
+
+    /// The priorities of the keys' jobs; 0 for keys beyond the list.
+    pub fn priorities(mut self, priorities: impl Into<Vec<i32>>) -> Self {
+        self.priorities = priorities.into();
+        self
+    }
+
+    /// The weights of the keys' jobs; 1 for keys beyond the list.
+    pub fn weights(mut self, weights: impl Into<Vec<u64>>) -> Self {
+        self.weights = weights.into();
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<(), SimError> {
+        let wrong = |share: &&f64| !(**share >= 0.0 && share.is_finite());
+        if let Some(share) = self.shares.iter().find(wrong) {
+            return Err(SimError::setting("a key's share", share, "0 or more"));
+        }
+        if self.shares.iter().sum::<f64>() <= 0.0 {
+            let shares = format!("{:?}", self.shares);
+            return Err(SimError::setting(
+                "the shares of the keys",
+                shares,
+                "one or more above 0",
+            ));
+        }
+        if self.weights.contains(&0) {
+            return Err(SimError::setting("a key's weight", 0, "1 or more"));
+        }
+        Ok(())
+    }
+}
+
+/// Gives jobs their options. Those of one key share them, so that a job costs no allocation.
+#[derive(Debug)]
+pub(super) struct Labels {
+    /// The sums of the shares up to each key.
+    bounds: Vec<f64>,
+    options: Vec<Arc<Options>>,
+    rng: Rng,
+}
+
+impl Labels {
+    pub(super) fn new(keys: Option<&Keys>, rng: Rng) -> Self {
+        let mut labels = Labels {
+            bounds: Vec::new(),
+            options: Vec::new(),
+            rng,
+        };
+        let Some(keys) = keys else { return labels };
+        let mut sum = 0.0;
+        for (key, share) in keys.shares.iter().enumerate() {
+            sum += share;
+            labels.bounds.push(sum);
+            let weight = keys.weights.get(key).copied().unwrap_or(1);
+            labels.options.push(Arc::new(Options {
+                key: Some(key as u64),
+                priority: keys.priorities.get(key).copied().unwrap_or(0),
+                weight: NonZeroU64::new(weight),
+                ..Options::default()
+            }));
+        }
+        labels
+    }
+
+    /// For the next job.
+    pub(super) fn draw(&mut self) -> Option<Arc<Options>> {
+        let total = self.bounds.last()?;
+        let at = self.rng.unit_f64() * total;
+        let key = self.bounds.partition_point(|&bound| bound <= at);
+        // By a rounding, the draw may be the total itself.
+        self.options.get(key.min(self.options.len() - 1)).cloned()
+    }
+}
+
+/// For a recorded job.
+pub(super) fn recorded(job: &Recorded) -> Option<Arc<Options>> {
+    if job.key.is_none() && job.priority == 0 && job.weight == 1 {
+        return None;
+    }
+    Some(Arc::new(Options {
+        key: job.key,
+        priority: job.priority,
+        weight: NonZeroU64::new(job.weight),
+        ..Options::default()
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(keys: &Keys) -> Vec<u32> {
+        let mut labels = Labels::new(Some(keys), Rng::new(5));
+        let mut counts = vec![0; keys.shares.len()];
+        for _ in 0..100_000 {
+            let key = labels.draw().and_then(|options| options.key).unwrap();
+            counts[key as usize] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn each_key_has_its_share() {
+        for (keys, expected) in [
+            (Keys::uniform(4), vec![25_000, 25_000, 25_000, 25_000]),
+            (Keys::shares([3.0, 0.0, 1.0]), vec![75_000, 0, 25_000]),
+            (Keys::zipf(2, 1.0), vec![66_667, 33_333]),
+        ] {
+            let counts = counts(&keys);
+            let close = |(count, expected): (&u32, &u32)| count.abs_diff(*expected) < 700;
+            assert!(counts.iter().zip(&expected).all(close), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_is_allowed() {
+        for (keys, part) in [
+            (Keys::uniform(0), "one or more above 0"),
+            (Keys::shares([0.0, 0.0]), "one or more above 0"),
+            (Keys::shares([1.0, -1.0]), "-1"),
+            (Keys::shares([f64::NAN]), "NaN"),
+            (Keys::uniform(2).weights([1, 0]), "1 or more"),
+        ] {
+            let error = keys.check().unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

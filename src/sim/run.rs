@@ -1,0 +1,321 @@
+//! The events of a simulated pool.
+//!
+//! The desk is the live pool's, and it is asked the same things in the same order as by station.rs,
+//! core.rs and search.rs of a pool whose workers live on an executor with no other task: a submitter calls
+//! a sleeper unless there are searchers enough; a worker that is called, or has finished, routes and then
+//! takes; one that finds nothing lies down. All that one event sets off happens at its moment of virtual
+//! time, before the next event. At the same moment, ends come before arrivals.
+//!
+//! One thing is left out: jobs that a worker takes ahead into its tray, which a live one does with
+//! jobs of less than five microseconds only.
+
+use super::arrivals::Clockwork;
+use super::events::{Ends, ticks};
+use super::keys::{self, Labels};
+use super::tally::{Running, Tally};
+use super::{Report, SimError, SimJob, Simulation};
+use crate::desk::Desk;
+use crate::dispatcher::Vitals;
+use crate::envelope::{Claimed, Queued};
+use crate::job::{Job, JobId, Options};
+use crate::metrics::Finish;
+use crate::registry::NO_POOL;
+use crate::rng::Rng;
+use crate::worker::Hand;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A worker and what it runs.
+struct Seat {
+    speed: f64,
+    vitals: Arc<Vitals>,
+    /// Only for the average that strategies may read.
+    hand: Hand,
+    running: Option<Running>,
+}
+
+pub(super) struct Run {
+    desk: Desk<SimJob>,
+    seats: Vec<Seat>,
+    ends: Ends,
+    now: u64,
+    /// What virtual time counts from, where an `Instant` is asked for.
+    epoch: Instant,
+    /// Called sleepers, who count as searchers until they have looked.
+    called: VecDeque<usize>,
+    searching: u64,
+    /// Jobs that wait, and the units of room that they take up.
+    waiting: u64,
+    occupied: u64,
+    capacity: u64,
+    accepted: u64,
+    finished: u64,
+    tally: Tally,
+}
+
+/// Where jobs come from.
+struct Source<'a> {
+    settings: &'a Simulation,
+    clockwork: Clockwork,
+    service: super::Service,
+    service_rng: Rng,
+    labels: Labels,
+    /// Arrivals so far.
+    count: u64,
+    warm_up: u64,
+    most: u64,
+}
+
+pub(super) fn run(settings: &Simulation, rate: Option<f64>) -> Result<Report, SimError> {
+    let mut run = Run::new(settings);
+    let mut source = Source::new(settings, rate);
+    let mut next = source.next_time(0)?;
+    loop {
+        match (next, run.ends.next()) {
+            (Some(at), end) if end.is_none_or(|end| end > at) => {
+                run.now = at;
+                run.arrive(&mut source);
+                next = source.next_time(at)?;
+                if next.is_none() {
+                    run.tally.end(at);
+                }
+            }
+            (_, Some(u64::MAX)) => return Err(SimError::TimeOverflow { jobs: source.count }),
+            (_, Some(at)) => {
+                run.now = at;
+                run.finish();
+            }
+            _ => break,
+        }
+        run.serve_called();
+    }
+    let lost = run.accepted - run.finished;
+    let faults = run.desk.faults;
+    Ok(run.tally.report(settings.mean_service(), lost, faults))
+}
+
+impl<'a> Source<'a> {
+    fn new(settings: &'a Simulation, rate: Option<f64>) -> Self {
+        // Streams of their own, so that the same jobs come at the same times whatever else is changed.
+        let mut seeds = Rng::new(settings.seed);
+        let mut stream = || Rng::new(seeds.next_u64());
+        let (warm_up, jobs) = settings.warm_up_and_jobs();
+        Source {
+            clockwork: Clockwork::new(settings.arrivals.clone(), rate, stream()),
+            service: settings.service_of_jobs(),
+            service_rng: stream(),
+            labels: Labels::new(settings.keys.as_ref(), stream()),
+            settings,
+            count: 0,
+            warm_up,
+            most: warm_up + jobs,
+        }
+    }
+
+    fn next_time(&mut self, last: u64) -> Result<Option<u64>, SimError> {
+        if self.count == self.most {
+            return Ok(None);
+        }
+        match self.clockwork.after(self.count, last) {
+            Some(u64::MAX) => Err(SimError::TimeOverflow { jobs: self.count }),
+            time => Ok(time),
+        }
+    }
+
+    /// How long the next job runs, and its options.
+    fn draw(&mut self) -> (u64, Option<Arc<Options>>) {
+        let service = self.service.draw(self.count, &mut self.service_rng);
+        let options = match (&self.settings.keys, self.settings.arrivals.recorded()) {
+            (None, Some(trace)) => keys::recorded(&trace.jobs()[self.count as usize]),
+            _ => self.labels.draw(),
+        };
+        self.count += 1;
+        (ticks(service), options)
+    }
+}
+
+impl Run {
+    fn new(settings: &Simulation) -> Self {
+        let speeds = settings.speed_of_each();
+        let workers = speeds.len();
+        let (order, strategy) = ((settings.order)(), (settings.strategy)());
+        let mut desk = Desk::new(0, order, strategy, workers, settings.depth.jobs());
+        for worker in 0..workers {
+            desk.set_present(worker, true);
+            desk.set_idle(worker, |_| false);
+            desk.lie_down(worker);
+        }
+        let seat = |(worker, speed)| {
+            let vitals = desk.vitals(worker);
+            Seat {
+                speed,
+                hand: Hand::new(vitals.clone()),
+                vitals,
+                running: None,
+            }
+        };
+        Run {
+            seats: speeds.into_iter().enumerate().map(seat).collect(),
+            desk,
+            ends: Ends::default(),
+            now: 0,
+            epoch: Instant::now(),
+            called: VecDeque::new(),
+            searching: 0,
+            waiting: 0,
+            occupied: 0,
+            capacity: settings.capacity,
+            accepted: 0,
+            finished: 0,
+            tally: Tally::new(workers, settings.log_starts),
+        }
+    }
+
+    // ---- submitters -------------------------------------------------------------------------
+
+    fn arrive(&mut self, source: &mut Source<'_>) {
+        if source.count == source.warm_up {
+            self.tally.begin(self.accepted, self.now);
+        }
+        let (service, options) = source.draw();
+        let data = SimJob {
+            number: self.accepted,
+            arrived: self.now,
+            service,
+        };
+        let job = Job::with_options(data, options);
+        let fits = self.occupied + job.weight() <= self.capacity;
+        self.tally.arrived(job.data(), job.key(), fits);
+        if fits {
+            self.waiting += 1;
+            self.occupied += job.weight();
+            let id = JobId::from_ticket(self.accepted);
+            self.accepted += 1;
+            self.desk.push(Queued::plain(id, NO_POOL, job));
+            self.rouse();
+        }
+    }
+
+    /// As `Core::rouse`.
+    fn rouse(&mut self) {
+        if self.desk.sleepers() == 0 || self.searching > 0 && self.searching >= self.waiting {
+            return;
+        }
+        // As `Station::call_one`.
+        let mut anybody = true;
+        if self.desk.routes() {
+            let called = self.desk.route();
+            anybody = called.is_empty() && self.desk.has_unbound();
+            self.call(called);
+        }
+        if anybody {
+            let one = self.desk.rouse_one();
+            self.call(one);
+        }
+    }
+
+    fn call(&mut self, workers: impl IntoIterator<Item = usize>) {
+        for worker in workers {
+            self.called.push_back(worker);
+            self.searching += 1;
+        }
+    }
+
+    // ---- workers ----------------------------------------------------------------------------
+
+    fn serve_called(&mut self) {
+        while let Some(worker) = self.called.pop_front() {
+            self.search(worker);
+        }
+    }
+
+    /// The job that ends now is over; its worker looks for the next one.
+    fn finish(&mut self) {
+        let Some(worker) = self.ends.pop() else {
+            return;
+        };
+        let seat = &mut self.seats[worker];
+        if let Some(running) = seat.running.take() {
+            self.tally.finished(worker, &running, self.now);
+            seat.vitals.counts.finished(Finish::Completed);
+            self.finished += 1;
+        }
+        match self.take(worker) {
+            Some(job) => self.start(worker, job),
+            None => {
+                self.searching += 1;
+                self.search(worker);
+            }
+        }
+    }
+
+    /// A searcher looks, and lies down if there is nothing.
+    fn search(&mut self, worker: usize) {
+        // Twice, as a live one does, which also looks once more before it lies down.
+        for _ in 0..2 {
+            if let Some(job) = self.take(worker) {
+                self.start(worker, job);
+                self.searching -= 1;
+                if self.searching == 0 && self.waiting > 0 {
+                    self.rouse();
+                }
+                return;
+            }
+            if !self.desk.has_work_for(worker) {
+                break;
+            }
+        }
+        let now = self.instant();
+        self.seats[worker].hand.pause(|| now);
+        self.desk.set_idle(worker, |_| false);
+        self.desk.lie_down(worker);
+        self.searching -= 1;
+    }
+
+    /// As `Core::next_job` and `Station::take`.
+    fn take(&mut self, worker: usize) -> Option<Claimed<SimJob>> {
+        let now = self.instant();
+        self.seats[worker].hand.appetite(|| now);
+        let mut job = if self.desk.may_leave_in_intake() {
+            self.desk.take(worker, |_| false)
+        } else {
+            let mut called = self.desk.route();
+            let job = self.desk.take(worker, |_| false);
+            if job.is_some() {
+                called.extend(self.desk.route_for_sleepers());
+            }
+            let more = self.desk.has_unbound();
+            self.call(called);
+            if more && job.is_some() {
+                self.rouse();
+            }
+            job
+        }?;
+        let claimed = job.claim()?;
+        self.seats[worker].vitals.counts.started();
+        self.waiting -= 1;
+        self.occupied -= claimed.job.weight();
+        self.seats[worker].hand.took_one(|| now);
+        Some(claimed)
+    }
+
+    fn start(&mut self, worker: usize, claimed: Claimed<SimJob>) {
+        let seat = &mut self.seats[worker];
+        let key = claimed.job.key();
+        let running = Running {
+            job: claimed.job.into_inner(),
+            key,
+            started: self.now,
+        };
+        let time = (running.job.service as f64 / seat.speed).round() as u64;
+        self.ends.push(self.now.saturating_add(time), worker);
+        self.tally.started(worker, &running);
+        seat.running = Some(running);
+    }
+
+    fn instant(&self) -> Instant {
+        let since = Duration::from_nanos(self.now);
+        self.epoch.checked_add(since).unwrap_or(self.epoch)
+    }
+}
