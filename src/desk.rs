@@ -216,6 +216,11 @@ impl<J: Send + 'static> Desk<J> {
         Some(routed.job)
     }
 
+    /// Whether something waits in the worker's inbox.
+    pub(crate) fn has_bound(&self, worker: usize) -> bool {
+        !self.inboxes[worker].is_empty()
+    }
+
     /// How many jobs `take_many_bound` would find.
     pub(crate) fn count_bound(&self, worker: usize) -> usize {
         let spare = self.spare.front().map_or(u64::MAX, |routed| routed.turn);
@@ -506,7 +511,7 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Nothing more for this worker, which finishes what it runs; but what waits of a key that it is
     /// running stays with it.
-    #[cfg(any(test, feature = "sim", feature = "testing"))]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn retire(&mut self, worker: usize) {
         self.room -= self.room_of(worker);
         self.places[worker].retiring = true;
