@@ -3,6 +3,9 @@
 use crate::Outcome;
 use serde_json::{Value, json};
 
+/// Of so many keys at most, each is shown.
+const KEYS: usize = 64;
+
 /// One run, with times in units of the mean service time.
 pub(crate) fn json(outcome: &Outcome) -> Value {
     let report = &outcome.report;
@@ -24,6 +27,11 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
         "per_worker": report.per_worker,
         "key_fairness": report.fairness(),
         "key_slowdown_fairness": report.slowdown_fairness(),
+        "keys": report.keys.iter().take(KEYS).map(|key| json!({
+            "key": key.key,
+            "jobs": key.jobs,
+            "mean_sojourn": key.mean_sojourn / unit,
+        })).collect::<Vec<_>>(),
     })
 }
 
@@ -38,7 +46,7 @@ pub(crate) fn table(title: &str, outcomes: &[Outcome]) {
         let report = &outcome.report;
         let unit = report.mean_service;
         let load = outcome.load.map_or("-".to_owned(), |load| load.to_string());
-        let fair = report.slowdown_fairness();
+        let fair = report.fairness();
         let fair = fair.map_or("-".to_owned(), |fair| format!("{fair:.3}"));
         println!(
             "{:<18}{load:>6}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>8.3}{fair:>10}",
@@ -51,5 +59,7 @@ pub(crate) fn table(title: &str, outcomes: &[Outcome]) {
         );
     }
     println!();
-    println!("fairness: Jain's index of the keys' mean slowdowns; 1 is even");
+    println!(
+        "fairness: Jain's index of the work done for each key, relative to its max-min share; 1 is fair"
+    );
 }
