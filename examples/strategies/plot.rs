@@ -28,7 +28,10 @@ pub(crate) fn draw(path: &Path, title: &str, outcomes: &[Outcome]) -> Result<(),
         .margin(14)
         .x_label_area_size(44)
         .y_label_area_size(64)
-        .build_cartesian_2d(from - 0.02..to + 0.02, (low * 0.9..high * 1.15).log_scale())?;
+        .build_cartesian_2d(
+            from - 0.02..to + 0.02 + 0.3 * (to - from),
+            (low.min(1.0) * 0.9..high * 1.15).log_scale(),
+        )?;
     chart
         .configure_mesh()
         .x_desc("load")
@@ -55,7 +58,7 @@ pub(crate) fn draw(path: &Path, title: &str, outcomes: &[Outcome]) -> Result<(),
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::UpperRight)
         .border_style(BLACK.mix(0.3))
         .background_style(WHITE.mix(0.85))
         .label_font(("sans-serif", 13))
