@@ -212,6 +212,11 @@ impl<J: Send + 'static> Desk<J> {
         Some(routed.job)
     }
 
+    /// Whether something waits in the worker's inbox.
+    pub(crate) fn has_bound(&self, worker: usize) -> bool {
+        !self.inboxes[worker].is_empty()
+    }
+
     /// How many jobs `take_many_bound` would find.
     pub(crate) fn count_bound(&self, worker: usize) -> usize {
         let spare = self.spare.front().map_or(u64::MAX, |routed| routed.turn);

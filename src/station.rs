@@ -357,7 +357,8 @@ impl<J: Send + 'static> Station<J> {
     ) -> Option<Taken<J>> {
         let worker = seat.id.index();
         let mut waiting = floor.desk.backlog();
-        if waiting == 0 {
+        // What an earlier strategy bound to the worker left the backlog before all that is in the intake.
+        if waiting == 0 && !floor.desk.has_bound(worker) {
             let coming = intake.about(gate.about_accepted());
             if coming < DRAIN_FROM {
                 let job = intake.pop();

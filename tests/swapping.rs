@@ -205,3 +205,20 @@ fn as_many_jobs_are_bound_as_the_inbox_is_deep() {
         ledger.close_without_counts();
     });
 }
+
+#[test]
+fn what_is_bound_is_run_after_a_swap_to_a_strategy_that_binds_nothing() {
+    watched(|ledger| {
+        let (pool, hand, ran) = by_hand(&ledger, 2, 4, RoundRobin::new);
+        (0..4).for_each(|_| pool.send_blocking(ledger.job()).unwrap());
+        pool.set_dispatcher(Any::new);
+        // Not until they sleep: they did not.
+        for _ in 0..100 {
+            hand.workers().into_iter().for_each(|worker| {
+                hand.poll(worker);
+            });
+        }
+        assert_eq!(lock(&ran).len(), 4, "what was bound waits");
+        close(&ledger, &pool, &hand);
+    });
+}
