@@ -566,7 +566,7 @@ impl<J: Send + 'static> Home for Core<J> {
                 }
             });
         }
-        if self.station(worker).set_present(worker.index(), !away) {
+        if self.station(worker).set_away(worker.index(), away) {
             self.rouse();
         }
     }

@@ -169,7 +169,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// What `worker` had taken is over, but for what it has in its hands still.
-    fn release_keys(&mut self, worker: usize, in_hands: impl Fn(JobId) -> bool) {
+    pub(crate) fn release_keys(&mut self, worker: usize, in_hands: impl Fn(JobId) -> bool) {
         let holders = &mut self.holders;
         self.in_hand[worker].retain(|&(job, key)| {
             let keep = in_hands(job);
@@ -491,8 +491,32 @@ impl<J: Send + 'static> Desk<J> {
     /// what is not routed yet, in order; or, if its key is to stay with one worker, to whom the strategy
     /// says.
     pub(crate) fn set_present(&mut self, worker: usize, present: bool) {
+        self.places[worker].hired = present;
         self.places[worker].seen = true;
-        if self.places[worker].present == present {
+        self.see_who_is_present(worker);
+    }
+
+    pub(crate) fn is_present(&self, worker: usize) -> bool {
+        self.places[worker].present
+    }
+
+    /// The worker is gone for a moment only: it is worth waiting for.
+    pub(crate) fn expect(&mut self, worker: usize) {
+        self.places[worker].seen = false;
+    }
+
+    /// The worker's job waits for this very pool, so it takes none, or it goes on.
+    pub(crate) fn set_away(&mut self, worker: usize, away: bool) {
+        self.places[worker].away = away;
+        // Who waits is not worth waiting for.
+        self.places[worker].seen |= away;
+        self.see_who_is_present(worker);
+    }
+
+    fn see_who_is_present(&mut self, worker: usize) {
+        let place = &self.places[worker];
+        let present = place.hired && !place.away;
+        if place.present == present {
             return;
         }
         self.room -= self.room_of(worker);

@@ -609,12 +609,33 @@ impl<J: Send + 'static> Station<J> {
     /// The worker can take jobs now, or cannot: then what is bound to it goes to anyone.
     /// Answers whether that left jobs for others.
     pub(crate) fn set_present(&self, worker: usize, present: bool) -> bool {
+        self.change_presence(worker, |desk| desk.set_present(worker, present))
+    }
+
+    /// The worker cannot take jobs until it has a handler again. Answers as `set_present`.
+    pub(crate) fn step_out(&self, worker: usize) -> bool {
+        self.change_presence(worker, |desk| {
+            desk.set_present(worker, false);
+            desk.expect(worker);
+        })
+    }
+
+    /// The worker's job waits for this very pool, or goes on. Answers as `set_present`.
+    pub(crate) fn set_away(&self, worker: usize, away: bool) -> bool {
+        self.change_presence(worker, |desk| desk.set_away(worker, away))
+    }
+
+    fn change_presence(&self, worker: usize, change: impl FnOnce(&mut Desk<J>)) -> bool {
+        let seat = &self.seats[worker];
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
-        floor.desk.set_present(worker, present);
+        change(&mut floor.desk);
+        let present = floor.desk.is_present(worker);
         if !present {
-            let (in_hand, bound) = self.empty_tray(&self.seats[worker]);
+            let (in_hand, bound) = self.empty_tray(seat);
             floor.desk.put_back(worker, in_hand, bound);
+            let running = seat.running();
+            floor.desk.release_keys(worker, |id| running.contains(&id));
         }
         !present && floor.desk.has_unbound()
     }

@@ -219,3 +219,55 @@ fn a_job_that_waits_for_a_key_of_its_own_desk_is_helped_by_another_desk() {
         ledger.close(ended(&pool));
     });
 }
+
+/// Its drop waits until the test lets it go.
+struct SlowToGo(Door);
+
+impl Drop for SlowToGo {
+    fn drop(&mut self) {
+        self.0.pass();
+    }
+}
+
+#[test]
+fn a_keys_jobs_wait_for_their_desk_while_its_only_worker_gets_a_new_handler() {
+    watched(|ledger| {
+        let door = Door::new();
+        let (behind, seen) = (door.clone(), Arc::<Mutex<Vec<usize>>>::default());
+        let sees = seen.clone();
+        let pool = Pool::builder(fanpool::handler_factory(move |_| {
+            let (going, sees) = (SlowToGo(behind.clone()), sees.clone());
+            Ok::<_, String>(fanpool::handler_fn_with(
+                move |(breaks, job): (bool, Payload), cx: &fanpool::JobContext| {
+                    let _ = &going;
+                    job.run(|| lock(&sees).push(cx.worker().dispatcher()));
+                    assert!(!breaks, "as planned");
+                    Ok::<_, String>(())
+                },
+            ))
+        }))
+        .dispatchers(2)
+        .workers_per_dispatcher(1)
+        .build()
+        .unwrap();
+        ledger.watch(&pool);
+        pool.ready_blocking().unwrap();
+        let job = |breaks| pool.job((breaks, ledger.job())).key(1);
+        assert!(job(true).run_blocking().is_err());
+        door.wait_for(1);
+        let handles: Vec<_> = (0..3)
+            .map(|_| job(false).submit_blocking().unwrap())
+            .collect();
+        // The other desk's worker is free, and looks for more than once.
+        for _ in 0..20 {
+            pool.run_blocking((false, ledger.job())).unwrap();
+        }
+        assert!(handles.iter().all(|handle| !handle.is_finished()));
+        door.open();
+        for handle in handles {
+            handle.wait().unwrap();
+        }
+        pool.join_blocking();
+        ledger.close(ended(&pool));
+    });
+}

@@ -212,7 +212,7 @@ fn what_is_bound_is_run_after_a_swap_to_a_strategy_that_binds_nothing() {
         let (pool, hand, ran) = by_hand(&ledger, 2, 4, RoundRobin::new);
         (0..4).for_each(|_| pool.send_blocking(ledger.job()).unwrap());
         pool.set_dispatcher(Any::new);
-        // Not until all are idle, which they may never be.
+        // Not until all are idle: they never were, and looked for jobs without end inside one poll.
         for _ in 0..1_000 {
             hand.workers().into_iter().for_each(|worker| {
                 hand.poll(worker);

@@ -159,7 +159,11 @@ pub struct Workers<'a> {
 /// What the desk knows of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
-    /// There, and able to take jobs.
+    /// Has a handler.
+    pub(crate) hired: bool,
+    /// Its job waits for this very pool.
+    pub(crate) away: bool,
+    /// There, and able to take jobs: hired and not away.
     pub(crate) present: bool,
     /// Was there, or will not come: one that has yet to come is worth waiting for.
     pub(crate) seen: bool,

@@ -21,6 +21,8 @@ use std::sync::Arc;
 /// recorded as [`Abandoned`](JobError::Abandoned). It may be sent elsewhere and completed there, but the
 /// worker should not return from [`run`](super::Worker::run) before: a shutdown waits for workers.
 ///
+/// One that is leaked (`mem::forget`) never ends: its handle and each `join` that comes after wait for ever.
+///
 /// To detach a job and to complete it take a short lock each.
 #[must_use = "a job that is dropped is abandoned"]
 pub struct Detached<J: Send + 'static, H: JobHandler<J>> {
