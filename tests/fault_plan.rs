@@ -11,6 +11,9 @@ use common::by_hand::ByHand;
 use common::{Ledger, Payload, assert_conserved, lock, watched};
 use fanpool::clock::ManualClock;
 use fanpool::{
+    AdaptiveLifo, EarliestDeadline, FairShare, KeyAffinity, Priority, Random, TwoChoices, Weighted,
+};
+use fanpool::{
     CancelHandle, Dispatcher, Fifo, GroupHandle, Job, JobContext, JobError, JobHandle, JobHandler,
     LeastBusy, Metrics, Pool, QueueOrder, Queued, RoundRobin, ShutdownReport, SubmitError,
     Submitter, Target, WeakSubmitter, WorkerId, Workers, async_handler_fn, handler_factory,
@@ -432,8 +435,10 @@ impl Caller {
             let task = caller.world.task(&caller.dice);
             (task.payload.id(), task)
         };
-        match self.dice.roll(56) {
+        match self.dice.roll(59) {
             40..44 => self.weighted(),
+            56 => self.swap_strategy(),
+            57 | 58 => self.keyed(),
             44..49 => self.reserved(),
             49..52 => self.grouped(),
             52..54 => self.mapped(),
@@ -568,6 +573,22 @@ impl Caller {
             _ => self.maybe_end(),
         }
         self.world.check(self.pool.metrics());
+    }
+
+    fn swap_strategy(&self) {
+        let (strategy, seed) = (self.dice.roll(STEADY), self.dice.roll(100));
+        self.pool.set_dispatcher(|| steady(strategy, seed));
+    }
+
+    /// Of few keys, so that they meet.
+    fn keyed(&mut self) {
+        let task = self.world.task(&self.dice);
+        let id = task.payload.id();
+        let submitted = self.pool.job(task).key(self.dice.roll(4)).try_submit();
+        self.keep(
+            id,
+            submitted.map_err(|refused| refused.map(Job::into_inner)),
+        );
     }
 
     fn weighted(&mut self) {
@@ -771,6 +792,21 @@ fn strangers() -> Vec<WorkerId> {
     vec![workers[8], *workers.last().unwrap()]
 }
 
+/// So many strategies break nothing.
+const STEADY: u64 = 7;
+
+fn steady(which: u64, seed: u64) -> Box<dyn Dispatcher<Task>> {
+    match which {
+        0 => Box::new(fanpool::Any::new()),
+        1 => Box::new(RoundRobin::new()),
+        2 => Box::new(LeastBusy::new()),
+        3 => Box::new(TwoChoices::new(seed)),
+        4 => Box::new(Random::new(seed)),
+        5 => Box::new(Weighted::new([3, 1]).expect("no weight is zero")),
+        _ => Box::new(KeyAffinity::new()),
+    }
+}
+
 fn run(seed: u64, ledger: Ledger) {
     let dice = Arc::new(Dice::new(seed));
     let on_threads = dice.one_in(2);
@@ -810,22 +846,25 @@ fn run(seed: u64, ledger: Ledger) {
     .workers_per_dispatcher(workers as usize)
     .queue_capacity(capacity as usize)
     .clock(clock.clone());
-    let (strategy, dices, names) = (dice.roll(4), dice.clone(), strangers());
+    let (strategy, dices, names) = (dice.roll(STEADY + 1), dice.clone(), strangers());
     builder = builder.dispatcher(move || -> Box<dyn Dispatcher<Task>> {
         match strategy {
-            0 => Box::new(fanpool::Any::new()),
-            1 => Box::new(RoundRobin::new()),
-            2 => Box::new(LeastBusy::new()),
+            0..STEADY => steady(strategy, dices.next()),
             _ => Box::new(Erratic {
                 dice: Dice::new(dices.next()),
                 strangers: names.clone(),
             }),
         }
     });
-    let (order, dices) = (dice.roll(3), dice.clone());
+    builder = builder.inbox_depth(1 + dice.roll(6) as usize);
+    let (order, dices) = (dice.roll(7), dice.clone());
     builder = builder.queue_order(move || -> Box<dyn QueueOrder<Task>> {
         match order {
             0 => Box::new(Fifo::new()),
+            3 => Box::new(FairShare::new().key_bound(2)),
+            4 => Box::new(Priority::new().ageing(3)),
+            5 => Box::new(AdaptiveLifo::new(3)),
+            6 => Box::new(EarliestDeadline::new()),
             _ => Box::new(Unsteady {
                 jobs: Vec::new(),
                 dice: Dice::new(dices.next()),
