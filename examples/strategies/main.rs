@@ -1,0 +1,61 @@
+//! Compares dispatching strategies on a simulated workload.
+//!
+//! ```text
+//! cargo run --release --features sim --example strategies -- --workers 16 --load 0.5,0.7,0.9 --plot plot.svg
+//! ```
+//!
+//! prints the 50th, 99th and 99.9th percentile of the time in system, by strategy and load, in units of the
+//! mean service time. With `--format json` it prints one JSON object for each run, one a line. `--help` has the
+//! workloads.
+
+mod flags;
+mod plot;
+mod show;
+
+use clap::Parser;
+use fanpool::sim::Report;
+use flags::{Flags, Format};
+use std::process::ExitCode;
+
+/// One strategy at one load.
+struct Outcome {
+    strategy: String,
+    load: Option<f64>,
+    report: Report,
+}
+
+fn main() -> ExitCode {
+    match run(&Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("strategies: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
+    let workload = flags.workload()?;
+    let mut outcomes = Vec::new();
+    for strategy in flags.strategies() {
+        for load in flags.loads(&workload) {
+            let report = flags.simulation(&workload, strategy, load)?.run()?;
+            let outcome = Outcome {
+                strategy: flags.label(strategy),
+                load,
+                report,
+            };
+            if flags.format == Format::Json {
+                println!("{}", show::json(&outcome));
+            }
+            outcomes.push(outcome);
+        }
+    }
+    if flags.format == Format::Table {
+        show::table(flags, &outcomes);
+    }
+    if let Some(path) = &flags.plot {
+        plot::draw(path, &flags.title(), &outcomes)?;
+    }
+    Ok(())
+}
