@@ -219,17 +219,26 @@ where
         } = self;
         spawner.set_pool_name(&name);
         let mut desks = Vec::with_capacity(dispatchers);
+        let mut key_bound = None;
         for dispatcher in 0..dispatchers {
             let order = order();
             order.check()?;
-            desks.push(Desk::new(dispatcher, order, strategy(), workers, inbox_depth));
+            key_bound = order.key_bound();
+            desks.push(Desk::new(
+                dispatcher,
+                order,
+                strategy(),
+                workers,
+                inbox_depth,
+            ));
         }
         let core = Core::new(Parts {
             capacity: queue_capacity as u64,
+            key_bound,
             stations: desks
                 .into_iter()
                 .enumerate()
-                .map(|(dispatcher, desk)| Station::new(dispatcher, desk, workers))
+                .map(|(dispatcher, desk)| Station::new(dispatcher, desk, workers, dispatchers == 1))
                 .collect(),
             time: Timekeeper::new(clock, format!("{name}-time")),
             spawner,

@@ -22,7 +22,7 @@
 
 use crate::fault::{Fault, seeded};
 use crate::frame;
-use crate::job::{self, Job, JobId, Options};
+use crate::job::{Job, JobId, Options};
 use crate::outcome::{Cancellation, Ending, JobError};
 use crate::registry::{self, PoolNumber};
 use crate::signal::{Listener, Signal, call};
@@ -95,7 +95,12 @@ pub(crate) trait Token: Send + Sync {
 
 /// Whether this is the very job that is asking: then other workers cannot help.
 pub(crate) fn is_own<T, E>(reply: &dyn Reply<T, E>, at: u32) -> bool {
-    frame::current(reply.pool()).is_some_and(|frame| frame.job == Some(reply.id(at)))
+    frame::current(reply.pool()).is_some_and(|frame| match frame.job {
+        Some(job) => job == reply.id(at),
+        // Its worker may have several in its hands.
+        None => registry::find(reply.pool())
+            .is_some_and(|home| home.has_in_hands(frame.seat, reply.id(at))),
+    })
 }
 
 pub(crate) struct Cell<J, T, E> {
@@ -269,8 +274,7 @@ where
         };
         let home = registry::find(self.pool);
         if let Some(home) = &home {
-            let units = job::weight(slot.options.as_deref());
-            home.unrun(units, Ending::Cancelled);
+            home.unrun(slot.options.as_deref(), Ending::Cancelled);
         }
         self.finish(at, Err(JobError::Cancelled));
         if let Some(home) = home {

@@ -8,9 +8,11 @@ use crate::envelope::{Claimed, Queued};
 use crate::errors::Untold;
 use crate::frame;
 use crate::gate::{Gate, Lane};
+use crate::hash::jump;
 use crate::intake::Intake;
 use crate::job::{self, Job, JobId, Options};
 use crate::joins::Joins;
+use crate::keys::Keys;
 use crate::metrics::{Metrics, PoolCounts};
 use crate::outcome::Ending;
 use crate::registry::{self, Home, PoolNumber};
@@ -35,6 +37,8 @@ pub(crate) struct Core<J> {
     pub(crate) number: PoolNumber,
     pub(crate) name: String,
     pub(crate) gate: Gate,
+    /// If the queue order bounds how many jobs of a key may wait.
+    pub(crate) keys: Option<Keys>,
     pub(crate) intake: Intake<J>,
     pub(crate) stations: Box<[Station<J>]>,
     pub(crate) counts: PoolCounts,
@@ -48,6 +52,7 @@ pub(crate) struct Core<J> {
     pub(crate) spawner: Contained<Box<dyn Spawner>>,
     /// Workers have threads of their own, where they may spin: asked of the spawner once.
     pub(crate) dedicated: bool,
+    pub(crate) cores: u64,
     pub(crate) crew: Contained<Box<dyn Crew<J>>>,
     /// No job is started any more.
     halted: AtomicBool,
@@ -63,6 +68,7 @@ pub(crate) struct Core<J> {
 pub(crate) struct Parts<J> {
     pub(crate) name: String,
     pub(crate) capacity: u64,
+    pub(crate) key_bound: Option<usize>,
     pub(crate) stations: Box<[Station<J>]>,
     pub(crate) time: Timekeeper,
     pub(crate) spawner: Box<dyn Spawner>,
@@ -91,6 +97,7 @@ impl<J: Send + 'static> Core<J> {
                 number,
                 name: parts.name,
                 gate: Gate::new(parts.capacity, roster.live()),
+                keys: parts.key_bound.map(Keys::new),
                 intake: Intake::new(),
                 counts: PoolCounts::default(),
                 joins: Joins::new(),
@@ -101,6 +108,7 @@ impl<J: Send + 'static> Core<J> {
                 time: parts.time,
                 stop: Arc::new(StopAll::new()),
                 dedicated: parts.spawner.is_dedicated(),
+                cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
                 spawner: Contained::new(parts.spawner),
                 crew: Contained::new(parts.crew),
                 halted: AtomicBool::new(false),
@@ -128,20 +136,40 @@ impl<J: Send + 'static> Core<J> {
     /// Puts a job that has its ticket on its way.
     #[inline]
     pub(crate) fn admit(&self, job: Queued<J>) {
-        self.intake.push(job);
+        self.push(job);
         self.rouse();
+    }
+
+    #[inline]
+    fn push(&self, job: Queued<J>) {
+        if self.stations.len() == 1 {
+            return self.intake.push(job);
+        }
+        match job.key() {
+            Some(key) => {
+                // The common intake's share of what was accepted.
+                self.intake.note_drawn(1);
+                self.stations[jump(key, self.stations.len())].push_keyed(job);
+            }
+            None => self.intake.push(job),
+        }
     }
 
     /// Puts many on their way. Nobody is called before all are there: a waker may run a job at once, and
     /// that may shut the pool down, which waits for every job that has a ticket.
     pub(crate) fn admit_all(&self, jobs: impl Iterator<Item = Queued<J>>) {
-        let pushed = jobs.map(|job| self.intake.push(job)).count();
+        let pushed = jobs.map(|job| self.push(job)).count();
         (0..pushed).for_each(|_| self.rouse());
     }
 
     /// Sees to it that somebody comes for what is waiting: see station.rs, "Push".
     #[inline]
     pub(crate) fn rouse(&self) {
+        if self.stations.len() > 1 {
+            // What only a desk's own workers may do.
+            let overslept = self.stations.iter().filter(|desk| desk.is_overslept());
+            overslept.for_each(|desk| self.call_one_of(desk));
+        }
         let mut searching = 0;
         let mut sleepy = None;
         for station in &self.stations {
@@ -155,6 +183,10 @@ impl<J: Send + 'static> Core<J> {
         if searching > 0 && (self.dedicated || searching >= self.gate.waiting()) {
             return;
         }
+        self.call_one_of(station);
+    }
+
+    fn call_one_of(&self, station: &Station<J>) {
         if frame::in_desk() {
             self.put_off_catching_up();
         } else {
@@ -222,7 +254,7 @@ impl<J: Send + 'static> Core<J> {
             let id = job.id();
             if let Some(claimed) = job.claim() {
                 seat.vitals.counts.started();
-                self.release(claimed.job.weight(), seat.lane);
+                self.leave_queue(claimed.job.options(), seat.lane);
                 return Some((id, claimed));
             }
             self.met_tombstone(seat, id, &job);
@@ -337,9 +369,15 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
+    /// A job waits no more: its room is free, and its key's.
     #[inline]
-    fn release(&self, units: u64, lane: Lane) {
-        if self.gate.release(units, lane) {
+    fn leave_queue(&self, options: Option<&Options>, lane: Lane) {
+        if let Some(keys) = &self.keys {
+            options
+                .and_then(|options| options.key)
+                .inspect(|&key| keys.leave(key));
+        }
+        if self.gate.release(job::weight(options), lane) {
             // The last job of a closed pool was started: nobody needs to stay for more.
             self.call_all();
         }
@@ -385,7 +423,7 @@ impl<J: Send + 'static> Core<J> {
                     let Some(claimed) = job.claim() else { continue };
                     match claimed.slot {
                         Some(slot) => {
-                            self.unrun(claimed.job.weight(), why);
+                            self.unrun(claimed.job.options(), why);
                             slot.cell.into_ending().end(slot.at, why);
                         }
                         None => self.untold(id, claimed.job.share_options(), why),
@@ -425,7 +463,7 @@ impl<J: Send + 'static> Core<J> {
             .snapshot(|| self.seats().map(|seat| &seat.vitals.counts), &self.gate);
         metrics.workers = self.roster.live() as u64;
         metrics.failing_workers = self.roster.failing() as u64;
-        metrics.busy_workers = self.seats().filter(|seat| seat.running().is_some()).count() as u64;
+        metrics.busy_workers = self.seats().filter(|seat| seat.is_at_work()).count() as u64;
         metrics.errors_dropped = self.errors.dropped();
         metrics.faults = self.stations.iter().map(Station::faults).sum();
         metrics
@@ -452,25 +490,24 @@ impl<J: Send + 'static> Home for Core<J> {
     fn see_to_waiters(&self) {
         if self.gate.has_waiters() {
             let asleep = self.stations.iter().any(|station| station.watched().1);
-            let at_work = |seat: &Arc<Seat<J>>| seat.running().is_some();
+            let at_work = |seat: &Arc<Seat<J>>| seat.is_at_work();
             if asleep || !self.seats().any(at_work) {
                 self.rest();
             }
         }
     }
 
-    fn unrun(&self, units: u64, why: Ending) {
+    fn unrun(&self, options: Option<&Options>, why: Ending) {
         self.counts.unrun(why);
-        self.release(units, Lane::COMMON);
+        self.leave_queue(options, Lane::COMMON);
         self.see_to_waiters();
     }
 
     fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending) {
-        let units = job::weight(options.as_deref());
         self.counts.unrun(why);
-        self.errors.unrun(id, options, why);
+        self.errors.unrun(id, options.clone(), why);
         // Last: a gate that is drained has no more errors to come.
-        self.release(units, Lane::COMMON);
+        self.leave_queue(options.as_deref(), Lane::COMMON);
         self.see_to_waiters();
     }
 
@@ -529,9 +566,13 @@ impl<J: Send + 'static> Home for Core<J> {
                 }
             });
         }
-        if self.station(worker).set_present(worker.index(), !away) {
+        if self.station(worker).set_away(worker.index(), away) {
             self.rouse();
         }
+    }
+
+    fn has_in_hands(&self, worker: WorkerId, id: JobId) -> bool {
+        self.seat(worker).has_detached(id)
     }
 
     fn catch_up(&self) {

@@ -40,11 +40,16 @@ pub(crate) struct Desk<J> {
     /// The strategy keeps the jobs of a key together.
     affinity: bool,
     spare: VecDeque<Routed<J>>,
-    /// Jobs that were bound to a worker that is lost, for the strategy to bind again.
+    /// Jobs that were bound to a worker that is lost, for the strategy to bind again; and others that left
+    /// the backlog and are next.
     returned: VecDeque<Routed<J>>,
     places: Vec<Place>,
     inboxes: Vec<VecDeque<Routed<J>>>,
     depth: usize,
+    /// How many jobs are in the backlog, by the order's own account after it was last called.
+    waiting: usize,
+    /// How many jobs with a key are in the backlog. Below the truth if an order forgets what it was given.
+    keyed: usize,
     /// Empty without affinity.
     holders: Holders,
     /// For each worker, the keys of the jobs that it took and that are not known to be over.
@@ -97,6 +102,8 @@ impl<J: Send + 'static> Desk<J> {
             places: (0..workers).map(|_| Place::default()).collect(),
             inboxes: (0..workers).map(|_| VecDeque::new()).collect(),
             depth,
+            waiting: 0,
+            keyed: 0,
             holders: Holders::default(),
             in_hand: vec![Vec::new(); workers],
             routed: 0,
@@ -130,6 +137,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     pub(crate) fn push(&mut self, job: Queued<J>) {
+        self.keyed += usize::from(job.key().is_some());
         self.ordered(|order| order.push(job));
     }
 
@@ -161,7 +169,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// What `worker` had taken is over, but for what it has in its hands still.
-    fn release_keys(&mut self, worker: usize, in_hands: impl Fn(JobId) -> bool) {
+    pub(crate) fn release_keys(&mut self, worker: usize, in_hands: impl Fn(JobId) -> bool) {
         let holders = &mut self.holders;
         self.in_hand[worker].retain(|&(job, key)| {
             let keep = in_hands(job);
@@ -185,24 +193,66 @@ impl<J: Send + 'static> Desk<J> {
         let bound = self.inboxes[worker].front().map(|routed| routed.turn);
         let spare = self.spare.front().map(|routed| routed.turn);
         let job = match (bound, spare) {
+            _ if self.places[worker].retiring => self.take_own(worker),
             (Some(bound), Some(spare)) if spare < bound => self.take_spare(),
-            (Some(_), _) => self.unbind(worker).map(|routed| {
-                if let Some(key) = routed.key {
-                    self.in_hand[worker].push((routed.job.id(), key));
-                }
-                routed.job
-            }),
+            (Some(_), _) => self.take_own(worker),
             (None, _) => self.take_spare(),
         };
         let place = &mut self.places[worker];
         place.busy = job.is_some();
+        place.ahead = 0;
         if !self.late {
             place.taken_weight = job.as_ref().map_or(0, Queued::weight);
         }
         job
     }
 
+    /// Takes the next job of a worker's inbox. Its key is held until it is known to be over.
+    fn take_own(&mut self, worker: usize) -> Option<Queued<J>> {
+        let routed = self.unbind(worker)?;
+        if let Some(key) = routed.key {
+            self.in_hand[worker].push((routed.job.id(), key));
+        }
+        Some(routed.job)
+    }
+
+    /// Whether something waits in the worker's inbox.
+    pub(crate) fn has_bound(&self, worker: usize) -> bool {
+        !self.inboxes[worker].is_empty()
+    }
+
+    /// How many jobs `take_many_bound` would find.
+    pub(crate) fn count_bound(&self, worker: usize) -> usize {
+        let spare = self.spare.front().map_or(u64::MAX, |routed| routed.turn);
+        let inbox = &self.inboxes[worker];
+        match inbox.back() {
+            Some(last) if last.turn < spare => inbox.len(),
+            _ => inbox
+                .iter()
+                .take_while(|routed| routed.turn < spare)
+                .count(),
+        }
+    }
+
+    /// Takes up to `most` further jobs of a worker's inbox: none that left the backlog behind one that may
+    /// go to anyone.
+    pub(crate) fn take_many_bound(
+        &mut self,
+        worker: usize,
+        most: usize,
+        out: &mut VecDeque<Queued<J>>,
+    ) {
+        let before = out.len();
+        for _ in 0..most.min(self.count_bound(worker)) {
+            out.extend(self.take_own(worker));
+        }
+        let taken = out.range(before..);
+        self.places[worker].ahead += taken.len();
+        self.places[worker].taken_weight += taken.map(Queued::weight).sum::<u64>();
+    }
+
     pub(crate) fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
+        self.keyed += jobs.iter().filter(|job| job.key().is_some()).count();
         if self.ordered(|order| order.append(jobs)).is_none() {
             // It broke on the way; its replacement takes the rest.
             self.ordered(|order| order.append(jobs));
@@ -211,7 +261,7 @@ impl<J: Send + 'static> Desk<J> {
 
     /// How many wait that may go to anyone, or are yet to be routed.
     pub(crate) fn backlog(&mut self) -> usize {
-        self.spare.len() + self.returned.len() + self.ordered(|order| order.len()).unwrap_or(0)
+        self.spare.len() + self.returned.len() + self.waiting
     }
 
     /// Takes up to `most` further jobs that may go to anyone.
@@ -219,14 +269,29 @@ impl<J: Send + 'static> Desk<J> {
         let from_spare = most.min(self.spare.len());
         out.extend(self.spare.drain(..from_spare).map(|routed| routed.job));
         if self.late {
+            let before = out.len();
             self.ordered(|order| order.pop_many(most - from_spare, out));
+            self.note_popped(out.range(before.min(out.len())..));
         }
     }
 
-    /// Takes jobs back that had been taken ahead: they are next, and may go to anyone.
-    pub(crate) fn put_back(&mut self, mut jobs: VecDeque<Queued<J>>) {
+    /// Takes jobs back that `worker` had taken ahead: they are next, and may go to anyone, or to whom the
+    /// strategy says if they were `bound` and it keeps the jobs of a key together.
+    pub(crate) fn put_back(&mut self, worker: usize, mut jobs: VecDeque<Queued<J>>, bound: bool) {
+        self.places[worker].ahead = 0;
+        let ask_again = bound && self.affinity;
+        let to = if ask_again {
+            &mut self.returned
+        } else {
+            &mut self.spare
+        };
         while let Some(job) = jobs.pop_back() {
-            self.spare.push_front(Routed {
+            let in_hand = &mut self.in_hand[worker];
+            if let Some(at) = in_hand.iter().position(|&(id, _)| id == job.id()) {
+                let (_, key) = in_hand.swap_remove(at);
+                self.holders.release(key);
+            }
+            to.push_front(Routed {
                 turn: 0,
                 key: None,
                 job,
@@ -242,26 +307,60 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// Takes a job that is not bound, for the worker of another desk. After a `route`, what is left in the
-    /// backlog has no worker here to go to.
+    /// Takes a job that is not bound, for the worker of another desk: one without a key, since a key's jobs
+    /// stay with their desk while anybody is there. After a `route`, what is left in the backlog has no
+    /// worker here to go to.
     pub(crate) fn take_unbound(&mut self) -> Option<Queued<J>> {
-        let spare = self.spare.pop_front();
-        spare
-            .map(|routed| routed.job)
-            .or_else(|| if self.affinity { None } else { self.pop() })
+        let any = self.is_deserted();
+        let free = |routed: &Routed<J>| any || routed.job.key().is_none();
+        for waiting in [&mut self.spare, &mut self.returned] {
+            if let Some(at) = waiting.iter().position(free) {
+                return waiting.remove(at).map(|routed| routed.job);
+            }
+        }
+        while self.has_free(any) {
+            let Some(routed) = self.next_in_backlog() else {
+                break;
+            };
+            if free(&routed) {
+                return Some(routed.job);
+            }
+            // Not passed by: it is the next one here.
+            let to = if self.late {
+                &mut self.spare
+            } else {
+                &mut self.returned
+            };
+            to.push_back(routed);
+        }
+        None
+    }
+
+    /// Whether `take_unbound` would find something.
+    pub(crate) fn has_spare(&mut self) -> bool {
+        let any = self.is_deserted();
+        let mut waiting = self.spare.iter().chain(&self.returned);
+        waiting.any(|routed| any || routed.job.key().is_none()) || self.has_free(any)
+    }
+
+    /// Whether the backlog has a job for other desks.
+    fn has_free(&mut self, any: bool) -> bool {
+        let keyed = if any { 0 } else { self.keyed };
+        self.waiting > keyed
     }
 
     /// Whether `take` would find something for `worker`, perhaps after a `route`.
     pub(crate) fn has_work_for(&mut self, worker: usize) -> bool {
+        if self.places[worker].retiring {
+            return !self.inboxes[worker].is_empty();
+        }
         let routable = self.late || self.room > 0;
         !self.inboxes[worker].is_empty() || !self.spare.is_empty() || routable && self.has_unbound()
     }
 
     /// Whether there is a job that is not bound to a worker.
     pub(crate) fn has_unbound(&mut self) -> bool {
-        !self.spare.is_empty()
-            || !self.returned.is_empty()
-            || self.ordered(|order| order.is_empty()) == Some(false)
+        !self.spare.is_empty() || !self.returned.is_empty() || self.waiting > 0
     }
 
     /// Asks the strategy about the backlog's next jobs while some inbox has room. Answers with the
@@ -297,6 +396,10 @@ impl<J: Send + 'static> Desk<J> {
         if let Some(returned) = self.returned.pop_front() {
             return Some(returned);
         }
+        self.next_in_backlog()
+    }
+
+    fn next_in_backlog(&mut self) -> Option<Routed<J>> {
         let job = self.pop()?;
         self.routed += 1;
         let turn = self.routed;
@@ -388,7 +491,32 @@ impl<J: Send + 'static> Desk<J> {
     /// what is not routed yet, in order; or, if its key is to stay with one worker, to whom the strategy
     /// says.
     pub(crate) fn set_present(&mut self, worker: usize, present: bool) {
-        if self.places[worker].present == present {
+        self.places[worker].hired = present;
+        self.places[worker].seen = true;
+        self.see_who_is_present(worker);
+    }
+
+    pub(crate) fn is_present(&self, worker: usize) -> bool {
+        self.places[worker].present
+    }
+
+    /// The worker is gone for a moment only: it is worth waiting for.
+    pub(crate) fn expect(&mut self, worker: usize) {
+        self.places[worker].seen = false;
+    }
+
+    /// The worker's job waits for this very pool, so it takes none, or it goes on.
+    pub(crate) fn set_away(&mut self, worker: usize, away: bool) {
+        self.places[worker].away = away;
+        // Who waits is not worth waiting for.
+        self.places[worker].seen |= away;
+        self.see_who_is_present(worker);
+    }
+
+    fn see_who_is_present(&mut self, worker: usize) {
+        let place = &self.places[worker];
+        let present = place.hired && !place.away;
+        if place.present == present {
             return;
         }
         self.room -= self.room_of(worker);
@@ -399,9 +527,15 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
+    /// Whether nobody here can take jobs. Then those with a key are for the workers of other desks, too: else
+    /// a job that waits for one of them, on the last worker of its desk, would wait for ever.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.places.iter().all(|place| place.seen && !place.present)
+    }
+
     /// Nothing more for this worker, which finishes what it runs; but what waits of a key that it is
     /// running stays with it.
-    #[cfg(any(test, feature = "sim", feature = "testing"))]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn retire(&mut self, worker: usize) {
         self.room -= self.room_of(worker);
         self.places[worker].retiring = true;
@@ -437,11 +571,12 @@ impl<J: Send + 'static> Desk<J> {
         self.places[worker].busy = busy;
     }
 
-    pub(crate) fn set_idle(&mut self, worker: usize) {
+    pub(crate) fn set_idle(&mut self, worker: usize, in_hands: impl Fn(JobId) -> bool) {
         if self.affinity {
-            self.release_keys(worker, |_| false);
+            self.release_keys(worker, in_hands);
         }
         self.places[worker].busy = false;
+        self.places[worker].ahead = 0;
         self.places[worker].idle_since = self.idle_events;
         self.idle_events += 1;
     }
@@ -541,9 +676,16 @@ impl<J: Send + 'static> Desk<J> {
         }
         self.spare.retain(|routed| keep(&routed.job));
         self.returned.retain(|routed| keep(&routed.job));
-        if contain(|| self.order.retain(&mut keep)).is_err() {
-            self.quarantine();
-        }
+        let mut keyed = 0;
+        self.ordered(|order| {
+            order.retain(&mut |job| {
+                let keep = keep(job);
+                keyed += usize::from(keep && job.key().is_some());
+                keep
+            });
+        });
+        // Unless it broke, and was replaced and counted.
+        self.keyed = keyed.min(self.waiting);
         dropped
     }
 
@@ -551,24 +693,36 @@ impl<J: Send + 'static> Desk<J> {
 
     fn pop(&mut self) -> Option<Queued<J>> {
         let job = self.ordered(|order| order.pop()).flatten();
-        if job.is_none() && self.ordered(|order| order.is_empty()) == Some(false) {
+        self.note_popped(job.iter());
+        if job.is_none() && self.waiting > 0 {
             // It hides a job. Whoever asks again would ask for ever.
             self.quarantine();
-            return self.order.pop();
+            return self.ordered(|order| order.pop()).flatten();
         }
         job
     }
 
+    /// Jobs have left the backlog.
+    fn note_popped<'a>(&mut self, jobs: impl Iterator<Item = &'a Queued<J>>) {
+        if self.keyed > 0 {
+            let keyed = jobs.filter(|job| job.key().is_some()).count();
+            self.keyed = self.keyed.saturating_sub(keyed);
+        }
+    }
+
     fn ordered<R>(&mut self, act: impl FnOnce(&mut dyn QueueOrder<J>) -> R) -> Option<R> {
         let order = &mut **self.order;
-        match contain(|| act(order)) {
-            Ok(result) => Some(result),
-            Err(panic) => {
-                dispose(panic);
-                self.quarantine();
-                None
-            }
+        let acted = contain(|| act(order));
+        // By itself, so that nothing that was taken out is lost with it.
+        let counted = contain(|| order.len());
+        match &counted {
+            Ok(waiting) if acted.is_ok() => self.waiting = *waiting,
+            _ => self.quarantine(),
         }
+        if let Err(panic) = counted {
+            dispose(panic);
+        }
+        acted.map_err(dispose).ok()
     }
 
     /// Replaces a queue order that broke its contract by a plain one. What cannot be got out of it is
@@ -582,9 +736,61 @@ impl<J: Send + 'static> Desk<J> {
     pub(crate) fn replace_order(&mut self) {
         let mut broken = std::mem::replace(&mut *self.order, Box::new(Fifo::new()));
         self.arrival_order = true;
+        self.keyed = 0;
         while let Ok(Some(job)) = contain(|| broken.pop()) {
+            self.keyed += usize::from(job.key().is_some());
             self.order.push(job);
         }
+        self.waiting = self.order.len();
         dispose(broken);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatcher::KeyAffinity;
+    use crate::job::Job;
+    use crate::registry::PoolNumber;
+    use crate::rng::Rng;
+
+    fn keyed(number: u64, key: u64) -> Queued<u64> {
+        let mut job = Job::new(number);
+        job.options_mut().key = Some(key);
+        Queued::plain(JobId::from_ticket(number), PoolNumber::MAX, job)
+    }
+
+    #[test]
+    fn no_key_is_held_once_its_jobs_are_over_whatever_came_between() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed);
+            let mut desk = Desk::new(0, Box::new(Fifo::new()), Box::new(KeyAffinity::new()), 3, 2);
+            (0..3).for_each(|worker| desk.set_present(worker, true));
+            let mut tray = VecDeque::new();
+            for number in 0..60 {
+                let worker = rng.below(3);
+                match rng.below(8) {
+                    0..4 => desk.push(keyed(number, rng.below(5) as u64)),
+                    4 => drop(desk.take(worker, |_| false)),
+                    5 => {
+                        drop(desk.take(worker, |_| false));
+                        desk.take_many_bound(worker, rng.below(3), &mut tray);
+                        let run = rng.below(tray.len() + 1);
+                        tray.drain(..run);
+                        desk.put_back(worker, std::mem::take(&mut tray), true);
+                    }
+                    6 => desk.set_present(worker, rng.below(2) == 0),
+                    _ => drop(desk.route()),
+                }
+            }
+            (0..3).for_each(|worker| desk.set_present(worker, true));
+            for _ in 0..100 {
+                desk.route();
+                (0..3).for_each(|worker| drop(desk.take(worker, |_| false)));
+            }
+            assert_eq!(desk.backlog(), 0, "seed {seed}");
+            assert_eq!(desk.holders.len(), 0, "seed {seed}: {:?}", desk.holders);
+            assert!(desk.in_hand.iter().all(Vec::is_empty), "seed {seed}");
+        }
     }
 }

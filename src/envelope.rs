@@ -172,7 +172,6 @@ impl<J> Queued<J> {
             Body::Gone => return,
         };
         let id = self.id;
-        let units = job.weight();
         let options = job.share_options();
         // A queue order may drop envelopes, and it does so under the desk's lock.
         frame::outside_desk(move || {
@@ -180,7 +179,7 @@ impl<J> Queued<J> {
             match (slot, &home) {
                 (Some((cell, at)), home) => {
                     if let Some(home) = home {
-                        home.unrun(units, Ending::Abandoned);
+                        home.unrun(options.as_deref(), Ending::Abandoned);
                     }
                     cell.end(at, Ending::Abandoned);
                 }

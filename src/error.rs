@@ -26,6 +26,15 @@ pub enum SubmitError<J> {
     /// Waiting for room would never have ended: the call came from inside a job of the same pool, and
     /// no other worker was left to make room.
     WouldDeadlock(J),
+    /// As many jobs of its key wait as the queue order lets
+    /// ([`key_bound`](crate::QueueOrder::key_bound)). Told at once, also by the calls that wait for room:
+    /// who submits for many keys is not to be held up by one of them.
+    KeyFull {
+        /// The job.
+        job: J,
+        /// Its key.
+        key: u64,
+    },
 }
 
 impl<J> SubmitError<J> {
@@ -36,13 +45,14 @@ impl<J> SubmitError<J> {
             | SubmitError::Closed(job)
             | SubmitError::TimedOut(job)
             | SubmitError::TooHeavy(job)
-            | SubmitError::WouldDeadlock(job) => job,
+            | SubmitError::WouldDeadlock(job)
+            | SubmitError::KeyFull { job, .. } => job,
         }
     }
 
-    /// Whether there was no room: a later try may succeed.
+    /// Whether there was no room, in the queue or for the job's key: a later try may succeed.
     pub fn is_full(&self) -> bool {
-        matches!(self, SubmitError::Full(_))
+        matches!(self, SubmitError::Full(_) | SubmitError::KeyFull { .. })
     }
 
     /// Whether the pool is closed: no later try will succeed.
@@ -58,6 +68,10 @@ impl<J> SubmitError<J> {
             SubmitError::TimedOut(job) => SubmitError::TimedOut(change(job)),
             SubmitError::TooHeavy(job) => SubmitError::TooHeavy(change(job)),
             SubmitError::WouldDeadlock(job) => SubmitError::WouldDeadlock(change(job)),
+            SubmitError::KeyFull { job, key } => SubmitError::KeyFull {
+                job: change(job),
+                key,
+            },
         }
     }
 
@@ -74,6 +88,7 @@ impl<J> SubmitError<J> {
             SubmitError::TimedOut(_) => "TimedOut",
             SubmitError::TooHeavy(_) => "TooHeavy",
             SubmitError::WouldDeadlock(_) => "WouldDeadlock",
+            SubmitError::KeyFull { .. } => "KeyFull",
         }
     }
 }
@@ -86,6 +101,9 @@ impl<J> fmt::Display for SubmitError<J> {
             SubmitError::TimedOut(_) => "no room in the pool's queue in time",
             SubmitError::TooHeavy(_) => {
                 "the job is heavier than the pool's whole queue, or than its permit"
+            }
+            SubmitError::KeyFull { key, .. } => {
+                return write!(f, "the pool's queue is full for key {key}");
             }
             SubmitError::WouldDeadlock(_) => {
                 "waiting for room inside a job of the same pool would deadlock: no worker left"

@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     SeatKept,
     /// A worker goes to sleep without looking into the trays of the others, then or before.
     TrayUnseen,
+    /// A worker goes to sleep without looking into its desk's intake for jobs with a key.
+    KeyedUnseen,
     /// A called worker that is dropped does not call another.
     CallSwallowed,
 }

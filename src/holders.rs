@@ -3,13 +3,14 @@
 //! A key is held from the moment one of its jobs is bound to a worker until the last one that worker was
 //! given is over. Kept for strategies with an affinity only, and bounded by what the inboxes hold.
 
+use crate::hash::Mixing;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 /// Part of a desk, behind its lock.
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
-    keys: HashMap<u64, Holder>,
+    keys: HashMap<u64, Holder, Mixing>,
 }
 
 #[derive(Debug)]

@@ -10,6 +10,7 @@
 use crate::envelope::Queued;
 use crate::sync::Padded;
 use crate::sync::atomic::{AtomicU64, Ordering::*};
+use std::collections::VecDeque;
 
 #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
 pub(crate) struct Intake<J> {
@@ -80,6 +81,45 @@ impl<J> Intake<J> {
 
     pub(crate) fn is_empty(&self) -> bool {
         crate::sync::lock(&self.queue).is_empty()
+    }
+}
+
+/// An intake of one desk, for jobs with a key when there are several desks: so that the jobs of a key meet
+/// at one desk, in the order in which they came.
+pub(crate) struct KeyedIntake<J> {
+    intake: Intake<J>,
+    pushed: Padded<AtomicU64>,
+}
+
+impl<J> KeyedIntake<J> {
+    pub(crate) fn new() -> Self {
+        KeyedIntake {
+            intake: Intake::new(),
+            pushed: Padded::default(),
+        }
+    }
+
+    pub(crate) fn push(&self, job: Queued<J>) {
+        // First, and in one order with tickets and searchers: see station.rs, "Found".
+        self.pushed.fetch_add(1, SeqCst);
+        self.intake.push(job);
+    }
+
+    /// Moves all that is inside to the end of `to`. The caller holds the desk's lock.
+    pub(crate) fn drain_to(&self, to: &mut VecDeque<Queued<J>>) {
+        let before = to.len();
+        to.extend(std::iter::from_fn(|| self.intake.pop()));
+        self.intake.note_drawn(to.len() - before);
+    }
+
+    /// Looks under the lock, as [`Intake::is_empty`].
+    pub(crate) fn is_empty(&self) -> bool {
+        self.intake.is_empty()
+    }
+
+    /// About how many are inside: no less than were pushed before and not drawn.
+    pub(crate) fn about(&self) -> u64 {
+        self.intake.about(self.pushed.load(SeqCst))
     }
 }
 

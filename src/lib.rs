@@ -56,7 +56,8 @@
 //! # Features
 //!
 //! None is on by default, and none changes a pool. `sim`: a simulator that runs a pool's own desks under
-//! virtual time, to choose a strategy by.
+//! virtual time, to choose a strategy by. `testing`: what shows whether a strategy or an order of your own
+//! keeps its contract.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
@@ -80,6 +81,7 @@ mod holders;
 mod intake;
 mod job;
 mod joins;
+mod keys;
 mod lifecycle;
 mod line;
 mod map;
@@ -103,6 +105,9 @@ mod standstill;
 mod station;
 mod submit;
 mod sync;
+#[cfg(all(feature = "testing", not(any(fanpool_loom, fanpool_shuttle))))]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 mod unwind;
 pub mod worker;
 
@@ -135,7 +140,7 @@ pub use queue_order::{
 };
 pub use spawner::{BoxFuture, SpawnError, Spawner, Threads};
 pub use unwind::Panic;
-pub use worker::{Inbox, SerialWorker, Worker, WorkerId};
+pub use worker::{BatchHandler, BatchWorker, Inbox, SerialWorker, Worker, WorkerId};
 
 /// The README's examples are tests.
 #[cfg(doctest)]

@@ -141,10 +141,10 @@ impl<J: Send + 'static> Core<J> {
     fn report(&self) -> ShutdownReport<J> {
         let still_running = self
             .seats()
-            .filter_map(|seat| {
-                let id = seat.running()?;
+            .flat_map(|seat| {
                 let worker = seat.id;
-                Some(RunningJob { id, worker })
+                let running = seat.running().into_iter();
+                running.map(move |id| RunningJob { id, worker })
             })
             .collect();
         ShutdownReport {
@@ -165,7 +165,7 @@ impl<J: Send + 'static> Core<J> {
         }
         // Last, since jobs move from the desks to the seats.
         self.seats()
-            .filter_map(|seat| seat.running())
+            .flat_map(|seat| seat.running())
             .for_each(|id| add(id.get()));
         self.rouse();
     }
@@ -185,7 +185,10 @@ impl<J: Send + 'static> Core<J> {
                 };
                 let waiting = self.standstill.waiting_for_the_rest();
                 let own = waiting.values().copied().chain([frame.job]);
-                let exempt: Vec<u64> = own.flatten().map(JobId::get).collect();
+                // And those that this job's worker has in its hands beside it.
+                let in_hands = self.seat(frame.seat).running();
+                let own = own.flatten().chain(in_hands);
+                let exempt: Vec<u64> = own.map(JobId::get).collect();
                 joining.poll(cx.waker(), |id| exempt.contains(&id))
             });
             over.map(drop)

@@ -111,9 +111,15 @@ struct WorkerCells {
     failed: AtomicU64,
     panicked: AtomicU64,
     abandoned: AtomicU64,
+    /// Started, and counted elsewhere from then on.
+    detached: AtomicU64,
 }
 
 impl WorkerCounts {
+    pub(crate) fn detached(&self) {
+        count_one(&self.0.detached);
+    }
+
     pub(crate) fn started(&self) {
         count_one(&self.0.started);
     }
@@ -129,6 +135,7 @@ impl WorkerCounts {
             &cells.failed,
             &cells.panicked,
             &cells.abandoned,
+            &cells.detached,
         ]
         .map(|counter| counter.load(Acquire))
         .iter()
@@ -158,9 +165,29 @@ pub(crate) struct PoolCounts {
     cancelled: AtomicU64,
     handed_back: AtomicU64,
     abandoned: AtomicU64,
+    detached: Detached,
+}
+
+/// How jobs ended that were not counted by their worker.
+#[derive(Debug, Default)]
+struct Detached {
+    completed: AtomicU64,
+    failed: AtomicU64,
+    panicked: AtomicU64,
+    abandoned: AtomicU64,
 }
 
 impl PoolCounts {
+    pub(crate) fn detached_finished(&self, how: Finish) {
+        let counter = match how {
+            Finish::Completed => &self.detached.completed,
+            Finish::Failed => &self.detached.failed,
+            Finish::Panicked => &self.detached.panicked,
+            Finish::Abandoned => &self.detached.abandoned,
+        };
+        counter.fetch_add(1, Release);
+    }
+
     pub(crate) fn refused(&self, jobs: u64) {
         self.refused.fetch_add(jobs, Release);
     }
@@ -209,9 +236,16 @@ impl PoolCounts {
             cancelled: self.cancelled.load(Acquire),
             handed_back: self.handed_back.load(Acquire),
             abandoned: self.abandoned.load(Acquire),
+            completed: self.detached.completed.load(Acquire),
+            failed: self.detached.failed.load(Acquire),
+            panicked: self.detached.panicked.load(Acquire),
             ..Metrics::default()
         };
+        let abandoned = self.detached.abandoned.load(Acquire);
+        let over = metrics.completed + metrics.failed + metrics.panicked + abandoned;
         let mut left = metrics.cancelled + metrics.handed_back + metrics.abandoned;
+        metrics.abandoned += abandoned;
+        let mut detached = 0;
         for counts in workers {
             let [completed, failed, panicked, abandoned] = [
                 &counts.0.completed,
@@ -225,10 +259,14 @@ impl PoolCounts {
             metrics.panicked += panicked;
             metrics.abandoned += abandoned;
             let finished = completed + failed + panicked + abandoned;
-            let running = (counts.0.started.load(Acquire) - finished).min(most);
+            let handed_on = counts.0.detached.load(Acquire);
+            let running = (counts.0.started.load(Acquire) - finished - handed_on).min(most);
             metrics.running += running;
             left += finished + running;
+            detached += handed_on;
         }
+        metrics.running += detached - over;
+        left += detached;
         (left, metrics)
     }
 

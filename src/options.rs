@@ -1,5 +1,6 @@
 //! What can be said about a job when it is submitted.
 
+use crate::core::Core;
 use crate::error::{RunError, SubmitError};
 use crate::gate::Want;
 use crate::handle::JobHandle;
@@ -7,6 +8,7 @@ use crate::job::Job;
 use crate::park::block_on;
 use crate::permit::Permit;
 use crate::pool::Submitter;
+use crate::submit::{Entered, NoRoom};
 use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU64;
@@ -118,6 +120,29 @@ where
         Want::job(self.job.weight())
     }
 
+    /// Asks for room, if the job's key has not its share of it already.
+    fn enter_now(&self, enter: impl FnOnce(&Core<J>) -> Entered) -> Entered {
+        let core = self.to.core();
+        let Some(keys) = &core.keys else {
+            return enter(core);
+        };
+        let counted = keys.enter(&self.job).map_err(NoRoom::from)?;
+        let entered = enter(core)?;
+        counted.keep();
+        Ok(entered)
+    }
+
+    /// The same for who waits without blocking.
+    async fn enter(&self, enter: impl Future<Output = Entered>) -> Entered {
+        let Some(keys) = &self.to.core().keys else {
+            return enter.await;
+        };
+        let counted = keys.enter(&self.job).map_err(NoRoom::from)?;
+        let entered = enter.await?;
+        counted.keep();
+        Ok(entered)
+    }
+
     /// By when the job should have started: so long from now, on the pool's
     /// [clock](crate::PoolBuilder::clock). Default none, and none when the time is too long to be told
     /// (`Duration::MAX`).
@@ -132,13 +157,13 @@ where
 
     /// As [`Submitter::submit`].
     pub async fn submit(self) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
-        let entered = self.to.core().enter(self.want()).await;
+        let entered = self.enter(self.to.core().enter(self.want())).await;
         self.to.core().submit_with(self.job, entered)
     }
 
     /// As [`Submitter::submit_blocking`].
     pub fn submit_blocking(self) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
-        let entered = self.to.core().enter_blocking(self.want());
+        let entered = self.enter_now(|core| core.enter_blocking(self.want()));
         self.to.core().submit_with(self.job, entered)
     }
 
@@ -147,7 +172,8 @@ where
         self,
         limit: Duration,
     ) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
-        let entered = self.to.core().enter_in_time(self.want(), limit).await;
+        let in_time = self.to.core().enter_in_time(self.want(), limit);
+        let entered = self.enter(in_time).await;
         self.to.core().submit_with(self.job, entered)
     }
 
@@ -161,25 +187,25 @@ where
 
     /// As [`Submitter::try_submit`].
     pub fn try_submit(self) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
-        let entered = self.to.core().try_enter(self.want());
+        let entered = self.enter_now(|core| core.try_enter(self.want()));
         self.to.core().submit_with(self.job, entered)
     }
 
     /// As [`Submitter::send`].
     pub async fn send(self) -> Result<(), SubmitError<Job<J>>> {
-        let entered = self.to.core().enter(self.want()).await;
+        let entered = self.enter(self.to.core().enter(self.want())).await;
         self.to.core().send_with(self.job, entered)
     }
 
     /// As [`Submitter::send_blocking`].
     pub fn send_blocking(self) -> Result<(), SubmitError<Job<J>>> {
-        let entered = self.to.core().enter_blocking(self.want());
+        let entered = self.enter_now(|core| core.enter_blocking(self.want()));
         self.to.core().send_with(self.job, entered)
     }
 
     /// As [`Submitter::try_send`].
     pub fn try_send(self) -> Result<(), SubmitError<Job<J>>> {
-        let entered = self.to.core().try_enter(self.want());
+        let entered = self.enter_now(|core| core.try_enter(self.want()));
         self.to.core().send_with(self.job, entered)
     }
 

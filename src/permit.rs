@@ -127,6 +127,9 @@ where
         if let Err(why) = core.gate.redeem(weight) {
             return Err(core.refuse(why.into(), job));
         }
+        if let (Some(keys), Some(key)) = (&core.keys, job.key()) {
+            keys.admit(key);
+        }
         if weight != job.weight() {
             job.options_mut().weight = NonZeroU64::new(weight);
         }

@@ -20,7 +20,7 @@ pub(crate) const NO_POOL: PoolNumber = PoolNumber::MAX;
 /// What a pool offers to those who only know its number.
 pub(crate) trait Home: Send + Sync {
     /// A job with a handle ends without having run: counts it and frees its room.
-    fn unrun(&self, units: u64, why: Ending);
+    fn unrun(&self, options: Option<&Options>, why: Ending);
     /// The same for a job without a handle, which is entered among the errors before its room is free.
     fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending);
     /// Somebody may wait for room that is there.
@@ -36,6 +36,8 @@ pub(crate) trait Home: Send + Sync {
     fn time(&self) -> &Timekeeper;
     /// A worker can serve nobody until its running job goes on (`away`), or can again.
     fn set_away(&self, seat: crate::worker::WorkerId, away: bool);
+    /// Whether a worker has this job in its hands, beside others.
+    fn has_in_hands(&self, seat: crate::worker::WorkerId, id: JobId) -> bool;
     /// What was put off while this thread held the desk's lock.
     fn catch_up(&self);
 }

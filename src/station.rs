@@ -17,13 +17,18 @@
 //! - **Ahead.** A worker whose jobs are tiny takes several at once into its *tray*, from which any
 //!   other worker may take. If somebody sleeps and nobody searches, it calls one, so that no job waits
 //!   in the tray of a busy worker while another sleeps: trays are filled under the desk's lock, and a
-//!   worker that lies down looks at `loaded` under the same lock.
+//!   worker that lies down looks at `loaded` under the same lock. Jobs that are bound to a worker come into
+//!   its tray, too; from there, as from its inbox, nobody else takes them.
 //! - **Sleep.** Under the desk's lock, a worker looks once more at the desk, puts itself on the list
 //!   and moves from the searchers to the sleepers; then it looks into the intake *under the intake's
 //!   lock*. If the push was first there, it sees the job and gets up. If its look was first, the
 //!   submitter's lock came after it, so the submitter reads the new `watch` and calls. Last, it looks
 //!   at the other desks, under their locks: whoever leaves a job for all on one of these calls a
 //!   sleeper after unlocking, so the same argument holds.
+//! - **Keyed.** With several desks, a job with a key goes into an intake of its own desk, and only that
+//!   desk's workers take it, unless none of them can. The same holds there, with that desk's searchers and sleepers; and whoever
+//!   calls because of something that waits also calls a sleeper of each desk that has work of its own
+//!   and nobody searching.
 //! - **Called in vain.** A worker that is dropped after it was called calls the next one.
 //! - **Close.** Whoever closes, halts or drains the pool then calls all sleepers of each desk under
 //!   its lock; a worker looks for these states under the same lock before it lies down.
@@ -36,11 +41,11 @@ use crate::envelope::Queued;
 use crate::fault::{Fault, seeded};
 use crate::frame;
 use crate::gate::{Gate, Lane};
-use crate::intake::Intake;
+use crate::intake::{Intake, KeyedIntake};
 use crate::job::JobId;
 use crate::signal::call;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
-use crate::sync::{Mutex, MutexGuard, Padded, lock};
+use crate::sync::{Mutex, MutexGuard, Padded, lock, lock_soon};
 use crate::worker::WorkerId;
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -71,9 +76,20 @@ pub(crate) struct Seat<J> {
     /// The running job's number, or 0. Set under the lock of the place that the job is taken from, so
     /// that a visit finds it in one of the two; cleared when the outcome is known.
     running: AtomicU64,
-    /// Jobs that may go to anyone and that this worker will run next unless somebody else is quicker.
-    /// Filled and emptied as a whole under the desk's lock, taken from one by one under its own.
-    tray: Mutex<VecDeque<Queued<J>>>,
+    /// Numbers of further jobs that its worker has in its hands. A job is entered here before it leaves
+    /// `running`, so a visit that looks there first finds it in one of the two.
+    detached: Mutex<Vec<JobId>>,
+    /// How many there are: written under the lock.
+    held: AtomicUsize,
+    /// Jobs that this worker will run next; unless they are bound to it, others may be quicker. Filled and emptied as a whole under the desk's lock, taken from one by one under its own.
+    tray: Mutex<Tray<J>>,
+}
+
+/// What a worker took ahead.
+struct Tray<J> {
+    jobs: VecDeque<Queued<J>>,
+    /// A strategy chose this worker for them: no other takes them.
+    bound: bool,
 }
 
 impl<J> Seat<J> {
@@ -83,7 +99,12 @@ impl<J> Seat<J> {
             lane: Lane::of_worker(number),
             vitals,
             running: AtomicU64::new(0),
-            tray: Mutex::new(VecDeque::new()),
+            detached: Mutex::default(),
+            held: AtomicUsize::new(0),
+            tray: Mutex::new(Tray {
+                jobs: VecDeque::new(),
+                bound: false,
+            }),
         })
     }
 
@@ -96,16 +117,49 @@ impl<J> Seat<J> {
         self.running.swap(0, SeqCst);
     }
 
-    /// The running job.
-    pub(crate) fn running(&self) -> Option<JobId> {
+    /// The running job goes on beside others.
+    pub(crate) fn detach(&self, id: JobId) {
+        self.vitals.counts.detached();
+        self.change_detached(|detached| detached.push(id));
+    }
+
+    /// A job that went on beside others is over.
+    pub(crate) fn reattach(&self, id: JobId) {
+        self.change_detached(|detached| detached.retain(|&other| other != id));
+    }
+
+    fn change_detached(&self, change: impl FnOnce(&mut Vec<JobId>)) {
+        let mut detached = lock(&self.detached);
+        change(&mut detached);
+        self.held.store(detached.len(), SeqCst);
+    }
+
+    pub(crate) fn has_detached(&self, id: JobId) -> bool {
+        self.held.load(SeqCst) > 0 && lock(&self.detached).contains(&id)
+    }
+
+    /// The jobs that it has in its hands.
+    pub(crate) fn running(&self) -> Vec<JobId> {
         let number = self.running.load(SeqCst);
-        number.checked_sub(1).map(JobId::from_ticket)
+        let mut running: Vec<_> = number
+            .checked_sub(1)
+            .map(JobId::from_ticket)
+            .into_iter()
+            .collect();
+        running.extend(lock(&self.detached).iter().filter(|id| id.get() != number));
+        running
+    }
+
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.running.load(SeqCst) > 0 || self.held.load(SeqCst) > 0
     }
 }
 
 pub(crate) struct Station<J> {
     floor: Mutex<Floor<J>>,
     watch: Padded<AtomicU64>,
+    /// Of jobs with a key, if there are other desks.
+    keyed: Option<KeyedIntake<J>>,
     seats: Box<[Arc<Seat<J>>]>,
     /// About how many jobs are on the desk and not bound: written under the lock, read as a hint.
     backlog: AtomicU64,
@@ -144,8 +198,14 @@ struct Inside<'a, J: Send + 'static> {
 impl<J: Send + 'static> Drop for Inside<'_, J> {
     fn drop(&mut self) {
         let backlog = self.desk.backlog() as u64;
-        if self.station.backlog_hint() != backlog {
-            self.station.backlog.store(backlog, Relaxed);
+        if self.station.backlog.load(Relaxed) != backlog {
+            // In one order with searchers, where it says whom to call: see `has_own_work`.
+            let order = if self.station.keyed.is_some() {
+                SeqCst
+            } else {
+                Relaxed
+            };
+            self.station.backlog.store(backlog, order);
         }
         if self.desk.met > 0 || self.desk.faults > 0 {
             let met = std::mem::take(&mut self.desk.met);
@@ -172,7 +232,8 @@ impl<J: Send + 'static> DerefMut for Inside<'_, J> {
 }
 
 impl<J: Send + 'static> Station<J> {
-    pub(crate) fn new(dispatcher: usize, desk: Desk<J>, workers: usize) -> Self {
+    /// `alone`: there are no other desks.
+    pub(crate) fn new(dispatcher: usize, desk: Desk<J>, workers: usize, alone: bool) -> Self {
         let seats = (0..workers)
             .map(|index| {
                 let id = WorkerId::new(dispatcher, index);
@@ -186,6 +247,7 @@ impl<J: Send + 'static> Station<J> {
                 in_hand: VecDeque::new(),
             }),
             watch: Padded(AtomicU64::new(0)),
+            keyed: (!alone).then(KeyedIntake::new),
             seats,
             backlog: AtomicU64::new(0),
             loaded: AtomicUsize::new(0),
@@ -198,18 +260,49 @@ impl<J: Send + 'static> Station<J> {
         &self.seats
     }
 
+    /// About how many jobs wait for this desk's workers, and not in the common intake.
     pub(crate) fn backlog_hint(&self) -> u64 {
-        self.backlog.load(Relaxed)
+        let keyed = self.keyed.as_ref().map_or(0, KeyedIntake::about);
+        self.backlog.load(Relaxed) + keyed
+    }
+
+    /// Whether jobs wait here that the workers of other desks may not take: for several desks.
+    fn has_own_work(&self) -> bool {
+        let keyed = self.keyed.as_ref().map_or(0, KeyedIntake::about);
+        keyed > 0 || self.backlog.load(SeqCst) > 0
+    }
+
+    /// Whether someone sleeps here and nobody searches although there is work that only this desk's workers
+    /// may do.
+    pub(crate) fn is_overslept(&self) -> bool {
+        self.watched() == (0, true) && self.has_own_work()
+    }
+
+    /// Takes in a job whose key belongs to this desk.
+    pub(crate) fn push_keyed(&self, job: Queued<J>) {
+        match &self.keyed {
+            Some(keyed) => keyed.push(job),
+            None => unreachable!("a single desk has all keys, and the common intake"),
+        }
     }
 
     fn enter(&self) -> Inside<'_, J> {
         debug_assert!(!frame::in_desk(), "no thread locks two desks");
-        let guard = lock(&self.floor);
+        let guard = lock_soon(&self.floor);
         frame::mark_desk();
         Inside {
             station: self,
             guard: Some(guard),
         }
+    }
+
+    /// For the worker of another desk.
+    fn enter_for_others(&self) -> Inside<'_, J> {
+        let mut floor = self.enter();
+        if floor.desk.is_deserted() {
+            floor.draw_keyed(self.keyed.as_ref());
+        }
+        floor
     }
 
     // ---- taking jobs ------------------------------------------------------------------------
@@ -223,16 +316,15 @@ impl<J: Send + 'static> Station<J> {
         gate: &Gate,
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
-        let worker = seat.id.index();
         let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
         if floor.desk.may_leave_in_intake() {
             return self.take_ahead(&mut floor, seat, most, gate, intake);
         }
-        floor.draw_to_route(intake, intake.about(gate.about_accepted()));
+        floor.draw_to_route(intake, intake.about(gate.about_accepted()), self.is_alone());
         let mut called = floor.desk.route();
-        let job = floor.desk.take(worker, |_| false);
-        if let Some(job) = &job {
-            seat.begin(job.id());
+        let taken = self.take_bound(&mut floor, seat, most, &mut called);
+        if taken.is_some() {
             called.extend(floor.desk.route_for_sleepers());
         }
         // What found no room in an inbox is for the workers of other desks.
@@ -240,8 +332,38 @@ impl<J: Send + 'static> Station<J> {
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
         wakers.into_iter().for_each(call);
-        let ahead = 0;
-        job.map(|job| Taken { job, ahead, more })
+        taken.map(|taken| Taken { more, ..taken })
+    }
+
+    /// The next job of a worker's inbox or one that may go to anyone, and further ones of the inbox into the
+    /// tray. What the strategy then gives this worker goes there, too, up to its share of what waits: so its
+    /// jobs are taken in bulk also from shallow inboxes.
+    fn take_bound(
+        &self,
+        floor: &mut Floor<J>,
+        seat: &Seat<J>,
+        most: usize,
+        called: &mut Vec<usize>,
+    ) -> Option<Taken<J>> {
+        let worker = seat.id.index();
+        let desk = &mut floor.desk;
+        let job = desk.take(worker, |id| seat.has_detached(id))?;
+        let bound = desk.count_bound(worker);
+        let most = (most - 1).min(bound.max(desk.backlog() / SHARE));
+        let fill = |tray: &mut Tray<J>| {
+            tray.bound = true;
+            while tray.jobs.len() < most && desk.count_bound(worker) > 0 {
+                desk.take_many_bound(worker, most - tray.jobs.len(), &mut tray.jobs);
+                called.extend(desk.route());
+            }
+        };
+        let most = if bound == 0 { 0 } else { most };
+        Some(self.hand_over(seat, job, most, fill))
+    }
+
+    /// Whether there are no other desks.
+    fn is_alone(&self) -> bool {
+        self.keyed.is_none()
     }
 
     /// The first job that waits, and into the tray further ones: a quarter of what waits and at most
@@ -257,23 +379,25 @@ impl<J: Send + 'static> Station<J> {
     ) -> Option<Taken<J>> {
         let worker = seat.id.index();
         let mut waiting = floor.desk.backlog();
-        if waiting == 0 {
+        // What an earlier strategy bound to the worker left the backlog before all that is in the intake.
+        if waiting == 0 && !floor.desk.has_bound(worker) {
             let coming = intake.about(gate.about_accepted());
             if coming < DRAIN_FROM {
                 let job = intake.pop();
                 floor.desk.set_busy(worker, job.is_some());
                 let more = further(coming as usize, most);
                 let rest = std::iter::from_fn(|| intake.pop()).take(more);
-                let taken = self.hand_over(seat, job?, more, |tray| tray.extend(rest));
+                let taken = self.hand_over(seat, job?, more, |tray| tray.jobs.extend(rest));
                 intake.note_drawn(1 + taken.ahead);
                 return Some(taken);
             }
             floor.draw(intake, coming);
             waiting = floor.desk.backlog();
         }
-        let job = floor.desk.take(worker, |_| false)?;
+        let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
         let more = further(waiting, most);
-        Some(self.hand_over(seat, job, more, |tray| floor.desk.take_many(more, tray)))
+        let fill = |tray: &mut Tray<J>| floor.desk.take_many(more, &mut tray.jobs);
+        Some(self.hand_over(seat, job, more, fill))
     }
 
     /// Gives a worker a job to run now, and if there are to be `more`, fills its tray. Under the desk's
@@ -283,16 +407,17 @@ impl<J: Send + 'static> Station<J> {
         seat: &Seat<J>,
         job: Queued<J>,
         more: usize,
-        fill: impl FnOnce(&mut VecDeque<Queued<J>>),
+        fill: impl FnOnce(&mut Tray<J>),
     ) -> Taken<J> {
         seat.begin(job.id());
         let mut ahead = 0;
         if more > 0 {
             let mut tray = lock(&seat.tray);
-            debug_assert!(tray.is_empty(), "its worker has nothing in hand");
+            debug_assert!(tray.jobs.is_empty(), "its worker has nothing in hand");
+            tray.bound = false;
             fill(&mut tray);
-            ahead = tray.len();
-            if ahead > 0 {
+            ahead = tray.jobs.len();
+            if ahead > 0 && !tray.bound {
                 self.loaded.fetch_add(1, SeqCst);
             }
         }
@@ -304,9 +429,18 @@ impl<J: Send + 'static> Station<J> {
     #[inline]
     pub(crate) fn take_from_tray(&self, of: &Seat<J>, to: &Seat<J>) -> Option<Queued<J>> {
         let mut tray = lock(&of.tray);
-        let job = tray.pop_front()?;
+        if tray.bound && of.id != to.id {
+            return None;
+        }
+        let job = if of.id.dispatcher() == to.id.dispatcher() {
+            tray.jobs.pop_front()?
+        } else {
+            // A key's jobs stay with their desk.
+            let at = tray.jobs.iter().position(|job| job.key().is_none())?;
+            tray.jobs.remove(at)?
+        };
         to.begin(job.id());
-        if tray.is_empty() {
+        if tray.jobs.is_empty() && !tray.bound {
             self.loaded.fetch_sub(1, SeqCst);
         }
         Some(job)
@@ -324,7 +458,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// A job of this desk that may go to anyone, for the worker of another desk.
     pub(crate) fn give_away(&self, to: &Seat<J>) -> Option<Queued<J>> {
-        let mut floor = self.enter();
+        let mut floor = self.enter_for_others();
         let mut called = floor.desk.route();
         let job = floor.desk.take_unbound();
         if let Some(job) = &job {
@@ -373,12 +507,17 @@ impl<J: Send + 'static> Station<J> {
         if up() || floor.desk.has_work_for(worker) || trays {
             return false;
         }
-        floor.desk.set_idle(worker);
+        floor
+            .desk
+            .set_idle(worker, |id| self.seats[worker].has_detached(id));
         floor.desk.lie_down(worker);
         let old = floor.wakers[worker].replace(waker);
         self.watch.fetch_add(SLEEPER - SEARCHER, SeqCst);
-        // The last look, under the intake's lock.
-        let stay = seeded(Fault::NoLastLook) || intake.is_empty();
+        // The last look, under the intakes' locks.
+        let keyed = self.keyed.as_ref();
+        let nothing_keyed =
+            || seeded(Fault::KeyedUnseen) || keyed.is_none_or(KeyedIntake::is_empty);
+        let stay = seeded(Fault::NoLastLook) || intake.is_empty() && nothing_keyed();
         let mut waker = None;
         if !stay {
             waker = self.get_up_inside(&mut floor, worker);
@@ -420,10 +559,11 @@ impl<J: Send + 'static> Station<J> {
     /// there may be work on other desks.
     pub(crate) fn call_one(&self, gate: &Gate, intake: &Intake<J>, siblings: bool) {
         let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
         let mut wakers = Vec::new();
         let mut anybody = true;
         if floor.desk.routes() {
-            floor.draw_to_route(intake, intake.about(gate.about_accepted()));
+            floor.draw_to_route(intake, intake.about(gate.about_accepted()), self.is_alone());
             let called = floor.desk.route();
             anybody = called.is_empty() && (siblings || floor.desk.has_unbound());
             wakers = self.collect_wakers(&mut floor, called);
@@ -469,39 +609,68 @@ impl<J: Send + 'static> Station<J> {
     /// The worker can take jobs now, or cannot: then what is bound to it goes to anyone.
     /// Answers whether that left jobs for others.
     pub(crate) fn set_present(&self, worker: usize, present: bool) -> bool {
+        self.change_presence(worker, |desk| desk.set_present(worker, present))
+    }
+
+    /// The worker cannot take jobs until it has a handler again. Answers as `set_present`.
+    pub(crate) fn step_out(&self, worker: usize) -> bool {
+        self.change_presence(worker, |desk| {
+            desk.set_present(worker, false);
+            desk.expect(worker);
+        })
+    }
+
+    /// The worker's job waits for this very pool, or goes on. Answers as `set_present`.
+    pub(crate) fn set_away(&self, worker: usize, away: bool) -> bool {
+        self.change_presence(worker, |desk| desk.set_away(worker, away))
+    }
+
+    fn change_presence(&self, worker: usize, change: impl FnOnce(&mut Desk<J>)) -> bool {
+        let seat = &self.seats[worker];
         let mut floor = self.enter();
-        floor.desk.set_present(worker, present);
+        floor.draw_keyed(self.keyed.as_ref());
+        change(&mut floor.desk);
+        let present = floor.desk.is_present(worker);
         if !present {
-            let in_hand = self.empty_tray(&self.seats[worker]);
-            floor.desk.put_back(in_hand);
+            let (in_hand, bound) = self.empty_tray(seat);
+            floor.desk.put_back(worker, in_hand, bound);
+            let running = seat.running();
+            floor.desk.release_keys(worker, |id| running.contains(&id));
         }
         !present && floor.desk.has_unbound()
     }
 
-    /// Under the desk's lock.
-    fn empty_tray(&self, seat: &Seat<J>) -> VecDeque<Queued<J>> {
+    /// What was in the tray, and whether it is bound. Under the desk's lock.
+    fn empty_tray(&self, seat: &Seat<J>) -> (VecDeque<Queued<J>>, bool) {
         let mut tray = lock(&seat.tray);
-        if !tray.is_empty() {
+        if !tray.jobs.is_empty() && !tray.bound {
             self.loaded.fetch_sub(1, SeqCst);
         }
-        std::mem::take(&mut *tray)
+        (std::mem::take(&mut tray.jobs), tray.bound)
     }
 
     // ---- everything at once -----------------------------------------------------------------
 
-    /// Whether this desk has a job that may go to anyone.
+    /// Whether this desk has a job for the worker of another one: exact, for one that would search for it
+    /// again and again.
     pub(crate) fn has_spare(&self) -> bool {
-        self.enter().desk.has_unbound() || self.loaded.load(SeqCst) > 0
+        let keyless = |seat: &Arc<Seat<J>>| {
+            let tray = lock(&seat.tray);
+            !tray.bound && tray.jobs.iter().any(|job| job.key().is_none())
+        };
+        self.enter_for_others().desk.has_spare()
+            || self.loaded.load(SeqCst) > 0 && self.seats.iter().any(keyless)
     }
 
     /// Takes out all that waits in the intake, on the desk and in its workers' trays.
     pub(crate) fn sweep(&self, intake: &Intake<J>) -> Vec<Queued<J>> {
         let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake, DRAIN_FROM);
         let mut swept: Vec<_> = self
             .seats
             .iter()
-            .flat_map(|seat| self.empty_tray(seat))
+            .flat_map(|seat| self.empty_tray(seat).0)
             .collect();
         swept.extend(floor.desk.sweep());
         swept
@@ -510,15 +679,17 @@ impl<J: Send + 'static> Station<J> {
     /// Shows all that waits in the intake, on the desk and in its workers' trays.
     pub(crate) fn visit(&self, intake: &Intake<J>, mut waiting: impl FnMut(&Queued<J>)) {
         let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake, DRAIN_FROM);
         floor.desk.visit(&mut waiting);
         for seat in &self.seats {
-            lock(&seat.tray).iter().for_each(&mut waiting);
+            lock(&seat.tray).jobs.iter().for_each(&mut waiting);
         }
     }
 
     pub(crate) fn drop_tombstones(&self, intake: &Intake<J>) -> usize {
         let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake, DRAIN_FROM);
         floor.desk.drop_tombstones()
     }
@@ -553,10 +724,21 @@ fn further(waiting: usize, most: usize) -> usize {
 }
 
 impl<J: Send + 'static> Floor<J> {
-    /// Moves to the desk what it can route now, or all, if its order has to see all to choose. The rest
-    /// stays in the intake, for any desk.
-    fn draw_to_route(&mut self, intake: &Intake<J>, coming: u64) {
+    /// Moves to the desk what only its own workers may run.
+    fn draw_keyed(&mut self, keyed: Option<&KeyedIntake<J>>) {
+        if let Some(keyed) = keyed.filter(|keyed| keyed.about() > 0) {
+            keyed.drain_to(&mut self.in_hand);
+            self.desk.append(&mut self.in_hand);
+        }
+    }
+
+    /// Moves to the desk what it can route now, or all, if its order has to see all to choose or no other
+    /// desk could take it. The rest stays in the intake, for any desk.
+    fn draw_to_route(&mut self, intake: &Intake<J>, coming: u64, alone: bool) {
         if !self.desk.in_arrival_order() {
+            return self.draw(intake, coming);
+        }
+        if alone && coming >= DRAIN_FROM && self.desk.backlog() < self.desk.room() {
             return self.draw(intake, coming);
         }
         let mut drawn = 0;

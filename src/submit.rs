@@ -9,6 +9,7 @@ use crate::error::{RunError, SubmitError};
 use crate::gate::{Refusal, Ticket, Want};
 use crate::handle::JobHandle;
 use crate::job::{Job, JobId};
+use crate::keys::KeyFull;
 use crate::park::{Lookout, block_on};
 use crate::pool::Submitter;
 use crate::standstill::{For, unless_stuck};
@@ -26,6 +27,7 @@ pub(crate) enum NoRoom {
     TimedOut,
     TooHeavy,
     WouldDeadlock,
+    KeyFull(u64),
 }
 
 impl From<Refusal> for NoRoom {
@@ -38,6 +40,12 @@ impl From<Refusal> for NoRoom {
     }
 }
 
+impl From<KeyFull> for NoRoom {
+    fn from(KeyFull(key): KeyFull) -> Self {
+        NoRoom::KeyFull(key)
+    }
+}
+
 impl NoRoom {
     pub(crate) fn with<X>(self, job: X) -> SubmitError<X> {
         match self {
@@ -46,6 +54,7 @@ impl NoRoom {
             NoRoom::TimedOut => SubmitError::TimedOut(job),
             NoRoom::TooHeavy => SubmitError::TooHeavy(job),
             NoRoom::WouldDeadlock => SubmitError::WouldDeadlock(job),
+            NoRoom::KeyFull(key) => SubmitError::KeyFull { job, key },
         }
     }
 }

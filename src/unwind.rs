@@ -32,6 +32,11 @@ impl Panic {
         }
     }
 
+    /// One that says the same, for others whom it hit; its payload is the message.
+    pub(crate) fn copy(&self) -> Self {
+        Panic::new(Box::new(self.message.to_string()))
+    }
+
     /// The message that `panic!` was given, or a placeholder when the payload was not text.
     pub fn message(&self) -> &str {
         &self.message

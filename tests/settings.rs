@@ -164,6 +164,13 @@ fn sizes_out_of_range_are_refused_with_what_is_allowed() {
             &max,
             "1 to 281474976710656",
         );
+        refused(new().inbox_depth(0), "inbox_depth", "0", "1 to 4294967295");
+        refused(
+            new().inbox_depth(usize::MAX),
+            "inbox_depth",
+            &max,
+            "1 to 4294967295",
+        );
         let beyond = (1 << 48) + 1;
         refused(
             new().queue_capacity(beyond),

@@ -10,7 +10,7 @@ mod work;
 mod workload;
 
 use clap::{Parser, Subcommand};
-use workload::{pingpong, results, send};
+use workload::{pingpong, results, routed, send};
 
 #[derive(Parser)]
 #[command(version, about = "Measures fanpool beside its peers")]
@@ -27,6 +27,8 @@ enum Workload {
     Results(results::Arguments),
     /// Jobs whose results are waited for, one at a time
     Pingpong(pingpong::Arguments),
+    /// Counting jobs as in `send`, by one strategy and another
+    Routed(routed::Arguments),
 }
 
 fn main() {
@@ -36,5 +38,6 @@ fn main() {
         Workload::Send(arguments) => send::measure(&arguments),
         Workload::Results(arguments) => results::measure(&arguments),
         Workload::Pingpong(arguments) => pingpong::measure(&arguments),
+        Workload::Routed(arguments) => routed::measure(&arguments),
     }
 }

@@ -4,16 +4,13 @@ use crate::contender::{CAPACITY, Kind};
 use crate::rounds::{Measured, Table};
 use crate::stats::Quartiles;
 
-/// Whose time every other one is compared with.
-const BASE: &str = "fanpool";
-
 /// From how many cores in others' use on the figures are called doubtful.
 const DISTURBED: f64 = 0.1;
 
-/// How many times as long as fanpool `name` takes, round by round.
+/// How many times as long as the table's base `name` takes, round by round.
 pub fn ratio(table: &Table, name: &str) -> Option<Quartiles> {
-    let times = |name| table.rows.iter().find(|m| m.name == name);
-    let (peer, base) = (times(name)?, times(BASE)?);
+    let times = |name: &str| table.rows.iter().find(|m| m.name == name);
+    let (peer, base) = (times(name)?, times(&table.base)?);
     Some(Quartiles::of_ratios(&peer.ns_per_job, &base.ns_per_job))
 }
 
@@ -27,15 +24,19 @@ pub fn print_table(title: &str, table: &Table) {
     println!("{title}");
     println!(
         "{:<14}{:>12}{:>8}{:>14}{:>18}",
-        "contender", "ns/job", "cores", "vs fanpool", "quartiles"
+        "contender",
+        "ns/job",
+        "cores",
+        format!("vs {}", table.base),
+        "quartiles"
     );
     for one in &table.rows {
         let Measured { name, .. } = one;
         let time = Quartiles::of(&one.ns_per_job).median;
         let cores = Quartiles::of(&one.cores).median;
         print!("{name:<14}{time:>12.1}{cores:>8.2}");
-        match ratio(table, one.name) {
-            Some(ratio) if one.name != BASE => {
+        match ratio(table, name) {
+            Some(ratio) if *name != table.base => {
                 let quartiles = format!("{:.2} to {:.2}", ratio.lower, ratio.upper);
                 println!("{:>13.2}x{quartiles:>18}", ratio.median);
             }
@@ -57,7 +58,8 @@ pub fn print_legend(table: &Table, closures: u64) {
     println!();
     println!("ns/job: median of the rounds, less is better");
     println!("cores: processor time over wall time, median of the rounds");
-    println!("vs fanpool: its time over fanpool's in the same round, median and quartiles");
+    let base = &table.base;
+    println!("vs {base}: its time over {base}'s in the same round, median and quartiles");
     for (kind, text) in [
         (
             Kind::Typed,
@@ -79,7 +81,7 @@ pub fn print_legend(table: &Table, closures: u64) {
             .rows
             .iter()
             .filter(|one| one.kind == kind)
-            .map(|one| one.name)
+            .map(|one| one.name.as_str())
             .collect();
         if !names.is_empty() {
             println!("{}: {text}", names.join(", "));

@@ -12,12 +12,19 @@ use std::time::Duration;
 const REST: Duration = Duration::from_millis(10);
 
 /// Of all contenders; not every workload has all of them.
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 12] = [
     Fanpool::<Count>::NAME,
     ThreadPool::<Count>::NAME,
     RustyPool::<Count>::NAME,
     Crossfire::<Count>::NAME,
     Crossbeam::<Count>::NAME,
+    "Any",
+    "RoundRobin",
+    "LeastBusy",
+    "TwoChoices",
+    "Random",
+    "Weighted",
+    "KeyAffinity",
 ];
 
 #[derive(Args)]
@@ -33,7 +40,7 @@ pub struct Options {
 
 /// One contender under one workload.
 pub struct Lane {
-    name: &'static str,
+    name: String,
     kind: Kind,
     turn: Box<dyn Fn() -> Span>,
 }
@@ -42,16 +49,24 @@ impl Lane {
     /// `turn` runs the workload once and answers what it took.
     pub fn new<C: Contender>(turn: impl Fn() -> Span + 'static) -> Self {
         Lane {
-            name: C::NAME,
+            name: C::NAME.to_owned(),
             kind: C::KIND,
             turn: Box::new(turn),
+        }
+    }
+
+    /// One of several of a family, which `--only` knows by the first word of their names.
+    pub fn variant<C: Contender>(name: String, turn: impl Fn() -> Span + 'static) -> Self {
+        Lane {
+            name,
+            ..Self::new::<C>(turn)
         }
     }
 }
 
 /// What one contender was measured to take.
 pub struct Measured {
-    pub name: &'static str,
+    pub name: String,
     pub kind: Kind,
     /// One for each round, in their order.
     pub ns_per_job: Vec<f64>,
@@ -62,13 +77,20 @@ pub struct Measured {
 /// All contenders under one workload.
 pub struct Table {
     pub rows: Vec<Measured>,
+    /// Whose time every other one is compared with: the first one's.
+    pub base: String,
     /// Cores that other programs kept busy meanwhile, if the system tells.
     pub others: Option<f64>,
 }
 
 pub fn measure(lanes: Vec<Lane>, jobs: u64, options: &Options) -> Table {
-    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|o| o == name);
-    let lanes: Vec<Lane> = lanes.into_iter().filter(|lane| wanted(lane.name)).collect();
+    let base = lanes[0].name.clone();
+    let family = |name: &str| name.split(' ').next().map(str::to_owned);
+    let wanted = |lane: &Lane| {
+        options.only.is_empty()
+            || family(&lane.name).is_some_and(|name| options.only.contains(&name))
+    };
+    let lanes: Vec<Lane> = lanes.into_iter().filter(wanted).collect();
     let turn = |lane: &Lane| {
         let span = (lane.turn)();
         thread::sleep(REST);
@@ -82,7 +104,7 @@ pub fn measure(lanes: Vec<Lane>, jobs: u64, options: &Options) -> Table {
     let mut rows: Vec<Measured> = lanes
         .iter()
         .map(|lane| Measured {
-            name: lane.name,
+            name: lane.name.clone(),
             kind: lane.kind,
             ns_per_job: Vec::new(),
             cores: Vec::new(),
@@ -97,6 +119,7 @@ pub fn measure(lanes: Vec<Lane>, jobs: u64, options: &Options) -> Table {
     }
     Table {
         rows,
+        base,
         others: others.cores(),
     }
 }

@@ -2,4 +2,5 @@
 
 pub mod pingpong;
 pub mod results;
+pub mod routed;
 pub mod send;

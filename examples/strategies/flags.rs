@@ -4,14 +4,10 @@ use clap::{Parser, ValueEnum};
 use fanpool::queue_order::QueueOrder;
 use fanpool::sim::{Arrivals, Depth, Keys, Service, SimError, SimJob, Simulation, Trace};
 use fanpool::{
-    AdaptiveLifo, Any, BuildError, Dispatcher, FairShare, Fifo, KeyAffinity, LeastBusy, Lifo, Priority, Random,
-    RoundRobin, TwoChoices, Weighted,
+    AdaptiveLifo, Any, BuildError, Dispatcher, FairShare, Fifo, KeyAffinity, LeastBusy, Lifo,
+    Random, RoundRobin, TwoChoices, Weighted,
 };
 use std::path::PathBuf;
-
-/// `adaptive-lifo` turns round when more jobs than that wait.
-const ADAPTIVE_FROM: usize = 100;
-const MAX_KEYS: usize = 10_000_000;
 
 /// Compare dispatching strategies on a simulated workload. Times are in units of the mean service time.
 #[derive(Parser, Debug)]
@@ -94,7 +90,6 @@ enum Order {
     Fifo,
     Lifo,
     AdaptiveLifo,
-    Priority,
     FairShare,
 }
 
@@ -145,7 +140,9 @@ impl Flags {
 
     /// A strategy's name, with what it was given.
     pub(crate) fn label(&self, strategy: Strategy) -> String {
-        let name = strategy.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        let name = strategy
+            .to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned());
         match strategy {
             Strategy::TwoChoices if self.choices != 2 => format!("{name} ({})", self.choices),
             _ => name,
@@ -154,8 +151,15 @@ impl Flags {
 
     pub(crate) fn title(&self) -> String {
         let service = self.service.as_deref().unwrap_or("exponential");
-        let service = if self.service.is_none() && self.arrivals.starts_with("trace:") { "recorded" } else { service };
-        format!("{} workers, {} arrivals, {service} service", self.workers, self.arrivals)
+        let service = if self.service.is_none() && self.arrivals.starts_with("trace:") {
+            "recorded"
+        } else {
+            service
+        };
+        format!(
+            "{} workers, {} arrivals, {service} service",
+            self.workers, self.arrivals
+        )
     }
 
     pub(crate) fn simulation(
@@ -163,7 +167,7 @@ impl Flags {
         workload: &Workload,
         strategy: Strategy,
         load: Option<f64>,
-    ) -> Result<Simulation, BuildError> {
+    ) -> Result<Simulation, Box<dyn std::error::Error>> {
         let mut simulation = Simulation::new()
             .workers(self.workers)
             .depth(self.depth)
@@ -186,41 +190,32 @@ impl Flags {
             simulation = simulation.warm_up(warm_up);
         }
         if !self.speeds.is_empty() {
-            simulation = simulation.speeds(in_turn(&self.speeds, self.workers));
+            simulation = simulation.speeds(in_turn(&self.speeds, self.workers, 1.0));
         }
-        let (recipe, order) = (self.recipe(strategy), self.order);
         // Made once here, so that what is wrong with its settings is told.
-        recipe.make()?;
-        Ok(simulation
-            .dispatcher(move || recipe.make().expect("it was made before"))
-            .queue_order(move || order.make()))
-    }
-
-    fn recipe(&self, strategy: Strategy) -> Recipe {
-        let weights = if self.weights.is_empty() {
-            vec![1]
-        } else {
-            self.weights.clone()
-        };
-        Recipe {
+        let settings = Settings {
             strategy,
             choices: self.choices as usize,
-            // Another stream than the workload's.
-            seed: !self.seed,
-            weights: in_turn(&weights, self.workers),
-        }
+            weights: in_turn(&self.weights, self.workers, 1),
+            seed: self.seed,
+        };
+        settings.make()?;
+        let order = self.order;
+        Ok(simulation
+            .dispatcher(move || settings.make().expect("it was made before"))
+            .queue_order(move || order.make()))
     }
 }
 
-/// How to make a strategy.
-struct Recipe {
+/// What a strategy is made of.
+struct Settings {
     strategy: Strategy,
     choices: usize,
-    seed: u64,
     weights: Vec<u32>,
+    seed: u64,
 }
 
-impl Recipe {
+impl Settings {
     fn make(&self) -> Result<Box<dyn Dispatcher<SimJob>>, BuildError> {
         Ok(match self.strategy {
             Strategy::Any => Box::new(Any::new()),
@@ -228,7 +223,7 @@ impl Recipe {
             Strategy::LeastBusy => Box::new(LeastBusy::new()),
             Strategy::TwoChoices => Box::new(TwoChoices::new(self.seed).choices(self.choices)),
             Strategy::Random => Box::new(Random::new(self.seed)),
-            Strategy::Weighted => Box::new(Weighted::new(self.weights.iter().copied())?),
+            Strategy::Weighted => Box::new(Weighted::new(self.weights.clone())?),
             Strategy::KeyAffinity => Box::new(KeyAffinity::new()),
         })
     }
@@ -239,43 +234,40 @@ impl Order {
         match self {
             Order::Fifo => Box::new(Fifo::new()),
             Order::Lifo => Box::new(Lifo::new()),
-            Order::AdaptiveLifo => Box::new(AdaptiveLifo::new(ADAPTIVE_FROM)),
-            Order::Priority => Box::new(Priority::new()),
+            Order::AdaptiveLifo => Box::new(AdaptiveLifo::new(100)),
             Order::FairShare => Box::new(FairShare::new()),
         }
     }
 }
 
-/// As many as there are workers.
-fn in_turn<T: Copy>(given: &[T], workers: usize) -> Vec<T> {
-    given.iter().copied().cycle().take(workers).collect()
+fn in_turn<T: Copy>(given: &[T], count: usize, default: T) -> Vec<T> {
+    if given.is_empty() {
+        return vec![default; count];
+    }
+    given.iter().copied().cycle().take(count).collect()
 }
 
 fn depth(text: &str) -> Result<Depth, String> {
-    match text {
-        "unbounded" => Ok(Depth::Unbounded),
-        number => match number.parse() {
-            Ok(jobs) if jobs > 0 => Ok(Depth::Jobs(jobs)),
-            _ => Err("allowed: a number from 1, or `unbounded`".to_owned()),
-        },
+    if text == "unbounded" {
+        return Ok(Depth::Unbounded);
+    }
+    match text.parse() {
+        Ok(jobs) if jobs > 0 => Ok(Depth::Jobs(jobs)),
+        _ => Err("allowed is 1 or more jobs, or `unbounded`".to_owned()),
     }
 }
 
 fn keys(text: &str) -> Result<Keys, String> {
-    let allowed = "allowed: N, N:zipf, N:EXPONENT, or two shares or more, separated by commas";
-    let wrong = |_| allowed.to_owned();
+    let allowed = || "allowed is N, N:zipf, N:EXPONENT, or shares such as 8,1,1".to_owned();
     if text.contains(',') {
         let shares: Result<Vec<f64>, _> = text.split(',').map(str::parse).collect();
-        return shares.map(Keys::shares).map_err(wrong);
+        return shares.map(Keys::shares).map_err(|_| allowed());
     }
     let (count, exponent) = text.split_once(':').unwrap_or((text, "0"));
-    let count = count.parse().map_err(|_| allowed.to_owned())?;
-    if !(1..=MAX_KEYS).contains(&count) {
-        return Err(format!("allowed: 1 to {MAX_KEYS} keys"));
+    let count = count.parse().map_err(|_| allowed())?;
+    let exponent = if exponent == "zipf" { "1" } else { exponent };
+    match exponent.parse() {
+        Ok(exponent) => Ok(Keys::zipf(count, exponent)),
+        Err(_) => Err(allowed()),
     }
-    let exponent = match exponent {
-        "zipf" => 1.0,
-        number => number.parse().map_err(wrong)?,
-    };
-    Ok(Keys::zipf(count, exponent))
 }

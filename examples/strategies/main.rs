@@ -52,7 +52,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     if flags.format == Format::Table {
-        show::table(flags, &outcomes);
+        show::table(&flags.title(), &outcomes);
     }
     if let Some(path) = &flags.plot {
         plot::draw(path, &flags.title(), &outcomes)?;

@@ -1,4 +1,4 @@
-//! A plot of the 99th percentile of the time in system against the load.
+//! The 99th percentile against the load, one line for each strategy.
 
 use crate::Outcome;
 use plotters::prelude::*;
@@ -6,76 +6,69 @@ use std::error::Error;
 use std::path::Path;
 
 const COLOURS: [RGBColor; 7] = [
-    RGBColor(0, 0, 0),
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(150, 120, 0),
-    RGBColor(86, 180, 233),
+    RGBColor(0x1b, 0x6c, 0xa8),
+    RGBColor(0xd9, 0x5f, 0x02),
+    RGBColor(0x1b, 0x9e, 0x77),
+    RGBColor(0xc5, 0x1b, 0x7d),
+    RGBColor(0x75, 0x70, 0xb3),
+    RGBColor(0x8c, 0x6d, 0x1f),
+    RGBColor(0x40, 0x40, 0x40),
 ];
 
-/// One strategy's points: load and 99th percentile.
-type Line = (String, Vec<(f64, f64)>);
-
 pub(crate) fn draw(path: &Path, title: &str, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
-    let lines = lines(outcomes);
-    let points = || lines.iter().flat_map(|(_, points)| points);
-    let bounds = |of: fn(&(f64, f64)) -> f64| {
-        let least = points().map(of).fold(f64::INFINITY, f64::min);
-        let most = points().map(of).fold(0.0, f64::max);
-        (least, most)
-    };
-    let (left, right) = bounds(|point| point.0);
-    let (low, high) = bounds(|point| point.1);
-    let margin = 0.02_f64.max((right - left) * 0.02);
-    let root = SVGBackend::new(path, (720, 440)).into_drawing_area();
-    root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
-        .caption(title, ("sans-serif", 16))
-        .margin(10)
-        .x_label_area_size(36)
-        .y_label_area_size(60)
+    let p99 =
+        |outcome: &Outcome| outcome.report.sojourn.percentile(99.0) / outcome.report.mean_service;
+    let loads: Vec<f64> = outcomes.iter().filter_map(|outcome| outcome.load).collect();
+    let (from, to) = span(&loads).ok_or("a plot needs runs at a `--load`")?;
+    let (low, high) = span(&outcomes.iter().map(p99).collect::<Vec<_>>()).unwrap_or((1.0, 10.0));
+    let page = SVGBackend::new(path, (760, 480)).into_drawing_area();
+    page.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&page)
+        .caption(title, ("sans-serif", 18))
+        .margin(14)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
         .build_cartesian_2d(
-            left - margin..right + margin,
-            (low * 0.8..high * 1.25).log_scale(),
+            from - 0.02..to + 0.02 + 0.3 * (to - from),
+            (low.min(1.0) * 0.9..high * 1.15).log_scale(),
         )?;
     chart
         .configure_mesh()
         .x_desc("load")
-        .y_desc("99th percentile, in mean service times")
+        .y_desc("p99 of the time in system, in mean service times")
+        .light_line_style(WHITE)
         .draw()?;
-    for (at, (name, points)) in lines.iter().enumerate() {
+    let mut names: Vec<&str> = Vec::new();
+    for outcome in outcomes {
+        if !names.contains(&outcome.strategy.as_str()) {
+            names.push(&outcome.strategy);
+        }
+    }
+    for (at, name) in names.iter().enumerate() {
         let colour = COLOURS[at % COLOURS.len()];
+        let points: Vec<(f64, f64)> = outcomes
+            .iter()
+            .filter(|outcome| outcome.strategy == *name)
+            .filter_map(|outcome| Some((outcome.load?, p99(outcome))))
+            .collect();
         chart
-            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(3))?
-            .label(name)
+            .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(3))?
+            .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK)
+        .position(SeriesLabelPosition::UpperRight)
+        .border_style(BLACK.mix(0.3))
+        .background_style(WHITE.mix(0.85))
+        .label_font(("sans-serif", 13))
         .draw()?;
-    root.present()?;
+    page.present()?;
     Ok(())
 }
 
-fn lines(outcomes: &[Outcome]) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::new();
-    for outcome in outcomes {
-        let report = &outcome.report;
-        let high = report.sojourn.percentile(99.0) / report.mean_service;
-        // A trace that is played as it is has the load that it makes.
-        let point = (outcome.load.unwrap_or(report.utilisation), high);
-        match lines.last_mut().filter(|line| line.0 == outcome.strategy) {
-            Some(line) => line.1.push(point),
-            None => lines.push((outcome.strategy.clone(), vec![point])),
-        }
-    }
-    for line in &mut lines {
-        line.1.sort_by(|a, b| a.0.total_cmp(&b.0));
-    }
-    lines
+fn span(of: &[f64]) -> Option<(f64, f64)> {
+    let low = of.iter().copied().min_by(f64::total_cmp)?;
+    let high = of.iter().copied().max_by(f64::total_cmp)?;
+    Some((low, high))
 }

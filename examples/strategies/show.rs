@@ -1,41 +1,16 @@
-//! Figures as text, in units of the mean service time.
+//! What is printed.
 
 use crate::Outcome;
-use crate::flags::Flags;
 use serde_json::{Value, json};
 
-pub(crate) fn table(flags: &Flags, outcomes: &[Outcome]) {
-    println!("{}; in units of the mean service time", flags.title());
-    println!(
-        "{:<16} {:>6} {:>10} {:>10} {:>10} {:>10} {:>12} {:>9} {:>9}",
-        "strategy", "load", "mean", "p50", "p99", "p99.9", "utilisation", "refused", "fairness"
-    );
-    for Outcome {
-        strategy,
-        load,
-        report,
-    } in outcomes
-    {
-        let unit = report.mean_service;
-        let load = load.map_or("trace".to_owned(), |load| load.to_string());
-        print!("{strategy:<16} {load:>6} {:>10.3}", report.sojourn.mean() / unit);
-        for percent in [50.0, 99.0, 99.9] {
-            print!(" {:>10.3}", report.sojourn.percentile(percent) / unit);
-        }
-        let fairness = report
-            .slowdown_fairness()
-            .map_or("-".to_owned(), |fairness| format!("{fairness:.3}"));
-        println!(
-            " {:>12.3} {:>9} {fairness:>9}",
-            report.utilisation, report.refused
-        );
-    }
-}
+/// Of so many keys at most, each is shown.
+const KEYS: usize = 64;
 
+/// One run, with times in units of the mean service time.
 pub(crate) fn json(outcome: &Outcome) -> Value {
     let report = &outcome.report;
     let unit = report.mean_service;
-    let sojourn = |percent| report.sojourn.percentile(percent) / unit;
+    let sojourn = |percent: f64| report.sojourn.percentile(percent) / unit;
     json!({
         "strategy": outcome.strategy,
         "load": outcome.load,
@@ -45,33 +20,46 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
         "p90_sojourn": sojourn(90.0),
         "p99_sojourn": sojourn(99.0),
         "p999_sojourn": sojourn(99.9),
-        "p50_wait": report.wait.percentile(50.0) / unit,
-        "p99_wait": report.wait.percentile(99.0) / unit,
         "mean_slowdown": report.slowdown.mean(),
-        "p99_slowdown": report.slowdown.percentile(99.0),
         "utilisation": report.utilisation,
         "jobs": report.jobs,
         "refused": report.refused,
-        "lost": report.lost,
-        "mean_service": unit,
         "per_worker": report.per_worker,
-        "fairness": report.fairness(),
-        "slowdown_fairness": report.slowdown_fairness(),
-        "keys": keys(outcome),
-    })
-}
-
-/// The first hundred keys: those with the largest shares.
-fn keys(outcome: &Outcome) -> Vec<Value> {
-    let unit = outcome.report.mean_service;
-    let keys = outcome.report.keys.iter().take(100);
-    keys.map(|key| {
-        json!({
+        "key_fairness": report.fairness(),
+        "key_slowdown_fairness": report.slowdown_fairness(),
+        "keys": report.keys.iter().take(KEYS).map(|key| json!({
             "key": key.key,
             "jobs": key.jobs,
             "mean_sojourn": key.mean_sojourn / unit,
-            "mean_slowdown": key.mean_slowdown,
-        })
+        })).collect::<Vec<_>>(),
     })
-    .collect()
+}
+
+pub(crate) fn table(title: &str, outcomes: &[Outcome]) {
+    println!("{title}");
+    println!("time in system, in units of the mean service time");
+    println!(
+        "{:<18}{:>6}{:>10}{:>10}{:>10}{:>10}{:>8}{:>10}",
+        "strategy", "load", "mean", "p50", "p99", "p99.9", "busy", "fairness"
+    );
+    for outcome in outcomes {
+        let report = &outcome.report;
+        let unit = report.mean_service;
+        let load = outcome.load.map_or("-".to_owned(), |load| load.to_string());
+        let fair = report.fairness();
+        let fair = fair.map_or("-".to_owned(), |fair| format!("{fair:.3}"));
+        println!(
+            "{:<18}{load:>6}{:>10.2}{:>10.2}{:>10.2}{:>10.2}{:>8.3}{fair:>10}",
+            outcome.strategy,
+            report.sojourn.mean() / unit,
+            report.sojourn.percentile(50.0) / unit,
+            report.sojourn.percentile(99.0) / unit,
+            report.sojourn.percentile(99.9) / unit,
+            report.utilisation,
+        );
+    }
+    println!();
+    println!(
+        "fairness: Jain's index of the work done for each key, relative to its max-min share; 1 is fair"
+    );
 }

@@ -94,3 +94,129 @@ impl<J> fmt::Debug for KeyAffinity<J> {
         f.debug_struct("KeyAffinity").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desk::Desk;
+    use crate::envelope::Queued;
+    use crate::job::JobId;
+    use crate::queue_order::Fifo;
+    use crate::registry::PoolNumber;
+
+    const WORKERS: usize = 5;
+
+    /// The job's data is its key.
+    fn desk(depth: usize) -> Desk<u64> {
+        let strategy = KeyAffinity::by(|job: &Job<u64>| *job.data());
+        let (order, strategy) = (Box::new(Fifo::new()), Box::new(strategy));
+        let mut desk = Desk::new(0, order, strategy, WORKERS, depth);
+        (0..WORKERS).for_each(|worker| desk.set_present(worker, true));
+        desk
+    }
+
+    fn push(desk: &mut Desk<u64>, number: u64, key: u64) {
+        let id = JobId::from_ticket(number);
+        desk.push(Queued::plain(id, PoolNumber::MAX, Job::new(key)));
+        desk.route();
+    }
+
+    /// A worker is done with what it has and takes the next job. Answers its number.
+    fn take(desk: &mut Desk<u64>, worker: usize) -> Option<u64> {
+        let job = desk.take(worker, |_| false);
+        job.map(|job| job.id().get() - 1)
+    }
+
+    /// Where each of many keys goes while nobody holds it.
+    fn homes(desk: &mut Desk<u64>) -> Vec<usize> {
+        (0..1000)
+            .map(|key| {
+                push(desk, 0, key);
+                let home = (0..WORKERS).find(|&worker| take(desk, worker).is_some());
+                let home = home.expect("some worker gets it");
+                desk.set_idle(home, |_| false);
+                home
+            })
+            .collect()
+    }
+
+    fn share(homes: &[usize], of: usize) -> usize {
+        homes.iter().filter(|&&home| home == of).count()
+    }
+
+    #[test]
+    fn when_a_worker_goes_only_its_keys_move_and_they_spread() {
+        for retires in [true, false] {
+            let mut desk = desk(4);
+            let before = homes(&mut desk);
+            for worker in 0..WORKERS {
+                let share = share(&before, worker);
+                assert!(share.abs_diff(200) < 60, "{share} of 1000 keys at {worker}");
+            }
+            if retires {
+                desk.retire(2);
+            } else {
+                desk.set_present(2, false);
+            }
+            let after = homes(&mut desk);
+            for (key, (before, after)) in before.iter().zip(&after).enumerate() {
+                assert!(
+                    before == after || *before == 2,
+                    "key {key} moved for nothing"
+                );
+            }
+            for worker in [0, 1, 3, 4] {
+                let share = share(&after, worker);
+                assert!(share.abs_diff(250) < 70, "{share} of 1000 keys at {worker}");
+            }
+            if !retires {
+                desk.set_present(2, true);
+                assert_eq!(homes(&mut desk), before, "what was at the lost one returns");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_stays_with_a_worker_that_retires_until_its_jobs_are_done() {
+        let mut desk = desk(4);
+        push(&mut desk, 1, 7);
+        let held = (0..WORKERS).find(|&worker| take(&mut desk, worker).is_some());
+        let old = held.unwrap();
+        push(&mut desk, 2, 7);
+        desk.retire(old);
+        // One waits there, one runs: further ones go there, too, and nobody else gets any.
+        push(&mut desk, 3, 7);
+        let others = (0..WORKERS).filter(|&worker| worker != old);
+        let to_others = |desk: &mut Desk<u64>| {
+            let mut got = others.clone().filter_map(|worker| take(desk, worker));
+            got.next()
+        };
+        assert_eq!(to_others(&mut desk), None);
+        assert_eq!(take(&mut desk, old), Some(2));
+        assert_eq!(take(&mut desk, old), Some(3));
+        assert_eq!(to_others(&mut desk), None);
+        // When the last one is done, the key moves.
+        assert_eq!(take(&mut desk, old), None);
+        push(&mut desk, 4, 7);
+        assert_eq!(to_others(&mut desk), Some(4));
+    }
+
+    #[test]
+    fn a_full_inbox_takes_more_of_a_key_that_it_holds() {
+        let mut desk = desk(2);
+        for number in 0..20 {
+            push(&mut desk, number, 7);
+        }
+        assert_eq!(
+            desk.backlog(),
+            0,
+            "nothing is held up behind the full inbox"
+        );
+        let mut counts = [0; WORKERS];
+        for (worker, count) in counts.iter_mut().enumerate() {
+            *count = std::iter::from_fn(|| take(&mut desk, worker)).count();
+        }
+        counts.sort_unstable();
+        assert_eq!(counts, [0, 0, 0, 0, 20]);
+    }
+}

@@ -4,7 +4,8 @@ use crate::job::Job;
 /// The worker with the fewest jobs waiting and running; of several, the one idle longest.
 ///
 /// Join the bounded shortest queue, JBSQ(k) (Kogias et al., *R2P2*, USENIX ATC 2019): jobs beyond the
-/// depth of the inboxes stay in the common queue until a worker has room. O(workers) a job.
+/// depth of the inboxes stay in the common queue until a worker has room. Bad at: jobs of very unequal
+/// length, since it counts them, and very many workers. O(workers) a job.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LeastBusy;
 

@@ -159,12 +159,20 @@ pub struct Workers<'a> {
 /// What the desk knows of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
-    /// There, and able to take jobs.
+    /// Has a handler.
+    pub(crate) hired: bool,
+    /// Its job waits for this very pool.
+    pub(crate) away: bool,
+    /// There, and able to take jobs: hired and not away.
     pub(crate) present: bool,
+    /// Was there, or will not come: one that has yet to come is worth waiting for.
+    pub(crate) seen: bool,
     /// Runs what it has, and gets nothing more.
     pub(crate) retiring: bool,
     pub(crate) busy: bool,
     pub(crate) queued: usize,
+    /// Jobs that it took along with the one it runs.
+    pub(crate) ahead: usize,
     /// Weight of what waits in the inbox.
     pub(crate) queued_weight: u64,
     /// Weight of what was taken last, which runs while the worker is busy.
@@ -289,9 +297,10 @@ impl WorkerView<'_> {
         self.depth
     }
 
-    /// Jobs that wait in its inbox or run.
+    /// Jobs that wait in its inbox or run. Of tiny jobs, a worker takes several out at once; they count as
+    /// running until it asks for more.
     pub fn load(&self) -> usize {
-        self.place.queued + usize::from(self.place.busy)
+        self.place.queued + usize::from(self.place.busy) + self.place.ahead
     }
 
     /// Weight of the jobs that wait in its inbox or run, in units of the queue's capacity.
@@ -314,7 +323,7 @@ impl WorkerView<'_> {
         self.place.idle_since
     }
 
-    /// Jobs that it has brought to an end so far, well or not. Four loads.
+    /// Jobs that it has brought to an end so far, well or not, or detached. Five loads.
     pub fn completed(&self) -> u64 {
         self.place.vitals.counts.total_finished()
     }

@@ -56,3 +56,62 @@ impl<J> Dispatcher<J> for TwoChoices {
             )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatcher::Place;
+    use crate::holders::Holders;
+    use crate::worker::WorkerId;
+
+    fn place(queued: usize, busy: bool) -> Place {
+        Place {
+            present: true,
+            queued,
+            busy,
+            ..Place::default()
+        }
+    }
+
+    #[test]
+    fn with_room_everywhere_it_is_the_less_busy_of_those_drawn() {
+        let places = [
+            place(3, true),
+            place(0, false),
+            place(2, true),
+            place(0, true),
+        ];
+        let loads = [4, 0, 3, 1];
+        let holders = Holders::default();
+        let workers = Workers::new(0, &places, 1000, &holders);
+        for choices in 1..4 {
+            let mut strategy = TwoChoices::new(7).choices(choices);
+            let mut rng = Rng::new(7);
+            for _ in 0..1000 {
+                let mut best = rng.below(4);
+                for _ in 1..choices {
+                    let other = rng.below(4);
+                    if loads[other] < loads[best] {
+                        best = other;
+                    }
+                }
+                let target = strategy.dispatch(&Job::new(()), &workers);
+                assert_eq!(target, Target::Worker(WorkerId::new(0, best)));
+            }
+        }
+    }
+
+    #[test]
+    fn of_equals_the_first_that_was_drawn() {
+        let places: Vec<Place> = (0..10).map(|_| place(1, true)).collect();
+        let holders = Holders::default();
+        let workers = Workers::new(0, &places, 1000, &holders);
+        let mut strategy = TwoChoices::new(8);
+        let mut rng = Rng::new(8);
+        for _ in 0..1000 {
+            let (first, _) = (rng.below(10), rng.below(10));
+            let target = strategy.dispatch(&Job::new(()), &workers);
+            assert_eq!(target, Target::Worker(WorkerId::new(0, first)));
+        }
+    }
+}

@@ -492,6 +492,31 @@ fn desks_do_not_sleep_while_a_sibling_has_work() {
     });
 }
 
+/// Each key's jobs go to one of the desks, whose workers nobody else may stand in for.
+fn jobs_with_keys_come_to_two_desks() {
+    let pool = pool(1, 8).dispatchers(2).build().unwrap();
+    let senders: Vec<_> = (0..2)
+        .map(|key| {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                let handle = pool.job(1).key(key).submit_blocking().unwrap();
+                assert_eq!(handle.wait().unwrap(), 2);
+            })
+        })
+        .collect();
+    senders
+        .into_iter()
+        .for_each(|sender| sender.join().unwrap());
+    assert_closed_books(pool.shutdown_blocking().counts);
+}
+
+#[test]
+fn no_job_with_a_key_is_left_with_its_desk_asleep() {
+    with_control(Fault::KeyedUnseen, || {
+        check(jobs_with_keys_come_to_two_desks)
+    });
+}
+
 /// The first job ends only when the second has run, which its worker may have taken ahead.
 fn a_job_lies_in_the_tray_of_a_busy_worker() {
     let second_ran = Arc::new((Mutex::new(false), shuttle::sync::Condvar::new()));

@@ -143,7 +143,7 @@ impl Run {
         let mut desk = Desk::new(0, order, strategy, workers, settings.depth.jobs());
         for worker in 0..workers {
             desk.set_present(worker, true);
-            desk.set_idle(worker);
+            desk.set_idle(worker, |_| false);
             desk.lie_down(worker);
         }
         let seat = |(worker, speed)| {
@@ -268,7 +268,7 @@ impl Run {
         }
         let now = self.instant();
         self.seats[worker].hand.pause(|| now);
-        self.desk.set_idle(worker);
+        self.desk.set_idle(worker, |_| false);
         self.desk.lie_down(worker);
         self.searching -= 1;
     }

@@ -1,9 +1,10 @@
 //! Where a worker gets its jobs from, and a job in a worker's hands.
 
-use super::WorkerId;
 use super::hand::Hand;
 use super::search::{Search, give_way};
+use super::{Detached, WorkerId};
 use crate::cell::{At, Cell, Tracked};
+use crate::clock::first;
 use crate::context::JobContext;
 use crate::core::Core;
 use crate::envelope::Claimed;
@@ -15,7 +16,7 @@ use crate::job::{Job, JobId, Options};
 use crate::metrics::Finish;
 use crate::outcome::JobError;
 use crate::station::Seat;
-use crate::unwind::{contain_polls, dispose};
+use crate::unwind::{Panic, contain_polls, dispose};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,7 +46,7 @@ pub struct Inbox<J, H: JobHandler<J>> {
 }
 
 /// Whom to tell of a job's outcome.
-enum Owed<J, H: JobHandler<J>> {
+pub(super) enum Owed<J, H: JobHandler<J>> {
     /// There is no job, or it has its outcome.
     Nothing,
     /// The slot of its handle.
@@ -92,6 +93,65 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         } else {
             None
         }
+    }
+
+    /// The next job if there is one now. `None` also when there will be no more, which only
+    /// [`next`](Self::next) tells apart.
+    pub fn try_next(&mut self) -> Option<Assigned<'_, J, H>> {
+        self.abandon();
+        if self.broken {
+            self.leave_seat();
+            return None;
+        }
+        if !self.take_at_hand() {
+            let found = self.core.next_job(&self.seat, &mut self.hand);
+            let (id, claimed) = found.or_else(|| self.core.last_resort(&self.seat))?;
+            self.hold(id, claimed);
+        }
+        Some(Assigned { inbox: self })
+    }
+
+    /// The pool's time.
+    pub(super) fn now(&self) -> Instant {
+        self.core.time.now()
+    }
+
+    /// The next job, if it comes before `due`.
+    pub(super) async fn next_until(&mut self, due: Instant) -> Option<Detached<J, H>> {
+        let left = due.saturating_duration_since(self.now());
+        if left.is_zero() {
+            return None;
+        }
+        let sleep = self.core.time.sleep(left);
+        let next = async { self.next().await.map(Assigned::detach) };
+        first(next, sleep).await.flatten()
+    }
+
+    /// Runs what a handler does with jobs in its hands; its panic is contained, and breaks it.
+    pub(super) async fn guarded<F: Future<Output = ()>>(&mut self, handle: F) -> Result<(), Panic> {
+        // Until it returns, the handler is in the middle of something.
+        self.broken = true;
+        let frame = Frame {
+            job: None,
+            ..self.frame()
+        };
+        let core = &self.core;
+        let enter = || {
+            core.end_waits(frame.seat);
+            frame::enter(frame)
+        };
+        let ended = contain_polls(|| handle, enter).await;
+        self.core.end_waits(frame.seat);
+        self.broken = ended.is_err();
+        ended
+    }
+
+    pub(super) fn seat(&self) -> &Seat<J> {
+        &self.seat
+    }
+
+    pub(super) fn parts(&self) -> (Arc<Core<J>>, Arc<Seat<J>>, Arc<ErrorLog<H::Error>>) {
+        (self.core.clone(), self.seat.clone(), self.errors.clone())
     }
 
     /// Takes the next of the jobs that the worker took ahead, unless others were quicker.
@@ -334,6 +394,18 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
             Err(panic) => (Finish::Panicked, Err(JobError::Panicked(panic))),
         };
         self.inbox.settle(how, outcome);
+    }
+
+    /// Takes the job out of the inbox, which then gives the next one, while this one's outcome is still owed.
+    pub fn detach(self) -> Detached<J, H> {
+        let inbox = &mut *self.inbox;
+        let (job, id) = (inbox.job.take(), inbox.cx.id());
+        let owed = std::mem::replace(&mut inbox.owed, Owed::Nothing);
+        let cx = inbox.cx.clone();
+        inbox.cx.turn_to(id, None, None);
+        let detached = Detached::new(inbox, cx, job, owed);
+        inbox.seat.end();
+        detached
     }
 
     /// Records an outcome that was come by without the handler, and drops the job.

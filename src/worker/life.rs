@@ -68,7 +68,7 @@ async fn live<J, F>(
         let ended = serve(inbox, &mut worker, &mut handler, &*make).await;
         inbox.finish();
         // Before the handler is dropped, which is foreign code and may take its time.
-        if core.station(id).set_present(id.index(), false) {
+        if core.station(id).step_out(id.index()) {
             core.rouse();
         }
         dispose(handler);
@@ -328,7 +328,7 @@ impl<J: Send + 'static> Core<J> {
 
     /// A worker's task was dropped before its end.
     fn worker_lost(self: &Arc<Self>, worker: WorkerId) {
-        if self.station(worker).set_present(worker.index(), false) {
+        if self.station(worker).step_out(worker.index()) {
             self.rouse();
         }
         let started = self.seat(worker).vitals.counts.total_started();

@@ -3,14 +3,19 @@
 //! | worker | runs |
 //! |---|---|
 //! | [`SerialWorker`] | one job after the other (the default) |
+//! | [`BatchWorker`] | several jobs at once, by a [`BatchHandler`] |
 //! | your own [`Worker`] | jobs as it likes, taken from its [`Inbox`] |
 
+mod batch;
+mod detached;
 mod hand;
 mod inbox;
 mod life;
 mod search;
 mod serial;
 
+pub use batch::{Batch, BatchHandler, BatchWorker};
+pub use detached::Detached;
 pub(crate) use hand::Hand;
 pub use inbox::{Assigned, Inbox};
 pub(crate) use life::{Crew, CrewOf};

@@ -35,6 +35,10 @@ impl<'a, J: Send + 'static> Search<'a, J> {
     pub(crate) async fn look_out(&mut self) -> bool {
         if self.core.dedicated {
             let station = self.core.station(self.seat.id);
+            // More than one for each core would only take turns.
+            if station.watched().0 > self.core.cores {
+                return false;
+            }
             return self.lookout.until(|| self.core.waiting_hint(station) > 0);
         }
         let first = !std::mem::replace(&mut self.gave_way, true);

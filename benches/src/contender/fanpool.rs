@@ -2,7 +2,7 @@
 
 use super::{CAPACITY, Contender, Kind, Sends, Submits};
 use crate::work::Work;
-use fanpool::{JobHandle, Pool, Submitter, handler_fn};
+use fanpool::{Any, Dispatcher, JobHandle, Pool, Submitter, handler_fn};
 use std::convert::Infallible;
 
 pub struct Fanpool<W: Work> {
@@ -14,19 +14,32 @@ impl<W: Work> Contender for Fanpool<W> {
     const KIND: Kind = Kind::Typed;
 
     fn build(workers: usize) -> Self {
+        Self::routed(workers, 4, Any::new)
+    }
+
+    fn shut_down(self) {
+        drop(self.pool.shutdown_blocking());
+    }
+}
+
+impl<W: Work> Fanpool<W> {
+    /// With a strategy, and so many jobs bound ahead.
+    pub fn routed<D: Dispatcher<u64>>(
+        workers: usize,
+        depth: usize,
+        strategy: impl Fn() -> D + 'static,
+    ) -> Self {
         let pool = Pool::builder(handler_fn(|job: u64| Ok(W::run(job))))
             .workers_per_dispatcher(workers)
             .queue_capacity(CAPACITY)
+            .inbox_depth(depth)
+            .dispatcher(strategy)
             .build()
             .expect("the settings are allowed");
         pool.ready_blocking().expect("the factory cannot fail");
         Fanpool {
             pool: pool.submitter(),
         }
-    }
-
-    fn shut_down(self) {
-        drop(self.pool.shutdown_blocking());
     }
 }
 

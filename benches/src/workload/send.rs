@@ -42,9 +42,9 @@ pub struct Arguments {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Shape {
-    producers: usize,
-    workers: usize,
+pub(super) struct Shape {
+    pub(super) producers: usize,
+    pub(super) workers: usize,
 }
 
 impl FromStr for Shape {
@@ -102,7 +102,7 @@ pub fn measure(arguments: &Arguments) {
 
 fn lanes(shape: Shape, jobs: u64) -> Vec<Lane> {
     fn lane<C: Sends + 'static>(shape: Shape, jobs: u64) -> Lane {
-        Lane::new::<C>(move || turn::<C>(shape, jobs))
+        Lane::new::<C>(move || turn(C::build(shape.workers), C::NAME, shape, jobs, |_| 1))
     }
     vec![
         lane::<Fanpool<Count>>(shape, jobs),
@@ -113,17 +113,22 @@ fn lanes(shape: Shape, jobs: u64) -> Vec<Lane> {
     ]
 }
 
-/// From the first send to the moment the last job was counted.
-fn turn<C: Sends>(shape: Shape, jobs: u64) -> Span {
-    let pool = C::build(shape.workers);
-
+/// From the first send to the moment the last job was counted. `job` makes each producer's jobs from their
+/// numbers.
+pub(super) fn turn<C: Sends>(
+    pool: C,
+    name: &str,
+    shape: Shape,
+    jobs: u64,
+    job: impl Fn(u64) -> u64 + Copy + Send,
+) -> Span {
     TALLY.expect(WARM_UP);
     let sender = pool.sender();
-    for _ in 0..WARM_UP {
-        C::send(&sender, 1);
+    for number in 0..WARM_UP {
+        C::send(&sender, job(number));
     }
     drop(sender);
-    TALLY.wait(C::NAME);
+    TALLY.wait(name);
 
     TALLY.expect(jobs);
     let ready = Barrier::new(shape.producers);
@@ -134,14 +139,14 @@ fn turn<C: Sends>(shape: Shape, jobs: u64) -> Span {
                 scope.spawn(move || {
                     ready.wait();
                     let begun = Moment::now();
-                    for _ in 0..share {
-                        C::send(&sender, 1);
+                    for number in 0..share {
+                        C::send(&sender, job(number));
                     }
                     begun
                 })
             })
             .collect();
-        let ended = TALLY.wait(C::NAME);
+        let ended = TALLY.wait(name);
         let begun = producers
             .into_iter()
             .map(|producer| producer.join().expect("sending does not panic"))

@@ -1,0 +1,116 @@
+//! A strategy that is watched while it chooses.
+
+use super::log::Log;
+use crate::dispatcher::{Dispatcher, Place, Target, Workers};
+use crate::holders::Holders;
+use crate::job::Job;
+
+/// Hands all calls on, and looks at the answers.
+pub(super) struct Watched<D> {
+    inner: D,
+    log: Log,
+}
+
+impl<D> Watched<D> {
+    pub(super) fn new(inner: D, log: Log) -> Self {
+        Watched { inner, log }
+    }
+
+    /// What is wrong with an answer for a job of this key, if the strategy keeps keys together.
+    fn fault_of(target: Target, key: Option<u64>, workers: &Workers<'_>) -> Option<String> {
+        let holder = key.and_then(|key| workers.holder_of(key));
+        if let (Some(key), Some(holder)) = (key, holder) {
+            let holder = holder.id();
+            if target != Target::Worker(holder) {
+                return Some(format!(
+                    "worker {holder} holds key {key}, but the key's next job was sent to {target:?}"
+                ));
+            }
+        }
+        let Target::Worker(id) = target else {
+            return None;
+        };
+        let (index, places) = (id.index(), workers.len());
+        if index >= places {
+            return Some(format!("it named worker {id}: there are {places} places"));
+        }
+        let Some(worker) = workers.get(index) else {
+            return Some(format!("it named worker {id}, which is not there"));
+        };
+        if worker.id() != id {
+            return Some(format!("it named worker {id} of another dispatcher"));
+        }
+        if worker.is_retiring() && holder.is_none() {
+            return Some(format!("it named worker {id}, which retires"));
+        }
+        None
+    }
+}
+
+impl<J, D: Dispatcher<J>> Dispatcher<J> for Watched<D> {
+    fn dispatch(&mut self, job: &Job<J>, workers: &Workers<'_>) -> Target {
+        let (inner, log) = (&mut self.inner, &self.log);
+        let target = log.guard("dispatch", || inner.dispatch(job, workers));
+        let key = if self.inner.has_affinity() {
+            self.inner.affinity(job)
+        } else {
+            None
+        };
+        self.log.step(format!("  asked, it says {target:?}"));
+        if let Some(fault) = Self::fault_of(target, key, workers) {
+            self.log.complain(fault);
+        }
+        target
+    }
+
+    fn late_binding(&self) -> bool {
+        self.inner.late_binding()
+    }
+
+    fn has_affinity(&self) -> bool {
+        self.inner.has_affinity()
+    }
+
+    fn affinity(&self, job: &Job<J>) -> Option<u64> {
+        let ask = || self.inner.affinity(job);
+        let key = self.log.guard("affinity", ask);
+        let again = self.log.guard("affinity", ask);
+        if key != again {
+            self.log.complain(format!(
+                "`affinity` gave two keys for one job: {key:?}, then {again:?}"
+            ));
+        }
+        key
+    }
+}
+
+/// What is asked once must have one answer.
+pub(super) fn check_answers<J, D: Dispatcher<J>>(one: &D, other: &D, log: &Log) {
+    let answers = |of: &D| (of.late_binding(), of.has_affinity());
+    let (first, second, third) = (answers(one), answers(one), answers(other));
+    if first != second || first != third {
+        log.complain("`late_binding` or `has_affinity` answers now this, now that".to_owned());
+    }
+    if first == (true, true) {
+        log.complain(
+            "with `late_binding`, it is never asked, so `has_affinity` cannot be".to_owned(),
+        );
+    }
+}
+
+/// One that is never asked must have nothing to say.
+pub(super) fn check_late<J, D: Dispatcher<J>>(strategy: &mut D, data: J, log: &Log) {
+    let mut places: Vec<Place> = Vec::new();
+    places.resize_with(3, || Place {
+        present: true,
+        ..Place::default()
+    });
+    let holders = Holders::default();
+    let workers = Workers::new(0, &places, 4, &holders);
+    let target = strategy.dispatch(&Job::new(data), &workers);
+    if target != Target::Any {
+        log.complain(format!(
+            "with `late_binding`, every answer is `Any`, but it said {target:?}"
+        ));
+    }
+}

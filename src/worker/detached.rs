@@ -1,0 +1,143 @@
+//! A job in a worker's hands that the worker holds beside others.
+
+use super::inbox::{Inbox, Owed};
+use crate::context::JobContext;
+use crate::core::Core;
+use crate::errors::{ErrorLog, JobFailure};
+use crate::frame::{self, Frame};
+use crate::handler::JobHandler;
+use crate::job::{Job, JobId};
+use crate::metrics::Finish;
+use crate::outcome::JobError;
+use crate::station::Seat;
+use crate::unwind::{Panic, dispose};
+use std::fmt;
+use std::sync::Arc;
+
+/// A job that was [detached](super::Assigned::detach) from the inbox it came from, so that its worker can take
+/// more of them before it completes this one.
+///
+/// It has started and is owed an outcome: [`complete`](Self::complete) it. One that is dropped without is
+/// recorded as [`Abandoned`](JobError::Abandoned). It may be sent elsewhere and completed there, but the
+/// worker should not return from [`run`](super::Worker::run) before: a shutdown waits for workers.
+///
+/// One that is leaked (`mem::forget`) never ends: its handle and each `join` that comes after wait for ever.
+///
+/// To detach a job and to complete it take a short lock each.
+#[must_use = "a job that is dropped is abandoned"]
+pub struct Detached<J: Send + 'static, H: JobHandler<J>> {
+    core: Arc<Core<J>>,
+    seat: Arc<Seat<J>>,
+    errors: Arc<ErrorLog<H::Error>>,
+    cx: JobContext,
+    job: Option<Job<J>>,
+    owed: Owed<J, H>,
+}
+
+impl<J: Send + 'static, H: JobHandler<J>> Detached<J, H> {
+    pub(super) fn new(
+        inbox: &Inbox<J, H>,
+        cx: JobContext,
+        job: Option<Job<J>>,
+        owed: Owed<J, H>,
+    ) -> Self {
+        inbox.seat().detach(cx.id());
+        let (core, seat, errors) = inbox.parts();
+        Detached {
+            core,
+            seat,
+            errors,
+            cx,
+            job,
+            owed,
+        }
+    }
+
+    /// The job's number.
+    pub fn id(&self) -> JobId {
+        self.cx.id()
+    }
+
+    /// What is to be done; `None` once it was taken out.
+    pub fn job(&self) -> Option<&Job<J>> {
+        self.job.as_ref()
+    }
+
+    /// Takes out what is to be done. The outcome is still owed.
+    pub fn take_job(&mut self) -> Option<Job<J>> {
+        self.job.take()
+    }
+
+    /// About the job, and whether it should stop: owned, and cheap to clone.
+    pub fn context(&self) -> &JobContext {
+        &self.cx
+    }
+
+    /// Whether it has its outcome.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.owed, Owed::Nothing)
+    }
+
+    /// Records the job's outcome, and drops the job if it is still inside. What comes after the first
+    /// outcome is dropped. Answers whether this was the first.
+    pub fn complete(&mut self, outcome: Result<H::Output, H::Error>) -> bool {
+        match outcome {
+            Ok(output) => self.settle(Finish::Completed, Ok(output)),
+            Err(error) => self.settle(Finish::Failed, Err(JobError::Failed(error))),
+        }
+    }
+
+    /// As [`complete`](Self::complete), for a handler that panicked.
+    pub(super) fn fail_by(&mut self, panic: Panic) {
+        self.settle(Finish::Panicked, Err(JobError::Panicked(panic)));
+    }
+
+    fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) -> bool {
+        let owed = std::mem::replace(&mut self.owed, Owed::Nothing);
+        // Dropping what nobody takes is foreign code, and still part of the job.
+        let _in_job = frame::enter(Frame {
+            pool: self.core.number,
+            seat: self.seat.id,
+            job: Some(self.cx.id()),
+        });
+        let first = match owed {
+            Owed::Nothing => {
+                dispose(outcome);
+                return false;
+            }
+            owed => owed,
+        };
+        self.core.counts.detached_finished(how);
+        self.cx.turn_to(self.cx.id(), self.cx.deadline(), None);
+        match (first, outcome) {
+            (Owed::Handle(slot), outcome) => slot.cell.finish(slot.at, outcome),
+            (_, Ok(output)) => drop(dispose(output)),
+            (Owed::Log(options), Err(error)) => {
+                let failure = JobFailure::new(self.cx.id(), options, error);
+                self.errors.record(failure);
+            }
+            (Owed::Nothing, Err(_)) => {}
+        }
+        dispose(self.job.take());
+        self.seat.reattach(self.cx.id());
+        self.core.joins.over(self.cx.id());
+        true
+    }
+}
+
+impl<J: Send + 'static, H: JobHandler<J>> Drop for Detached<J, H> {
+    fn drop(&mut self) {
+        if !self.is_complete() {
+            self.settle(Finish::Abandoned, Err(JobError::Abandoned));
+        }
+    }
+}
+
+impl<J: Send + 'static, H: JobHandler<J>> fmt::Debug for Detached<J, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Detached")
+            .field("id", &self.id())
+            .field("complete", &self.is_complete())
+            .finish_non_exhaustive()
+    }
+}
