@@ -9,6 +9,9 @@ use fanpool::{
 };
 use std::path::PathBuf;
 
+const MAX_WORKERS: usize = 1 << 20;
+const MAX_KEYS: usize = 10_000_000;
+
 /// Compare dispatching strategies on a simulated workload. Times are in units of the mean service time.
 #[derive(Parser, Debug)]
 pub(crate) struct Flags {
@@ -22,7 +25,7 @@ pub(crate) struct Flags {
     #[arg(long, default_value = "4", value_parser = depth)]
     depth: Depth,
     /// The number of workers.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = workers)]
     workers: usize,
     /// The work that comes as a fraction of what all workers can do; several, separated by commas. A trace is
     /// played as it is if none is given.
@@ -257,6 +260,13 @@ fn depth(text: &str) -> Result<Depth, String> {
     }
 }
 
+fn workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=MAX_WORKERS).contains(&count) => Ok(count),
+        _ => Err(format!("allowed is 1 to {MAX_WORKERS}")),
+    }
+}
+
 fn keys(text: &str) -> Result<Keys, String> {
     let allowed = || "allowed is N, N:zipf, N:EXPONENT, or shares such as 8,1,1".to_owned();
     if text.contains(',') {
@@ -265,6 +275,9 @@ fn keys(text: &str) -> Result<Keys, String> {
     }
     let (count, exponent) = text.split_once(':').unwrap_or((text, "0"));
     let count = count.parse().map_err(|_| allowed())?;
+    if !(1..=MAX_KEYS).contains(&count) {
+        return Err(format!("allowed is 1 to {MAX_KEYS} keys"));
+    }
     let exponent = if exponent == "zipf" { "1" } else { exponent };
     match exponent.parse() {
         Ok(exponent) => Ok(Keys::zipf(count, exponent)),

@@ -22,7 +22,7 @@ use crate::metrics::Finish;
 use crate::registry::NO_POOL;
 use crate::rng::Rng;
 use crate::worker::Hand;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,9 @@ pub(super) struct Run {
     waiting: u64,
     occupied: u64,
     capacity: u64,
+    key_bound: Option<usize>,
+    /// Of jobs that wait, if there is a bound for each key.
+    waiting_of_key: HashMap<u64, usize>,
     accepted: u64,
     finished: u64,
     tally: Tally,
@@ -140,6 +143,7 @@ impl Run {
         let speeds = settings.speed_of_each();
         let workers = speeds.len();
         let (order, strategy) = ((settings.order)(), (settings.strategy)());
+        let key_bound = order.key_bound();
         let mut desk = Desk::new(0, order, strategy, workers, settings.depth.jobs());
         for worker in 0..workers {
             desk.set_present(worker, true);
@@ -166,6 +170,8 @@ impl Run {
             waiting: 0,
             occupied: 0,
             capacity: settings.capacity,
+            key_bound,
+            waiting_of_key: HashMap::new(),
             accepted: 0,
             finished: 0,
             tally: Tally::new(workers, settings.log_starts),
@@ -185,7 +191,8 @@ impl Run {
             service,
         };
         let job = Job::with_options(data, options);
-        let fits = self.occupied + job.weight() <= self.capacity;
+        let fits =
+            self.occupied.saturating_add(job.weight()) <= self.capacity && self.let_in(job.key());
         self.tally.arrived(job.data(), job.key(), fits);
         if fits {
             self.waiting += 1;
@@ -195,6 +202,17 @@ impl Run {
             self.desk.push(Queued::plain(id, NO_POOL, job));
             self.rouse();
         }
+    }
+
+    /// Whether the key may have one more waiting; if so, it has.
+    fn let_in(&mut self, key: Option<u64>) -> bool {
+        let (Some(bound), Some(key)) = (self.key_bound, key) else {
+            return true;
+        };
+        let waiting = self.waiting_of_key.entry(key).or_default();
+        let fits = *waiting < bound;
+        *waiting += usize::from(fits);
+        fits
     }
 
     /// As `Core::rouse`.
@@ -296,6 +314,12 @@ impl Run {
         self.seats[worker].vitals.counts.started();
         self.waiting -= 1;
         self.occupied -= claimed.job.weight();
+        if self.key_bound.is_some() {
+            let key = claimed.job.key();
+            if let Some(waiting) = key.and_then(|key| self.waiting_of_key.get_mut(&key)) {
+                *waiting -= 1;
+            }
+        }
         self.seats[worker].hand.took_one(|| now);
         Some(claimed)
     }

@@ -3,6 +3,7 @@
 use super::{Arrivals, Keys, Report, Service, SimError, SimJob, run};
 use crate::desk::{INBOX_DEPTH, MAX_INBOX_DEPTH};
 use crate::dispatcher::{Any, Dispatcher};
+use crate::error::BuildError;
 use crate::queue_order::{Fifo, QueueOrder};
 use std::fmt;
 
@@ -131,7 +132,8 @@ impl Simulation {
 
     /// The queue's capacity, in units of the jobs' weight (1 if nothing was said). A job that finds too
     /// little room is refused, as by [`try_send`](crate::Submitter::try_send), and counted in
-    /// [`Report::refused`].
+    /// [`Report::refused`]; so is one whose key has as many waiting as the order's
+    /// [`key_bound`](QueueOrder::key_bound).
     pub fn capacity(mut self, units: u64) -> Self {
         self.capacity = units;
         self
@@ -229,9 +231,27 @@ impl Simulation {
                 return Err(SimError::setting("warm_up", value, allowed));
             }
         }
+        self.check_order()?;
         self.arrivals.check()?;
         self.service_of_jobs().check()?;
         self.keys.as_ref().map_or(Ok(()), Keys::check)
+    }
+
+    /// As a pool's builder does.
+    fn check_order(&self) -> Result<(), SimError> {
+        match (self.order)().check() {
+            Ok(()) => Ok(()),
+            Err(BuildError::Setting {
+                setting,
+                value,
+                allowed,
+            }) => Err(SimError::setting(setting, value, allowed)),
+            Err(other) => Err(SimError::setting(
+                "queue_order",
+                other,
+                "one that a pool can be built with",
+            )),
+        }
     }
 
     fn check_workers(&self) -> Result<(), SimError> {
@@ -329,5 +349,69 @@ impl fmt::Debug for Simulation {
             .field("service", &self.service)
             .field("seed", &self.seed)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue_order::FairShare;
+    use crate::sim::Trace;
+
+    fn refused(simulation: Simulation, parts: [&str; 3]) {
+        let error = simulation.jobs(10).run().unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "{part:?} is not in {error:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_value_and_what_is_allowed() {
+        let new = Simulation::new;
+        refused(new().workers(0), ["workers", "is 0", "1 to"]);
+        refused(new().workers(usize::MAX), ["workers", "is ", "1 to"]);
+        refused(new().speeds([1.0, 0.0]), ["speed", "is 0", "1e-6 to 1e6"]);
+        refused(new().speeds([f64::NAN]), ["speed", "NaN", "1e-6 to 1e6"]);
+        refused(
+            new().workers(3).speeds([1.0]),
+            ["speeds", "a list of 1", "3 workers"],
+        );
+        refused(new().depth(Depth::Jobs(0)), ["depth", "is 0", "unbounded"]);
+        refused(new().capacity(0), ["capacity", "is 0", "1 or more"]);
+        refused(new().load(-0.5), ["load", "-0.5", "above 0"]);
+        refused(new().rate(f64::INFINITY), ["rate", "inf", "above 0"]);
+        refused(new().keys(Keys::uniform(0)), ["shares", "[]", "above 0"]);
+        let idle = Service::bimodal((0.0, 0.5), (0.0, 0.5));
+        refused(
+            new().service(idle),
+            ["mean service time", "is 0", "above 0"],
+        );
+        let weightless = || FairShare::new().weight(7, 0);
+        refused(new().queue_order(weightless), ["weight", "0", "1 "]);
+        let at_once = Trace::parse("1,1\n1,1").map(|trace| Arrivals::trace(&trace));
+        refused(
+            new().arrivals(at_once.unwrap()).load(0.5),
+            ["load", "0.5", "at once"],
+        );
+    }
+
+    #[test]
+    fn no_job_at_all_is_refused_by_name() {
+        let error = Simulation::new().jobs(0).run().unwrap_err().to_string();
+        assert!(error.starts_with("jobs is 0; allowed: 1 to"), "{error}");
+    }
+
+    #[test]
+    fn a_key_with_its_share_of_the_queue_is_refused_and_others_are_not() {
+        // All at once, to one worker: each key has one running or two waiting, and no more.
+        let trace = Trace::parse("0,1,1\n0,1,1\n0,1,1\n0,1,1\n0,1,2\n0,1\n0,1\n0,1").unwrap();
+        let report = Simulation::new()
+            .arrivals(Arrivals::trace(&trace))
+            .queue_order(|| FairShare::new().key_bound(2))
+            .run()
+            .unwrap();
+        assert_eq!((report.jobs, report.refused), (7, 1));
+        let of_key = |key: usize| report.keys[key].jobs;
+        assert_eq!((of_key(0), of_key(1)), (3, 1));
     }
 }
