@@ -10,6 +10,7 @@ use crate::handler::{JobHandler, JobHandlerFactory};
 use crate::pool::Pool;
 use crate::queue_order::{Fifo, QueueOrder};
 use crate::registry::Home;
+use crate::shelf::Shelf;
 use crate::spawner::{SpawnError, Spawner, Threads};
 use crate::station::Station;
 use crate::worker::{CrewOf, SerialWorker, Worker, WorkerId};
@@ -245,6 +246,13 @@ where
             errors: Arc::new(ErrorLog::<<H::Handler as JobHandler<J>>::Error>::new(
                 error_capacity,
             )),
+            shelf: |pool, most| {
+                Shelf::<
+                    J,
+                    <H::Handler as JobHandler<J>>::Output,
+                    <H::Handler as JobHandler<J>>::Error,
+                >::new(pool, most)
+            },
             crew: Box::new(CrewOf {
                 factory: Arc::new(factory),
                 make: worker,

@@ -25,12 +25,13 @@ use crate::frame;
 use crate::job::{Job, JobId, Options};
 use crate::outcome::{Cancellation, Ending, JobError};
 use crate::registry::{self, PoolNumber};
+use crate::shelf::{self, Shelf, Spare};
 use crate::signal::{Listener, Signal, call};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::sync::{Mutex, lock};
 use crate::unwind::dispose;
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 
 /// One slot of a cell, seen from whichever side `C` is.
@@ -62,8 +63,8 @@ pub(crate) trait Tracked<J>: Send + Sync {
     fn options(&self, at: u32) -> Option<&Options>;
     fn pool(&self) -> PoolNumber;
     fn into_ending(self: Arc<Self>) -> Arc<dyn Settle>;
-    /// For the worker, who knows the outcome's type, too.
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    /// For the job that runs, and its worker.
+    fn into_token(self: Arc<Self>) -> Arc<dyn Token>;
 }
 
 /// A cell with a job that was claimed, by somebody who knows no types.
@@ -83,6 +84,8 @@ pub(crate) trait Reply<T, E>: Send + Sync {
     fn pool(&self) -> PoolNumber;
     fn cancel(&self, at: u32) -> Cancellation;
     fn into_token(self: Arc<Self>) -> Arc<dyn Token>;
+    /// The outcome was taken, and the handle goes.
+    fn retire(self: Arc<Self>);
 }
 
 /// A cell as a way to ask a job to stop, and to be asked.
@@ -91,6 +94,8 @@ pub(crate) trait Token: Send + Sync {
     fn cancel(&self, at: u32) -> Cancellation;
     fn is_cancelled(&self, at: u32) -> bool;
     fn listen(&self, at: u32) -> Listener;
+    /// For the worker, who knows the outcome's type.
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
 /// Whether this is the very job that is asking: then other workers cannot help.
@@ -106,6 +111,8 @@ pub(crate) fn is_own<T, E>(reply: &dyn Reply<T, E>, at: u32) -> bool {
 pub(crate) struct Cell<J, T, E> {
     pool: PoolNumber,
     slots: Slots<J, T, E>,
+    /// Where it goes when it is over, to be used again.
+    shelf: Option<Arc<Shelf<J, T, E>>>,
 }
 
 /// One job is the common case, and costs one allocation.
@@ -120,6 +127,8 @@ struct Slot<J, T, E> {
     options: Option<Arc<Options>>,
     asked_to_stop: AtomicBool,
     stop: Signal,
+    /// The outcome is there: for those who look without the lock, under which it is set.
+    over: AtomicBool,
     state: Mutex<State<J, T, E>>,
 }
 
@@ -146,12 +155,25 @@ impl<J, T, E> Slot<J, T, E> {
             options: job.share_options(),
             asked_to_stop: AtomicBool::new(false),
             stop: Signal::new(),
+            over: AtomicBool::new(false),
             state: Mutex::new(State {
                 stage: Stage::Waiting(job),
                 waiter: None,
                 detached: false,
             }),
         }
+    }
+
+    /// For the next job, when the last one is over and nobody else knows the slot.
+    fn use_again(&mut self, job: Job<J>) {
+        self.options = job.share_options();
+        if self.asked_to_stop.load(Relaxed) {
+            self.asked_to_stop = AtomicBool::new(false);
+            self.stop = Signal::new();
+        }
+        self.over.store(false, Relaxed);
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.fill(job);
     }
 
     fn id(&self) -> JobId {
@@ -171,7 +193,15 @@ impl<J, T, E> Slot<J, T, E> {
     }
 
     fn is_finished(&self) -> bool {
-        matches!(lock(&self.state).stage, Stage::Done(_) | Stage::Taken)
+        self.over.load(Acquire)
+    }
+}
+
+impl<J, T, E> State<J, T, E> {
+    fn fill(&mut self, job: Job<J>) {
+        debug_assert!(matches!(self.stage, Stage::Taken) && self.waiter.is_none());
+        self.stage = Stage::Waiting(job);
+        self.detached = false;
     }
 }
 
@@ -179,7 +209,8 @@ impl<J, T, E> Drop for Slot<J, T, E> {
     /// Whoever lets go of a cell last is in the middle of something: what is still inside is foreign, and
     /// its drop may panic.
     fn drop(&mut self) {
-        let stage = std::mem::replace(&mut lock(&self.state).stage, Stage::Taken);
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let stage = std::mem::replace(&mut state.stage, Stage::Taken);
         if matches!(stage, Stage::Waiting(_) | Stage::Done(_)) {
             dispose(stage);
         }
@@ -192,16 +223,37 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// For one job.
-    pub(crate) fn new(pool: PoolNumber, job: Job<J>) -> Arc<Self> {
+    /// For one job, and after it for others if there is a shelf.
+    pub(crate) fn new(
+        pool: PoolNumber,
+        job: Job<J>,
+        shelf: Option<Arc<Shelf<J, T, E>>>,
+    ) -> Arc<Self> {
         let slots = Slots::One(Slot::new(job));
-        Arc::new(Cell { pool, slots })
+        Arc::new(Cell { pool, slots, shelf })
+    }
+
+    /// For the next job: see shelf.rs.
+    pub(crate) fn use_again(&mut self, job: Job<J>) {
+        match &mut self.slots {
+            Slots::One(slot) => slot.use_again(job),
+            Slots::Many(_) => unreachable!("a group's cell is used once"),
+        }
+    }
+
+    /// What must not be done, for the model that shows why.
+    #[cold]
+    pub(crate) fn use_shared(&self, job: Job<J>) {
+        let slot = self.slot(0);
+        slot.over.store(false, Relaxed);
+        lock(&slot.state).fill(job);
     }
 
     /// For a group: one allocation for all of them, and one for the cell.
     pub(crate) fn group(pool: PoolNumber, jobs: impl Iterator<Item = J>) -> Arc<Self> {
         let slots = Slots::Many(jobs.map(|job| Slot::new(Job::new(job))).collect());
-        Arc::new(Cell { pool, slots })
+        let shelf = None;
+        Arc::new(Cell { pool, slots, shelf })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -232,8 +284,10 @@ where
     /// Publishes the outcome. Only the one who claimed the job calls this, once.
     pub(crate) fn finish(&self, at: u32, outcome: Result<T, JobError<E>>) {
         let (unwanted, waiter) = {
-            let mut state = lock(&self.slot(at).state);
+            let slot = self.slot(at);
+            let mut state = lock(&slot.state);
             debug_assert!(matches!(state.stage, Stage::Claimed), "finished unclaimed");
+            slot.over.store(true, Release);
             let unwanted = if state.detached {
                 state.stage = Stage::Taken;
                 Some(outcome)
@@ -333,7 +387,7 @@ where
         self
     }
 
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+    fn into_token(self: Arc<Self>) -> Arc<dyn Token> {
         self
     }
 }
@@ -356,10 +410,11 @@ where
     E: Send + 'static,
 {
     fn poll(&self, at: u32, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
+        let slot = self.slot(at);
         // Cloning and dropping wakers is foreign code: not under the lock.
-        let mut waker = Some(waker.clone());
+        let mut waker = (!slot.over.load(Acquire)).then(|| waker.clone());
         let polled = {
-            let mut state = lock(&self.slot(at).state);
+            let mut state = lock(&slot.state);
             match std::mem::replace(&mut state.stage, Stage::Taken) {
                 Stage::Done(outcome) => Poll::Ready(outcome),
                 Stage::Taken => {
@@ -378,9 +433,13 @@ where
     }
 
     fn watch(&self, at: u32, waker: &Waker) -> Poll<()> {
+        let slot = self.slot(at);
+        if slot.over.load(Acquire) {
+            return Poll::Ready(());
+        }
         let mut waker = Some(waker.clone());
         let polled = {
-            let mut state = lock(&self.slot(at).state);
+            let mut state = lock(&slot.state);
             if matches!(state.stage, Stage::Done(_) | Stage::Taken) {
                 Poll::Ready(())
             } else {
@@ -430,6 +489,31 @@ where
     fn into_token(self: Arc<Self>) -> Arc<dyn Token> {
         self
     }
+
+    fn retire(self: Arc<Self>) {
+        shelf::put_down(self);
+    }
+}
+
+impl<J, T, E> Spare for Cell<J, T, E>
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    fn pool(&self) -> PoolNumber {
+        self.pool
+    }
+
+    fn shelve(self: Arc<Self>) {
+        if let Some(shelf) = &self.shelf {
+            shelf.clone().put(self);
+        }
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
 }
 
 impl<J, T, E> Token for Cell<J, T, E>
@@ -452,5 +536,9 @@ where
 
     fn listen(&self, at: u32) -> Listener {
         self.slot(at).stop.listen()
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
     }
 }

@@ -76,6 +76,11 @@ impl JobContext {
         self.token = token;
     }
 
+    /// The job is about to get its outcome.
+    pub(crate) fn take_token(&mut self) -> Option<At<dyn Token>> {
+        self.token.take()
+    }
+
     /// The job's number.
     pub fn id(&self) -> JobId {
         self.id

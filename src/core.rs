@@ -17,6 +17,7 @@ use crate::metrics::{Metrics, PoolCounts};
 use crate::outcome::Ending;
 use crate::registry::{self, Home, PoolNumber};
 use crate::roster::Roster;
+use crate::shelf::Shelved;
 use crate::spawner::Spawner;
 use crate::standstill::Standstill;
 use crate::station::{DRAIN_FROM, Seat, Station};
@@ -29,6 +30,9 @@ use std::task::{Wake, Waker};
 
 /// How often a worker gives way at most while it lingers, each time for half a microsecond or more.
 const LINGER: u32 = 24;
+
+/// So many cells are kept at most: as many as there are jobs with handles at a time, in most pools.
+const KEPT_CELLS: u64 = 1024;
 
 /// After so many rounds, a sweep suspects the queue orders.
 const FRUITLESS_SWEEPS: u64 = 10_000;
@@ -45,6 +49,8 @@ pub(crate) struct Core<J> {
     pub(crate) joins: Joins,
     /// What became of jobs without a handle, if it was not good.
     pub(crate) errors: Arc<dyn Untold>,
+    /// Cells for jobs with a handle.
+    pub(crate) shelf: Arc<dyn Shelved>,
     pub(crate) standstill: Standstill,
     pub(crate) roster: Roster,
     pub(crate) time: Timekeeper,
@@ -74,11 +80,13 @@ pub(crate) struct Parts<J> {
     pub(crate) spawner: Box<dyn Spawner>,
     pub(crate) crew: Box<dyn Crew<J>>,
     pub(crate) errors: Arc<dyn Untold>,
+    pub(crate) shelf: fn(PoolNumber, usize) -> Arc<dyn Shelved>,
 }
 
 impl<J> Drop for Core<J> {
     fn drop(&mut self) {
         registry::leave(self.number);
+        self.shelf.close();
         // Of a shutdown whose report nobody took. Each by itself: their drop may panic.
         std::mem::take(&mut *lock(&self.unrun))
             .into_iter()
@@ -102,6 +110,7 @@ impl<J: Send + 'static> Core<J> {
                 counts: PoolCounts::default(),
                 joins: Joins::new(),
                 errors: parts.errors,
+                shelf: (parts.shelf)(number, parts.capacity.clamp(64, KEPT_CELLS) as usize),
                 standstill: Standstill::new(roster.live()),
                 roster,
                 stations: parts.stations,

@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     ForgottenUnhealed,
     /// A cancelled job is taken out of its cell in two steps.
     ClaimTwice,
+    /// A cell gets its next job although somebody has a share in it.
+    SharedAgain,
     /// A worker reports the end of a job before it has left the job's seat.
     SeatKept,
     /// A worker goes to sleep without looking into the trays of the others, then or before.

@@ -29,19 +29,31 @@ use std::time::Duration;
 /// Like most futures, it panics when it is polled again after it gave its outcome.
 #[must_use = "dropping a JobHandle lets the job run and its outcome go unseen; `send` says so without a handle"]
 pub struct JobHandle<T, E> {
-    reply: Arc<dyn Reply<T, E>>,
+    /// There until dropped.
+    reply: Option<Arc<dyn Reply<T, E>>>,
+    /// It gave its outcome.
+    over: bool,
     /// Set while a job of the same pool waits here.
     stay: Option<Stay>,
 }
 
 impl<T, E> JobHandle<T, E> {
     pub(crate) fn new(reply: Arc<dyn Reply<T, E>>) -> Self {
-        JobHandle { reply, stay: None }
+        JobHandle {
+            reply: Some(reply),
+            over: false,
+            stay: None,
+        }
+    }
+
+    fn reply(&self) -> &Arc<dyn Reply<T, E>> {
+        self.reply.as_ref().expect("there until dropped")
     }
 
     /// One poll without a look at whether the wait would ever end, for those who see to that themselves.
-    pub(crate) fn poll_outcome(&self, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
-        poll_outcome(&*self.reply, waker)
+    pub(crate) fn poll_outcome(&mut self, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
+        let reply = self.reply.as_ref().expect("there until dropped");
+        poll_outcome(&**reply, &mut self.over, waker)
     }
 
     /// Blocks the calling thread until the job has its outcome.
@@ -67,7 +79,7 @@ impl<T, E> JobHandle<T, E> {
     /// [`wait`](Self::wait).
     pub fn wait_timeout(mut self, limit: Duration) -> Result<Result<T, JobError<E>>, Self> {
         // Without a pool there is nobody left who could finish the job later: it has its outcome.
-        let Some(home) = registry::find(self.reply.pool()) else {
+        let Some(home) = registry::find(self.reply().pool()) else {
             return Ok(self.wait());
         };
         let time_up = home.time().sleep(limit);
@@ -85,14 +97,14 @@ impl<T, E> JobHandle<T, E> {
     /// O(1) but for now and then a sweep of the queue, when more than half of what waits there was
     /// cancelled. Takes the job's lock, and for the sweep the desks'.
     pub fn cancel(&self) -> Cancellation {
-        self.reply.cancel(0)
+        self.reply().cancel(0)
     }
 
     /// A handle that can only cancel: to keep elsewhere while this one is waited for.
     pub fn cancel_handle(&self) -> CancelHandle {
         CancelHandle {
             token: At {
-                cell: self.reply.clone().into_token(),
+                cell: self.reply().clone().into_token(),
                 at: 0,
             },
         }
@@ -100,30 +112,36 @@ impl<T, E> JobHandle<T, E> {
 
     /// The job's number.
     pub fn id(&self) -> JobId {
-        self.reply.id(0)
+        self.reply().id(0)
     }
 
     /// Whether the outcome is there, so that a wait would not wait.
     pub fn is_finished(&self) -> bool {
-        self.reply.is_finished(0)
+        self.reply().is_finished(0)
     }
 }
 
-fn poll_outcome<T, E>(reply: &dyn Reply<T, E>, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
+fn poll_outcome<T, E>(
+    reply: &dyn Reply<T, E>,
+    over: &mut bool,
+    waker: &Waker,
+) -> Poll<Result<T, JobError<E>>> {
     if is_own(reply, 0) {
         return Poll::Ready(Err(JobError::WouldDeadlock));
     }
-    reply.poll(0, waker)
+    let polled = reply.poll(0, waker);
+    *over = polled.is_ready();
+    polled
 }
 
 impl<T, E> Future for JobHandle<T, E> {
     type Output = Result<T, JobError<E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let handle = self.get_mut();
-        let (reply, stay) = (&*handle.reply, &mut handle.stay);
+        let JobHandle { reply, over, stay } = self.get_mut();
+        let reply = &**reply.as_ref().expect("there until dropped");
         poll_unless_stuck(reply.pool(), For::Progress, stay, cx, |cx| {
-            poll_outcome(reply, cx.waker())
+            poll_outcome(reply, over, cx.waker())
         })
         .map(|outcome| outcome.unwrap_or(Err(JobError::WouldDeadlock)))
     }
@@ -131,7 +149,13 @@ impl<T, E> Future for JobHandle<T, E> {
 
 impl<T, E> Drop for JobHandle<T, E> {
     fn drop(&mut self) {
-        self.reply.detach(0);
+        if let Some(reply) = self.reply.take() {
+            if self.over {
+                reply.retire();
+            } else {
+                reply.detach(0);
+            }
+        }
     }
 }
 

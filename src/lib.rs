@@ -97,6 +97,7 @@ pub mod queue_order;
 mod registry;
 mod rng;
 mod roster;
+mod shelf;
 mod signal;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -372,7 +372,7 @@ impl<T, E> Swarm<T, E> {
                 return Poll::Pending;
             };
             // A late note may be about one that is gone.
-            let Some(handle) = &self.handles[index] else {
+            let Some(handle) = &mut self.handles[index] else {
                 continue;
             };
             if let Poll::Ready(outcome) = handle.poll_outcome(&self.wakers[index]) {

@@ -1,7 +1,6 @@
 //! The ways in. Every waiting call exists as a future and as a blocking twin that drives that future
 //! on the calling thread.
 
-use crate::cell::Cell;
 use crate::clock::first;
 use crate::core::Core;
 use crate::envelope::Queued;
@@ -12,6 +11,7 @@ use crate::job::{Job, JobId};
 use crate::keys::KeyFull;
 use crate::park::{Lookout, block_on};
 use crate::pool::Submitter;
+use crate::shelf::Shelf;
 use crate::standstill::{For, unless_stuck};
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -162,7 +162,10 @@ impl<J: Send + 'static> Core<J> {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let cell = Cell::new(self.number, job);
+        let shelf = self.shelf.as_any().downcast_ref::<Shelf<J, T, E>>();
+        let cell = shelf
+            .expect("a pool's cells have its handlers' types")
+            .cell(job);
         let id = cell.number(0, ticket);
         let handle = JobHandle::new(cell.clone());
         self.admit(Queued::tracked(id, cell, 0));
@@ -184,7 +187,7 @@ impl<J: Send + 'static> Core<J> {
 /// | for its result | [`run`](Self::run) | | |
 ///
 /// The waiting ones have a twin that ends in `_blocking`. A job without a handle costs no allocation,
-/// one with a handle costs one.
+/// nor does one with a handle while outcomes are taken as jobs come in.
 ///
 /// Room is not handed out in turn: a newcomer that finds room takes it, whoever has been waiting. Those
 /// who wait are woken as soon as room frees, one after the other while there is more. But while somebody

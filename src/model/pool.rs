@@ -425,6 +425,28 @@ fn a_dropped_handle_races_the_outcome() {
     });
 }
 
+fn a_cancel_comes_when_the_next_job_is_under_way() {
+    let pool = pool(1, 2).build().unwrap();
+    let first = pool.submit_blocking(1).unwrap();
+    let cancel = first.cancel_handle();
+    assert_eq!(first.wait().unwrap(), 2);
+    let late = thread::spawn(move || assert_eq!(cancel.cancel(), Cancellation::TooLate));
+    for n in 2..5 {
+        assert_eq!(pool.run_blocking(n).unwrap(), 2 * n);
+    }
+    late.join().unwrap();
+    let report = pool.shutdown_blocking();
+    assert_eq!(report.counts.completed, 4);
+    assert_closed_books(report.counts);
+}
+
+#[test]
+fn a_cell_has_no_next_job_while_somebody_has_a_share_in_the_last() {
+    with_control(Fault::SharedAgain, || {
+        check(a_cancel_comes_when_the_next_job_is_under_way);
+    });
+}
+
 #[test]
 fn tombstones_free_their_room_at_once() {
     check(|| {

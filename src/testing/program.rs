@@ -147,7 +147,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         let key = key.and_then(|keys| contain(|| keys.affinity(&job)).ok().flatten());
         let id = JobId::from_ticket(number - 1);
         let (queued, cell) = if self.rng.unit_f64() < 0.3 {
-            let cell = Cell::new(NOBODY, job);
+            let cell = Cell::new(NOBODY, job, None);
             cell.number(0, number - 1);
             (Queued::tracked(id, cell.clone(), 0), Some(cell))
         } else {

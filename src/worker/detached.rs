@@ -1,6 +1,6 @@
 //! A job in a worker's hands that the worker holds beside others.
 
-use super::inbox::{Inbox, Owed};
+use super::inbox::{Inbox, Owed, publish};
 use crate::context::JobContext;
 use crate::core::Core;
 use crate::errors::{ErrorLog, JobFailure};
@@ -31,7 +31,7 @@ pub struct Detached<J: Send + 'static, H: JobHandler<J>> {
     errors: Arc<ErrorLog<H::Error>>,
     cx: JobContext,
     job: Option<Job<J>>,
-    owed: Owed<J, H>,
+    owed: Owed,
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> Detached<J, H> {
@@ -39,7 +39,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Detached<J, H> {
         inbox: &Inbox<J, H>,
         cx: JobContext,
         job: Option<Job<J>>,
-        owed: Owed<J, H>,
+        owed: Owed,
     ) -> Self {
         inbox.seat().detach(cx.id());
         let (core, seat, errors) = inbox.parts();
@@ -108,9 +108,8 @@ impl<J: Send + 'static, H: JobHandler<J>> Detached<J, H> {
             owed => owed,
         };
         self.core.counts.detached_finished(how);
-        self.cx.turn_to(self.cx.id(), self.cx.deadline(), None);
         match (first, outcome) {
-            (Owed::Handle(slot), outcome) => slot.cell.finish(slot.at, outcome),
+            (Owed::Handle, outcome) => publish::<J, _, _>(&mut self.cx, outcome),
             (_, Ok(output)) => drop(dispose(output)),
             (Owed::Log(options), Err(error)) => {
                 let failure = JobFailure::new(self.cx.id(), options, error);

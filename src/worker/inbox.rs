@@ -3,7 +3,7 @@
 use super::hand::Hand;
 use super::search::{Search, give_way};
 use super::{Detached, WorkerId};
-use crate::cell::{At, Cell, Tracked};
+use crate::cell::{At, Cell};
 use crate::clock::first;
 use crate::context::JobContext;
 use crate::core::Core;
@@ -40,17 +40,17 @@ pub struct Inbox<J, H: JobHandler<J>> {
     /// The job that `cx` is about, until it is run. It is kept here, as is what is owed to it, and not in
     /// the `Assigned`, which a worker's loop might forget.
     job: Option<Job<J>>,
-    owed: Owed<J, H>,
+    owed: Owed,
     /// The last job has its outcome, and is still entered in the seat.
     seated: bool,
 }
 
 /// Whom to tell of a job's outcome.
-pub(super) enum Owed<J, H: JobHandler<J>> {
+pub(super) enum Owed {
     /// There is no job, or it has its outcome.
     Nothing,
-    /// The slot of its handle.
-    Handle(At<Cell<J, H::Output, H::Error>>),
+    /// Its handle, by the token in its context.
+    Handle,
     /// Nobody, but the log of errors, which needs the job's label. A handle tells which job it was.
     Log(Option<Arc<Options>>),
 }
@@ -217,22 +217,14 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
                 self.cx.turn_to(id, job.deadline(), None);
                 self.owed = Owed::Log(job.share_options());
             }
-            Some(slot) => self.owe(id, job.deadline(), slot),
+            Some(At { cell, at }) => {
+                let cell = cell.into_token();
+                self.cx.turn_to(id, job.deadline(), Some(At { cell, at }));
+                self.owed = Owed::Handle;
+            }
         }
         self.job = Some(job);
         self.hand.took_one(|| self.core.time.now());
-    }
-
-    fn owe(&mut self, id: JobId, deadline: Option<Instant>, slot: At<dyn Tracked<J>>) {
-        let At { cell, at } = slot;
-        let cell = cell.into_any().downcast::<Cell<J, H::Output, H::Error>>();
-        let cell = cell.expect("a pool's cells have its handlers' types");
-        let token = At {
-            cell: cell.clone() as _,
-            at,
-        };
-        self.cx.turn_to(id, deadline, Some(token));
-        self.owed = Owed::Handle(At { cell, at });
     }
 
     /// Counts the current job's outcome and publishes it. What is left is to leave the seat.
@@ -244,10 +236,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         self.seated = true;
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
             Owed::Nothing => debug_assert!(false, "a job is settled once"),
-            Owed::Handle(slot) => {
-                self.cx.turn_to(self.cx.id(), None, None);
-                slot.cell.finish(slot.at, outcome);
-            }
+            Owed::Handle => publish::<J, _, _>(&mut self.cx, outcome),
             Owed::Log(options) => match outcome {
                 Ok(output) => drop(dispose(output)),
                 Err(error) => {
@@ -318,6 +307,21 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     /// There is a new handler.
     pub(crate) fn mend(&mut self) {
         self.broken = false;
+    }
+}
+
+/// Tells the handle of the job that `cx` is about.
+#[inline]
+pub(super) fn publish<J, T, E>(cx: &mut JobContext, outcome: Result<T, JobError<E>>)
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    if let Some(At { cell, at }) = cx.take_token() {
+        let cell = cell.into_any().downcast::<Cell<J, T, E>>();
+        let cell = cell.expect("a pool's cells have its handlers' types");
+        cell.finish(at, outcome);
     }
 }
 

@@ -1,0 +1,212 @@
+//! Cells that are over, kept for the jobs to come: so a job with a handle costs no allocation once the pool
+//! is in its stride.
+//!
+//! A handle that gave its outcome puts its cell here, and a submission takes one; the last cell that a thread
+//! put down stays at hand there, without any lock. The worker that published
+//! the outcome may still be about to let go of the cell, and whoever keeps a
+//! [`CancelHandle`](crate::CancelHandle) or a [`JobContext`](crate::JobContext) of that job has a share in it,
+//! too. So a cell is used again only when the shelf has the sole share (`Arc::get_mut`): then nobody is
+//! left who could take the new job for the old one.
+//!
+//! A cell knows its shelf and the shelf holds cells; this circle is broken when the pool goes, which closes
+//! the shelf. What is at a thread's hand then stays there, empty, until the thread puts down another one.
+
+use crate::cell::Cell;
+use crate::fault::{Fault, seeded};
+use crate::job::Job;
+use crate::registry::PoolNumber;
+use crate::sync::atomic::{AtomicUsize, Ordering::*};
+use crate::sync::{Mutex, Padded, local};
+use std::any::Any;
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
+
+/// So that threads seldom meet.
+const STRIPES: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+    1
+} else {
+    4
+};
+
+/// A shelf, for those who do not know the outcomes' types.
+pub(crate) trait Shelved: Send + Sync {
+    fn close(&self);
+    fn as_any(&self) -> &dyn Any;
+}
+
+pub(crate) struct Shelf<J, T, E> {
+    pool: PoolNumber,
+    stripes: [Padded<Stripe<J, T, E>>; STRIPES],
+    /// How many cells a stripe keeps at most.
+    most: usize,
+    me: Weak<Self>,
+}
+
+struct Stripe<J, T, E> {
+    /// About how many there are: written under the lock.
+    about: AtomicUsize,
+    /// Only tried, never waited for: to make a cell, or free it, is quicker than to sleep. `None`: closed.
+    cells: Mutex<Option<Vec<Arc<Cell<J, T, E>>>>>,
+}
+
+/// A cell that is over, for a thread that may go on with another pool's.
+pub(crate) trait Spare: Send + Sync {
+    fn pool(&self) -> PoolNumber;
+    fn shelve(self: Arc<Self>);
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+local! { static AT_HAND: RefCell<Option<Arc<dyn Spare>>> = RefCell::new(None); }
+
+/// The outcome of the cell's job was taken, and its handle goes.
+pub(crate) fn put_down(cell: Arc<dyn Spare>) {
+    let mut cell = Some(cell);
+    let _ = AT_HAND.try_with(|at_hand| {
+        let last = std::mem::replace(&mut *at_hand.borrow_mut(), cell.take());
+        cell = last;
+    });
+    if let Some(last) = cell {
+        last.shelve();
+    }
+}
+
+local! { static OWN: std::cell::Cell<usize> = std::cell::Cell::new(usize::MAX); }
+
+/// The stripe that the current thread looks at first.
+fn own_stripe() -> usize {
+    // A plain counter, whatever the model checker: the numbers mean nothing.
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    OWN.try_with(|own| {
+        if own.get() == usize::MAX {
+            own.set(NEXT.fetch_add(1, Relaxed) % STRIPES);
+        }
+        own.get()
+    })
+    .unwrap_or(0)
+}
+
+impl<J, T, E> Shelf<J, T, E>
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    /// For up to about `most` cells.
+    pub(crate) fn new(pool: PoolNumber, most: usize) -> Arc<Self> {
+        Arc::new_cyclic(|me| Shelf {
+            pool,
+            stripes: std::array::from_fn(|_| {
+                Padded(Stripe {
+                    about: AtomicUsize::new(0),
+                    cells: Mutex::new(Some(Vec::new())),
+                })
+            }),
+            most: most.div_ceil(STRIPES),
+            me: me.clone(),
+        })
+    }
+
+    /// A cell with this job: one that is over, or a new one.
+    pub(crate) fn cell(&self, job: Job<J>) -> Arc<Cell<J, T, E>> {
+        match self.take() {
+            Some(mut cell) => match Arc::get_mut(&mut cell) {
+                Some(own) => {
+                    own.use_again(job);
+                    cell
+                }
+                None if seeded(Fault::SharedAgain) => {
+                    cell.use_shared(job);
+                    cell
+                }
+                None => {
+                    self.put_below(cell);
+                    self.make(job)
+                }
+            },
+            None => self.make(job),
+        }
+    }
+
+    #[cold]
+    fn make(&self, job: Job<J>) -> Arc<Cell<J, T, E>> {
+        Cell::new(self.pool, job, self.me.upgrade())
+    }
+
+    fn take(&self) -> Option<Arc<Cell<J, T, E>>> {
+        self.take_at_hand().or_else(|| self.take_from_stripes())
+    }
+
+    fn take_at_hand(&self) -> Option<Arc<Cell<J, T, E>>> {
+        let cell = AT_HAND.try_with(|at_hand| at_hand.borrow_mut().take());
+        let cell = cell.ok().flatten()?;
+        if cell.pool() == self.pool {
+            return cell.into_any().downcast().ok();
+        }
+        cell.shelve();
+        None
+    }
+
+    fn take_from_stripes(&self) -> Option<Arc<Cell<J, T, E>>> {
+        let own = own_stripe();
+        (own..own + STRIPES).find_map(|at| {
+            let stripe = &self.stripes[at % STRIPES];
+            if stripe.about.load(Relaxed) == 0 {
+                return None;
+            }
+            let mut cells = stripe.cells.try_lock().ok()?;
+            let cells = cells.as_mut()?;
+            let cell = cells.pop();
+            stripe.about.store(cells.len(), Relaxed);
+            cell
+        })
+    }
+
+    /// Keeps a cell that is over, if there is room for it.
+    pub(crate) fn put(&self, cell: Arc<Cell<J, T, E>>) {
+        self.keep(cell, Vec::push);
+    }
+
+    /// Keeps one that somebody has a share in: its turn is after the others'.
+    #[cold]
+    fn put_below(&self, cell: Arc<Cell<J, T, E>>) {
+        self.keep(cell, |cells, cell| {
+            let last = cells.len();
+            cells.push(cell);
+            cells.swap(0, last);
+        });
+    }
+
+    fn keep(
+        &self,
+        cell: Arc<Cell<J, T, E>>,
+        add: impl FnOnce(&mut Vec<Arc<Cell<J, T, E>>>, Arc<Cell<J, T, E>>),
+    ) {
+        let stripe = &self.stripes[own_stripe()];
+        // One that finds no place is dropped, which takes no lock but its own.
+        let Ok(mut cells) = stripe.cells.try_lock() else {
+            return;
+        };
+        if let Some(cells) = cells.as_mut().filter(|cells| cells.len() < self.most) {
+            add(cells, cell);
+            stripe.about.store(cells.len(), Relaxed);
+        }
+    }
+}
+
+impl<J, T, E> Shelved for Shelf<J, T, E>
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    fn close(&self) {
+        for stripe in &self.stripes {
+            let cells = crate::sync::lock(&stripe.cells).take();
+            drop(cells);
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
