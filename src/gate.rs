@@ -235,6 +235,16 @@ impl Gate {
     /// Takes room if it is free now and nobody waits in line for it.
     #[inline]
     pub(crate) fn try_enter(&self, want: Want) -> Result<Range<Ticket>, Refusal> {
+        self.try_enter_or(want, || ())
+    }
+
+    /// The same; calls `lost` when another submitter was quicker, before the next try.
+    #[inline]
+    pub(crate) fn try_enter_or(
+        &self,
+        want: Want,
+        lost: impl FnOnce(),
+    ) -> Result<Range<Ticket>, Refusal> {
         if want.what == What::Jobs && want.most == 1 && !seeded(Fault::ClosedApart) {
             // The common case by itself: one job, room that is known of, and nobody in the way. (With a
             // flag set, `head` is above every limit.)
@@ -248,6 +258,7 @@ impl Gate {
                 if issued.is_ok() {
                     return Ok(head..next);
                 }
+                lost();
             }
         }
         self.attempt(want, FLAGS)
