@@ -43,6 +43,8 @@ pub(crate) struct Desk<J> {
     /// Jobs that were bound to a worker that is lost, for the strategy to bind again; and others that left
     /// the backlog and are next.
     returned: VecDeque<Routed<J>>,
+    /// Empty, and kept for its buffer.
+    drawn: VecDeque<Queued<J>>,
     places: Vec<Place>,
     inboxes: Vec<VecDeque<Routed<J>>>,
     depth: usize,
@@ -99,6 +101,7 @@ impl<J: Send + 'static> Desk<J> {
             affinity,
             spare: VecDeque::new(),
             returned: VecDeque::new(),
+            drawn: VecDeque::new(),
             places: (0..workers).map(|_| Place::default()).collect(),
             inboxes: (0..workers).map(|_| VecDeque::new()).collect(),
             depth,
@@ -242,13 +245,20 @@ impl<J: Send + 'static> Desk<J> {
         most: usize,
         out: &mut VecDeque<Queued<J>>,
     ) {
-        let before = out.len();
-        for _ in 0..most.min(self.count_bound(worker)) {
-            out.extend(self.take_own(worker));
-        }
-        let taken = out.range(before..);
-        self.places[worker].ahead += taken.len();
-        self.places[worker].taken_weight += taken.map(Queued::weight).sum::<u64>();
+        let most = most.min(self.count_bound(worker));
+        let in_hand = &mut self.in_hand[worker];
+        let mut weight = 0;
+        out.extend(self.inboxes[worker].drain(..most).map(|routed| {
+            weight += routed.job.weight();
+            // Held until it is known to be over.
+            in_hand.extend(routed.key.map(|key| (routed.job.id(), key)));
+            routed.job
+        }));
+        let place = &mut self.places[worker];
+        place.ahead += most;
+        place.taken_weight += weight;
+        place.queued_weight -= weight;
+        self.count_inbox(worker);
     }
 
     pub(crate) fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
@@ -371,6 +381,9 @@ impl<J: Send + 'static> Desk<J> {
             return called;
         }
         while self.room > 0 && self.spare.is_empty() {
+            if self.returned.is_empty() {
+                self.draw_to_route();
+            }
             let Some(job) = self.next_to_route() else {
                 break;
             };
@@ -390,6 +403,27 @@ impl<J: Send + 'static> Desk<J> {
             }
         }
         called
+    }
+
+    /// Takes as many out of the backlog as can be bound now, if their order is settled: one call for all.
+    fn draw_to_route(&mut self) {
+        let most = self.room.min(self.waiting);
+        if !self.arrival_order || most < 2 {
+            return;
+        }
+        let mut drawn = std::mem::take(&mut self.drawn);
+        self.ordered(|order| order.pop_many(most, &mut drawn));
+        self.note_popped(drawn.iter());
+        let first = self.routed + 1;
+        self.routed += drawn.len() as u64;
+        let routed = (first..).zip(drawn.drain(..));
+        let routed = routed.map(|(turn, job)| Routed {
+            turn,
+            key: None,
+            job,
+        });
+        self.returned.extend(routed);
+        self.drawn = drawn;
     }
 
     fn next_to_route(&mut self) -> Option<Routed<J>> {
@@ -456,9 +490,11 @@ impl<J: Send + 'static> Desk<J> {
         if let Some(key) = job.key {
             self.holders.bind(key, worker);
         }
-        self.places[worker].queued_weight += job.job.weight();
+        self.room -= usize::from(self.room_of(worker) > 0);
+        let place = &mut self.places[worker];
+        place.queued_weight += job.job.weight();
+        place.queued += 1;
         self.inboxes[worker].push_back(job);
-        self.count_inbox(worker);
     }
 
     /// The key of what it answers is still held.

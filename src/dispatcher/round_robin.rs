@@ -1,4 +1,4 @@
-use super::{Dispatcher, Target, Workers};
+use super::{Dispatcher, Target, WorkerView, Workers};
 use crate::job::Job;
 
 /// The workers in turn, passing over those whose inbox is full.
@@ -20,12 +20,13 @@ impl RoundRobin {
 impl<J> Dispatcher<J> for RoundRobin {
     fn dispatch(&mut self, _: &Job<J>, workers: &Workers<'_>) -> Target {
         let count = workers.len();
-        let turn = (self.next..self.next + count)
-            .filter_map(|turn| workers.get(turn % count))
-            .find(|worker| worker.has_room());
+        let turn = (self.next..count)
+            .chain(0..self.next.min(count))
+            .filter_map(|index| workers.get(index))
+            .find(WorkerView::has_room);
         match turn {
             Some(worker) => {
-                self.next = (worker.id().index() + 1) % count;
+                self.next = worker.index() + 1;
                 Target::Worker(worker.id())
             }
             None => Target::Any,

@@ -24,6 +24,8 @@ pub(crate) struct Hand {
     looks: u32,
     /// Of one job; zero until it was measured.
     average: Duration,
+    /// The last sample.
+    last: Duration,
     /// How many jobs are done within `AHEAD`, by that.
     appetite: usize,
     /// The sample under way: its jobs, the time they took up to the last pause, and since when the
@@ -41,6 +43,7 @@ impl Hand {
             ahead: 0,
             looks: 0,
             average: Duration::ZERO,
+            last: Duration::MAX,
             appetite: 1,
             jobs: 0,
             busy: Duration::ZERO,
@@ -61,7 +64,10 @@ impl Hand {
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
     fn measure(&mut self, now: impl Fn() -> Instant) {
         self.pause(now);
-        let each = self.busy / self.jobs;
+        let seen = self.busy / self.jobs;
+        // One slow sample by itself is about a thread that had to wait for its core.
+        let each = seen.min(self.last);
+        self.last = seen;
         // Up at once, down by and by: taking too few is the cheaper mistake.
         self.average = if each < self.average {
             self.average - (self.average - each) / 4
@@ -79,7 +85,7 @@ impl Hand {
     /// A model explores both ways with few jobs and no clock.
     #[cfg(any(fanpool_loom, fanpool_shuttle))]
     pub(crate) fn appetite(&mut self, _: impl Fn() -> Instant) -> usize {
-        let _ = (AHEAD, MOST, SAMPLE, self.average, self.appetite);
+        let _ = (AHEAD, MOST, SAMPLE, self.average, self.last, self.appetite);
         2
     }
 
