@@ -139,6 +139,7 @@ impl<J: Send + 'static> Desk<J> {
         !self.late
     }
 
+    #[cfg(any(test, feature = "sim", feature = "testing"))]
     pub(crate) fn push(&mut self, job: Queued<J>) {
         self.keyed += usize::from(job.key().is_some());
         self.ordered(|order| order.push(job));

@@ -109,6 +109,7 @@ impl<J> Queued<J> {
     }
 
     /// Shows the job to `look`, under no lock. `None`: a tombstone.
+    #[inline]
     pub(crate) fn look<R>(&self, look: impl FnOnce(&Job<J>) -> R) -> Option<R> {
         match &self.body {
             Body::Plain { job, .. } => Some(look(job)),

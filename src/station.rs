@@ -321,8 +321,14 @@ impl<J: Send + 'static> Station<J> {
         if floor.desk.may_leave_in_intake() {
             return self.take_ahead(&mut floor, seat, most, gate, intake);
         }
-        floor.draw_to_route(intake, intake.about(gate.about_accepted()), self.is_alone());
-        let mut called = floor.desk.route();
+        let mut called = Vec::new();
+        // Of tiny jobs, a worker that has enough of its own leaves the rest to be drawn in bulk by the first
+        // that has not.
+        if most == 1 || floor.desk.count_bound(seat.id.index()) < most {
+            let coming = intake.about(gate.about_accepted());
+            floor.draw_to_route(intake, coming, self.is_alone());
+            called = floor.desk.route();
+        }
         let taken = self.take_bound(&mut floor, seat, most, &mut called);
         if taken.is_some() {
             called.extend(floor.desk.route_for_sleepers());
@@ -741,28 +747,28 @@ impl<J: Send + 'static> Floor<J> {
         if alone && coming >= DRAIN_FROM && self.desk.backlog() < self.desk.room() {
             return self.draw(intake, coming);
         }
-        let mut drawn = 0;
-        for _ in self.desk.backlog()..self.desk.room() {
-            let Some(job) = intake.pop() else { break };
-            self.desk.push(job);
-            drawn += 1;
+        let most = self.desk.room().saturating_sub(self.desk.backlog());
+        self.draw_some(intake, most);
+    }
+
+    /// Moves up to `most` jobs from the intake to the desk.
+    fn draw_some(&mut self, intake: &Intake<J>, most: usize) {
+        let jobs = std::iter::from_fn(|| intake.pop());
+        self.in_hand.extend(jobs.take(most));
+        if !self.in_hand.is_empty() {
+            intake.note_drawn(self.in_hand.len());
+            self.desk.append(&mut self.in_hand);
         }
-        intake.note_drawn(drawn);
     }
 
     /// Moves all that waits in the intake to the desk: `coming` or so.
     fn draw(&mut self, intake: &Intake<J>, coming: u64) {
-        let mut drawn = 0;
         if coming >= DRAIN_FROM {
             self.in_hand.extend(intake.drain());
-            drawn += self.in_hand.len();
+            intake.note_drawn(self.in_hand.len());
             self.desk.append(&mut self.in_hand);
         } else {
-            while let Some(job) = intake.pop() {
-                drawn += 1;
-                self.desk.push(job);
-            }
+            self.draw_some(intake, usize::MAX);
         }
-        intake.note_drawn(drawn);
     }
 }

@@ -67,6 +67,7 @@ impl fmt::Debug for Panic {
 ///
 /// What the code was working on counts as broken afterwards: callers replace it or never look at it
 /// again, which is why asserting unwind safety is sound here.
+#[inline]
 pub(crate) fn contain<R>(foreign: impl FnOnce() -> R) -> Result<R, Panic> {
     catch_unwind(AssertUnwindSafe(foreign)).map_err(Panic::new)
 }
