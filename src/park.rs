@@ -4,16 +4,23 @@
 
 use crate::sync::atomic::{AtomicBool, Ordering::*};
 use crate::sync::{local, spin_loop, thread};
+use crate::unwind::{contain, dispose};
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 /// How a thread waits for a wake before it parks: a futex wake costs 5 to 20 µs, a pause some 25 ns.
-pub(crate) const PAUSES: u32 = 100;
+pub(crate) const PAUSES: u32 = 10;
 /// Then it lets others run: the one it waits for may need this very core.
 const YIELDS: u32 = 20;
+
+/// How often a future has itself polled again.
+const GLANCES: u8 = 20;
+/// An executor that takes longer to come back has other things to do.
+const BUSY: Duration = Duration::from_micros(5);
 
 struct Parker {
     thread: thread::Thread,
@@ -85,6 +92,47 @@ impl Lookout {
             }
         }
         false
+    }
+}
+
+/// For a future that may well be ready within microseconds: has itself polled again at once, as long as its
+/// executor has nothing else to do. To sleep and be woken costs as much as dozens of tiny jobs.
+#[derive(Debug)]
+pub(crate) struct Glances {
+    left: u8,
+    last: Option<Instant>,
+}
+
+impl Glances {
+    pub(crate) fn new() -> Self {
+        let left = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+            0
+        } else {
+            GLANCES
+        };
+        Glances { left, last: None }
+    }
+
+    /// Whether the future is to stay pending without being registered anywhere: it is polled again.
+    pub(crate) fn again(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        // By the real time, whatever the pool's clock: this is about threads.
+        let now = Instant::now();
+        if let Some(last) = self.last.replace(now) {
+            if now - last > BUSY {
+                // Other tasks had their turn meanwhile, or other threads.
+                self.left = 0;
+                return false;
+            }
+            // The one it waits for may need this very core.
+            thread::yield_now();
+        }
+        // One that cannot be woken waits like any other.
+        let woken = contain(|| cx.waker().wake_by_ref());
+        woken.map_err(dispose).is_ok()
     }
 }
 
