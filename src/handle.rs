@@ -5,7 +5,7 @@ use crate::clock::first;
 use crate::frame;
 use crate::job::JobId;
 use crate::outcome::{Cancellation, JobError};
-use crate::park::{Glances, block_on};
+use crate::park::{block_on, glance};
 use crate::registry;
 use crate::standstill::{For, Stay, poll_unless_stuck};
 use std::fmt;
@@ -21,8 +21,8 @@ use std::time::Duration;
 /// the job runs all the same and its outcome is dropped. A handle does not keep the pool open; when
 /// the pool goes, the outcome is whatever became of the job, so a wait always ends.
 ///
-/// A job that takes microseconds is over before a sleeping task could be woken: so the first few polls have
-/// the task polled again at once, as long as its executor has nothing else to do, for some 5 µs in all.
+/// A job that takes microseconds is over before a sleeping task could be woken. So a poll may look out for the
+/// outcome for some 5 µs before it is pending, unless that was in vain lately on the same thread.
 ///
 /// # Cancel safety
 ///
@@ -37,7 +37,6 @@ pub struct JobHandle<T, E> {
     reply: Option<Arc<dyn Reply<T, E>>>,
     /// It gave its outcome.
     over: bool,
-    glances: Glances,
     /// Set while a job of the same pool waits here.
     stay: Option<Stay>,
 }
@@ -47,7 +46,6 @@ impl<T, E> JobHandle<T, E> {
         JobHandle {
             reply: Some(reply),
             over: false,
-            glances: Glances::new(),
             stay: None,
         }
     }
@@ -144,17 +142,12 @@ impl<T, E> Future for JobHandle<T, E> {
     type Output = Result<T, JobError<E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let JobHandle {
-            reply,
-            over,
-            glances,
-            stay,
-        } = self.get_mut();
+        let JobHandle { reply, over, stay } = self.get_mut();
         let reply = &**reply.as_ref().expect("there until dropped");
         // Not inside a job of the pool, nor under a desk's lock: there it is seen to that the wait ends.
         let elsewhere = || frame::current(reply.pool()).is_none() && !frame::in_desk();
-        if !reply.is_finished(0) && elsewhere() && glances.again(cx) {
-            return Poll::Pending;
+        if !reply.is_finished(0) && elsewhere() {
+            glance(cx, || reply.is_finished(0));
         }
         poll_unless_stuck(reply.pool(), For::Progress, stay, cx, |cx| {
             poll_outcome(reply, over, cx.waker())

@@ -4,23 +4,19 @@
 
 use crate::sync::atomic::{AtomicBool, Ordering::*};
 use crate::sync::{local, spin_loop, thread};
-use crate::unwind::{contain, dispose};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
 
 /// How a thread waits for a wake before it parks: a futex wake costs 5 to 20 µs, a pause some 25 ns.
 pub(crate) const PAUSES: u32 = 10;
 /// Then it lets others run: the one it waits for may need this very core.
 const YIELDS: u32 = 20;
 
-/// How often a future has itself polled again.
-const GLANCES: u8 = 20;
-/// An executor that takes longer to come back has other things to do.
-const BUSY: Duration = Duration::from_micros(5);
+/// So many glances are left out at most.
+const MAX_PENALTY: u32 = 31;
 
 struct Parker {
     thread: thread::Thread,
@@ -95,45 +91,56 @@ impl Lookout {
     }
 }
 
-/// For a future that may well be ready within microseconds: has itself polled again at once, as long as its
-/// executor has nothing else to do. To sleep and be woken costs as much as dozens of tiny jobs.
-#[derive(Debug)]
-pub(crate) struct Glances {
-    left: u8,
-    last: Option<Instant>,
+#[derive(Clone, Copy)]
+struct LastGlance {
+    /// The task that waited last on this thread, by its waker.
+    task: usize,
+    /// Glances to leave out before the next one.
+    wait: u32,
+    /// How many were left out before the last one, if it was in vain.
+    penalty: u32,
 }
 
-impl Glances {
-    pub(crate) fn new() -> Self {
-        let left = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
-            0
-        } else {
-            GLANCES
-        };
-        Glances { left, last: None }
-    }
+local! {
+    static LAST_GLANCE: Cell<LastGlance> = Cell::new(LastGlance { task: 0, wait: 0, penalty: 0 });
+}
 
-    /// Whether the future is to stay pending without being registered anywhere: it is polled again.
-    pub(crate) fn again(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.left == 0 {
-            return false;
-        }
-        self.left -= 1;
-        // By the real time, whatever the pool's clock: this is about threads.
-        let now = Instant::now();
-        if let Some(last) = self.last.replace(now) {
-            if now - last > BUSY {
-                // Other tasks had their turn meanwhile, or other threads.
-                self.left = 0;
-                return false;
-            }
-            // The one it waits for may need this very core.
-            thread::yield_now();
-        }
-        // One that cannot be woken waits like any other.
-        let woken = contain(|| cx.waker().wake_by_ref());
-        woken.map_err(dispose).is_ok()
+/// Looks out, on whatever thread this is, for what may well happen within microseconds: to sleep and be woken
+/// costs as much as dozens of tiny jobs. Only for a task that waited here last, too, since others have no time
+/// to lose; and if it was worth it lately: each glance in vain has twice as many left out after it.
+pub(crate) fn glance(cx: &Context<'_>, happened: impl FnMut() -> bool) {
+    if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+        return;
     }
+    let task = cx.waker().data().addr();
+    let _ = LAST_GLANCE.try_with(|last| {
+        let LastGlance {
+            task: before,
+            wait,
+            penalty,
+        } = last.get();
+        let next = if task != before || wait > 0 {
+            LastGlance {
+                task,
+                wait: wait.saturating_sub(1),
+                penalty,
+            }
+        } else if Lookout::new(PAUSES).until(happened) {
+            LastGlance {
+                task,
+                wait: 0,
+                penalty: 0,
+            }
+        } else {
+            let penalty = (2 * penalty + 1).min(MAX_PENALTY);
+            LastGlance {
+                task,
+                wait: penalty,
+                penalty,
+            }
+        };
+        last.set(next);
+    });
 }
 
 local! {
