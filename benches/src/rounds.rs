@@ -2,30 +2,14 @@
 //! them all.
 
 use crate::clock::{Others, Span};
-use crate::contender::{Contender, Crossbeam, Crossfire, Fanpool, Kind, RustyPool, ThreadPool};
-use crate::work::Count;
+use crate::contender::{Contender, Note};
 use clap::Args;
+use std::process;
 use std::thread;
 use std::time::Duration;
 
 /// How long the machine rests between two turns: threads that were told to end have ended then.
 const REST: Duration = Duration::from_millis(10);
-
-/// Of all contenders; not every workload has all of them.
-const NAMES: [&str; 12] = [
-    Fanpool::<Count>::NAME,
-    ThreadPool::<Count>::NAME,
-    RustyPool::<Count>::NAME,
-    Crossfire::<Count>::NAME,
-    Crossbeam::<Count>::NAME,
-    "Any",
-    "RoundRobin",
-    "LeastBusy",
-    "TwoChoices",
-    "Random",
-    "Weighted",
-    "KeyAffinity",
-];
 
 #[derive(Args)]
 pub struct Options {
@@ -33,33 +17,49 @@ pub struct Options {
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
 
-    /// Only these contenders, by name; for a profiler
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = NAMES)]
+    /// Only contenders whose names begin with this; for a profiler
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub only: Vec<String>,
+}
+
+impl Options {
+    /// Few, to see that it works.
+    pub fn shrink(&mut self) {
+        self.rounds = 2;
+    }
 }
 
 /// One contender under one workload.
 pub struct Lane {
     name: String,
-    kind: Kind,
+    notes: &'static [Note],
     turn: Box<dyn Fn() -> Span>,
 }
 
 impl Lane {
     /// `turn` runs the workload once and answers what it took.
     pub fn new<C: Contender>(turn: impl Fn() -> Span + 'static) -> Self {
-        Lane {
-            name: C::NAME.to_owned(),
-            kind: C::KIND,
-            turn: Box::new(turn),
-        }
+        Self::variant::<C>(C::NAME, turn)
     }
 
-    /// One of several of a family, which `--only` knows by the first word of their names.
-    pub fn variant<C: Contender>(name: String, turn: impl Fn() -> Span + 'static) -> Self {
+    /// A contender in one of several ways.
+    pub fn variant<C: Contender>(
+        name: impl Into<String>,
+        turn: impl Fn() -> Span + 'static,
+    ) -> Self {
+        Self::bare(name, C::ABOUT.notes, turn)
+    }
+
+    /// Something that is no [`Contender`].
+    pub fn bare(
+        name: impl Into<String>,
+        notes: &'static [Note],
+        turn: impl Fn() -> Span + 'static,
+    ) -> Self {
         Lane {
-            name,
-            ..Self::new::<C>(turn)
+            name: name.into(),
+            notes,
+            turn: Box::new(turn),
         }
     }
 }
@@ -67,11 +67,17 @@ impl Lane {
 /// What one contender was measured to take.
 pub struct Measured {
     pub name: String,
-    pub kind: Kind,
+    pub notes: &'static [Note],
     /// One for each round, in their order.
     pub ns_per_job: Vec<f64>,
     /// Cores kept busy: processor time over wall time, one for each round.
     pub cores: Vec<f64>,
+}
+
+impl Measured {
+    pub fn has(&self, note: Note) -> bool {
+        self.notes.contains(&note)
+    }
 }
 
 /// All contenders under one workload.
@@ -85,12 +91,16 @@ pub struct Table {
 
 pub fn measure(lanes: Vec<Lane>, jobs: u64, options: &Options) -> Table {
     let base = lanes[0].name.clone();
-    let family = |name: &str| name.split(' ').next().map(str::to_owned);
+    let names: Vec<_> = lanes.iter().map(|lane| lane.name.clone()).collect();
     let wanted = |lane: &Lane| {
-        options.only.is_empty()
-            || family(&lane.name).is_some_and(|name| options.only.contains(&name))
+        let mut only = options.only.iter();
+        options.only.is_empty() || only.any(|name| lane.name.starts_with(name))
     };
     let lanes: Vec<Lane> = lanes.into_iter().filter(wanted).collect();
+    if lanes.is_empty() {
+        eprintln!("no contender of that name here, only: {}", names.join(", "));
+        process::exit(2);
+    }
     let turn = |lane: &Lane| {
         let span = (lane.turn)();
         thread::sleep(REST);
@@ -105,7 +115,7 @@ pub fn measure(lanes: Vec<Lane>, jobs: u64, options: &Options) -> Table {
         .iter()
         .map(|lane| Measured {
             name: lane.name.clone(),
-            kind: lane.kind,
+            notes: lane.notes,
             ns_per_job: Vec::new(),
             cores: Vec::new(),
         })

@@ -1,6 +1,6 @@
 //! Bounded channels with bare threads: what moving a job costs at least.
 
-use super::{CAPACITY, Contender, Kind, Sends};
+use super::{About, CAPACITY, Contender, Note, Sends};
 use crate::work::Work;
 use std::marker::PhantomData;
 use std::sync::Once;
@@ -13,8 +13,12 @@ pub struct Crossbeam<W> {
 }
 
 impl<W: Work> Contender for Crossbeam<W> {
-    const NAME: &'static str = "crossbeam";
-    const KIND: Kind = Kind::Channel;
+    const ABOUT: About = About {
+        name: "crossbeam",
+        package: "crossbeam-channel",
+        notes: &[Note::Floor, Note::NoResult],
+        used: "`bounded(1024)`, threads that `recv`",
+    };
 
     fn build(workers: usize) -> Self {
         let (sender, receiver) = crossbeam_channel::bounded(CAPACITY);
@@ -60,8 +64,12 @@ pub struct Crossfire<W> {
 }
 
 impl<W: Work> Contender for Crossfire<W> {
-    const NAME: &'static str = "crossfire";
-    const KIND: Kind = Kind::Channel;
+    const ABOUT: About = About {
+        name: "crossfire",
+        package: "crossfire",
+        notes: &[Note::Floor, Note::NoResult],
+        used: "`mpmc::bounded_blocking(1024)` after `detect_backoff_cfg`, threads that `recv`",
+    };
 
     fn build(workers: usize) -> Self {
         // Its documentation recommends this at the start of a program, for machines with few cores.

@@ -1,6 +1,6 @@
 //! fanpool, with the default settings but for the sizes.
 
-use super::{CAPACITY, Contender, Kind, Sends, Submits};
+use super::{About, CAPACITY, Contender, Sends, Submits};
 use crate::work::Work;
 use fanpool::{Any, Dispatcher, JobHandle, Pool, Submitter, handler_fn};
 use std::convert::Infallible;
@@ -10,8 +10,12 @@ pub struct Fanpool<W: Work> {
 }
 
 impl<W: Work> Contender for Fanpool<W> {
-    const NAME: &'static str = "fanpool";
-    const KIND: Kind = Kind::Typed;
+    const ABOUT: About = About {
+        name: "fanpool",
+        package: "fanpool",
+        notes: &[],
+        used: "default settings but for the number of workers and a queue of 1024 jobs",
+    };
 
     fn build(workers: usize) -> Self {
         Self::routed(workers, 4, Any::new)

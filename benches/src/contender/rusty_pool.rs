@@ -1,6 +1,6 @@
 //! rusty_pool, with its core size as its greatest size and all workers started beforehand.
 
-use super::{Contender, Kind, Sends, Submits};
+use super::{About, Contender, Note, Sends, Submits};
 use crate::work::Work;
 use rusty_pool::{JoinHandle, ThreadPool};
 use std::marker::PhantomData;
@@ -15,8 +15,12 @@ pub struct RustyPool<W> {
 }
 
 impl<W: Work> Contender for RustyPool<W> {
-    const NAME: &'static str = "rusty_pool";
-    const KIND: Kind = Kind::Boxed;
+    const ABOUT: About = About {
+        name: "rusty_pool",
+        package: "rusty_pool",
+        notes: &[Note::Unbounded, Note::Boxed],
+        used: "`execute`; results through `evaluate`; core size and greatest size are the number of workers, all started",
+    };
 
     fn build(workers: usize) -> Self {
         let pool = ThreadPool::new(workers, workers, KEEP_ALIVE);

@@ -1,7 +1,7 @@
 //! threadpool. Each producer has a clone of the pool, and results come by a channel, as its
 //! documentation shows; here it is a channel for each job, since each result is waited for by itself.
 
-use super::{Contender, Kind, Sends, Submits};
+use super::{About, Contender, Note, Sends, Submits};
 use crate::work::Work;
 use std::marker::PhantomData;
 use std::sync::mpsc;
@@ -12,8 +12,12 @@ pub struct ThreadPool<W> {
 }
 
 impl<W: Work> Contender for ThreadPool<W> {
-    const NAME: &'static str = "threadpool";
-    const KIND: Kind = Kind::Boxed;
+    const ABOUT: About = About {
+        name: "threadpool",
+        package: "threadpool",
+        notes: &[Note::Unbounded, Note::Boxed, Note::NoResult],
+        used: "`execute`, each producer with a clone; results through a `sync_channel(1)` for each job",
+    };
 
     fn build(workers: usize) -> Self {
         ThreadPool {

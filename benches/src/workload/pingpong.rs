@@ -1,14 +1,19 @@
 //! Jobs whose results are waited for, one at a time: the way there and back.
 
+use super::Workload;
 use crate::clock::{Moment, Span};
 use crate::contender::{Fanpool, RustyPool, Submits, ThreadPool};
-use crate::report::{print_legend, print_table};
+use crate::plot::Plot;
 use crate::rounds::{self, Lane, Options};
+use crate::section::Section;
 use crate::work::Increment;
 use clap::Args;
 
 /// Jobs that go through a new pool before the clock starts.
 const WARM_UP: u64 = 100;
+
+const METHOD: &str = "\
+One caller waits for each result before it submits the next job. Every result is checked.";
 
 #[derive(Args)]
 pub struct Arguments {
@@ -24,24 +29,35 @@ pub struct Arguments {
     options: Options,
 }
 
-pub fn measure(arguments: &Arguments) {
-    let Arguments {
-        jobs,
-        workers,
-        options,
-    } = arguments;
-    let mut last = None;
-    for &workers in workers {
-        let measured = rounds::measure(lanes(workers as usize, *jobs), *jobs, options);
-        let title = format!(
-            "pingpong, callers x workers: 1x{workers}, {jobs} jobs, {} rounds",
-            options.rounds
-        );
-        print_table(&title, &measured);
-        last = Some(measured);
+impl Workload for Arguments {
+    fn measure(&self) -> Section {
+        let Arguments {
+            jobs,
+            workers,
+            options,
+        } = self;
+        let mut section = Section::new("One job at a time", METHOD);
+        let mut tables = Vec::new();
+        for &workers in workers {
+            let table = rounds::measure(lanes(workers as usize, *jobs), *jobs, options);
+            let title = format!(
+                "pingpong, callers x workers: 1x{workers}, {jobs} jobs, {} rounds",
+                options.rounds
+            );
+            section.table(title, &table);
+            tables.push((format!("{workers} workers"), table));
+        }
+        section.plots.push(Plot::of_tables(
+            "pingpong",
+            "pingpong: time per job, by workers",
+            &tables,
+        ));
+        section
     }
-    if let Some(table) = last {
-        print_legend(&table, 1);
+
+    fn shrink(&mut self) {
+        self.jobs = 500;
+        self.options.shrink();
     }
 }
 

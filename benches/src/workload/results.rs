@@ -1,12 +1,18 @@
 //! Jobs whose results are waited for in their order, many in flight: one submitter.
 
+use super::Workload;
 use crate::clock::{Moment, Span};
 use crate::contender::{Fanpool, RustyPool, Submits, ThreadPool};
-use crate::report::{print_legend, print_table};
+use crate::plot::Plot;
 use crate::rounds::{self, Lane, Options};
+use crate::section::Section;
 use crate::work::Increment;
 use clap::Args;
 use std::collections::VecDeque;
+
+const METHOD: &str = "\
+One submitter keeps a number of jobs in flight and waits for their results in their order. Every result is \
+checked. Its clock runs from the first submission to the last result.";
 
 #[derive(Args)]
 pub struct Arguments {
@@ -26,26 +32,37 @@ pub struct Arguments {
     options: Options,
 }
 
-pub fn measure(arguments: &Arguments) {
-    let Arguments {
-        jobs,
-        in_flight,
-        workers,
-        options,
-    } = arguments;
-    let mut last = None;
-    for &workers in workers {
-        let lanes = lanes(workers as usize, *jobs, *in_flight as usize);
-        let measured = rounds::measure(lanes, *jobs, options);
-        let title = format!(
-            "results, submitters x workers: 1x{workers}, {in_flight} in flight, {jobs} jobs, {} rounds",
-            options.rounds
-        );
-        print_table(&title, &measured);
-        last = Some(measured);
+impl Workload for Arguments {
+    fn measure(&self) -> Section {
+        let Arguments {
+            jobs,
+            in_flight,
+            workers,
+            options,
+        } = self;
+        let mut section = Section::new("Results, many in flight", METHOD);
+        let mut tables = Vec::new();
+        for &workers in workers {
+            let lanes = lanes(workers as usize, *jobs, *in_flight as usize);
+            let table = rounds::measure(lanes, *jobs, options);
+            let title = format!(
+                "results, submitters x workers: 1x{workers}, {in_flight} in flight, {jobs} jobs, {} rounds",
+                options.rounds
+            );
+            section.table(title, &table);
+            tables.push((format!("{workers} workers"), table));
+        }
+        section.plots.push(Plot::of_tables(
+            "results",
+            "results: time per job, by workers",
+            &tables,
+        ));
+        section
     }
-    if let Some(table) = last {
-        print_legend(&table, (*jobs).min((*in_flight).into()));
+
+    fn shrink(&mut self) {
+        self.jobs = 5000;
+        self.options.shrink();
     }
 }
 

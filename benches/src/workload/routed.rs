@@ -1,9 +1,11 @@
 //! Counting jobs as in `send`, by one strategy and another: what it costs to choose.
 
+use super::Workload;
 use super::send::{Shape, turn};
 use crate::contender::Fanpool;
-use crate::report::print_table;
+use crate::plot::Plot;
 use crate::rounds::{self, Lane, Options};
+use crate::section::Section;
 use crate::work::Tick;
 use clap::Args;
 use fanpool::{
@@ -12,6 +14,10 @@ use fanpool::{
 
 /// Each producer's jobs have so many keys.
 const KEYS: u64 = 1024;
+
+const METHOD: &str = "\
+As in sending without results, by each strategy, with 1024 keys a producer; the number after a strategy is \
+the depth of the inboxes.";
 
 #[derive(Args)]
 pub struct Arguments {
@@ -36,20 +42,36 @@ pub struct Arguments {
     options: Options,
 }
 
-pub fn measure(arguments: &Arguments) {
-    let Arguments {
-        jobs,
-        shapes,
-        depths,
-        options,
-    } = arguments;
-    for &shape in shapes {
-        let measured = rounds::measure(lanes(shape, *jobs, depths), *jobs, options);
-        let title = format!(
-            "routed, producers x workers: {shape}, {jobs} jobs, {} rounds; strategy and depth of the inboxes",
-            options.rounds
-        );
-        print_table(&title, &measured);
+impl Workload for Arguments {
+    fn measure(&self) -> Section {
+        let Arguments {
+            jobs,
+            shapes,
+            depths,
+            options,
+        } = self;
+        let mut section = Section::new("Routed strategies", METHOD);
+        let mut tables = Vec::new();
+        for &shape in shapes {
+            let table = rounds::measure(lanes(shape, *jobs, depths), *jobs, options);
+            let title = format!(
+                "routed, producers x workers: {shape}, {jobs} jobs, {} rounds",
+                options.rounds
+            );
+            section.table(title, &table);
+            tables.push((shape.to_string(), table));
+        }
+        section.plots.push(Plot::of_tables(
+            "routed",
+            "routed: time per job, by producers x workers",
+            &tables,
+        ));
+        section
+    }
+
+    fn shrink(&mut self) {
+        self.jobs = 2000;
+        self.options.shrink();
     }
 }
 
@@ -98,10 +120,7 @@ mod tests {
 
     #[test]
     fn every_job_is_counted_by_every_strategy() {
-        let shape = Shape {
-            producers: 2,
-            workers: 3,
-        };
+        let shape = Shape::new(2, 3);
         let options = Options {
             rounds: 1,
             only: Vec::new(),

@@ -1,9 +1,14 @@
 //! Counting jobs without a result, sent as fast as they go in.
 
+use super::Workload;
 use crate::clock::{Moment, Span};
-use crate::contender::{Crossbeam, Crossfire, Fanpool, RustyPool, Sends, ThreadPool};
-use crate::report::{is_doubtful, print_legend, print_table, ratio};
+use crate::contender::{
+    Contender, Crossbeam, Crossfire, Fanpool, Note, RustyPool, Sends, ThreadPool,
+};
+use crate::plot::Plot;
+use crate::report::{compared, fastest};
 use crate::rounds::{self, Lane, Options, Table};
+use crate::section::{Bar, Limit, Section};
 use crate::work::{Count, TALLY};
 use clap::Args;
 use std::fmt;
@@ -14,13 +19,20 @@ use std::thread;
 /// Jobs that go through a new pool before the clock starts.
 const WARM_UP: u64 = 1000;
 
-/// fanpool is to be this many times as fast as each of the peers below, at the shape below.
-const BAR: f64 = 2.0;
-const BAR_PEERS: [&str; 2] = ["threadpool", "rusty_pool"];
-const BAR_SHAPE: Shape = Shape {
-    producers: 1,
-    workers: 2,
-};
+/// At each shape, fanpool is to be so many times as fast as the fastest pool.
+const BARS: [(Shape, f64); 4] = [
+    (Shape::new(1, 2), 3.0),
+    (Shape::new(2, 2), 2.5),
+    (Shape::new(4, 4), 2.2),
+    (Shape::new(8, 2), 2.0),
+];
+
+/// At each of them, it is to take at most so many times as long as the bare channel.
+const FLOOR_BAR: f64 = 3.2;
+
+const METHOD: &str = "\
+Every job does one `fetch_add` on one shared counter. The clock starts with the first send of the first \
+producer and is stopped by the job that makes the count complete.";
 
 #[derive(Args)]
 pub struct Arguments {
@@ -41,10 +53,16 @@ pub struct Arguments {
     options: Options,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) producers: usize,
     pub(super) workers: usize,
+}
+
+impl Shape {
+    pub(super) const fn new(producers: usize, workers: usize) -> Self {
+        Shape { producers, workers }
+    }
 }
 
 impl FromStr for Shape {
@@ -69,35 +87,58 @@ impl fmt::Display for Shape {
     }
 }
 
-pub fn measure(arguments: &Arguments) {
-    let Arguments {
-        jobs,
-        shapes,
-        options,
-    } = arguments;
-    let mut bar = None;
-    let mut last = None;
-    for &shape in shapes {
-        let measured = rounds::measure(lanes(shape, *jobs), *jobs, options);
-        let title = format!(
-            "send, producers x workers: {shape}, {jobs} jobs, {} rounds",
-            options.rounds
-        );
-        print_table(&title, &measured);
-        if shape == BAR_SHAPE {
-            bar = verdict(&measured);
+impl Workload for Arguments {
+    fn measure(&self) -> Section {
+        let Arguments {
+            jobs,
+            shapes,
+            options,
+        } = self;
+        let mut section = Section::new("Sending without results", METHOD);
+        let mut tables = Vec::new();
+        for &shape in shapes {
+            let table = rounds::measure(lanes(shape, *jobs), *jobs, options);
+            let title = format!(
+                "send, producers x workers: {shape}, {jobs} jobs, {} rounds",
+                options.rounds
+            );
+            section.table(title, &table);
+            section.bars.extend(bars(shape, &table));
+            tables.push((shape.to_string(), table));
         }
-        last = Some(measured);
+        section.plots.push(Plot::of_tables(
+            "send",
+            "send: time per job, by producers x workers",
+            &tables,
+        ));
+        section
     }
-    if let Some(table) = last {
-        print_legend(&table, *jobs);
+
+    fn shrink(&mut self) {
+        self.jobs = 5000;
+        self.options.shrink();
     }
-    println!();
-    println!(
-        "bar: fanpool at {BAR_SHAPE} at least {BAR:.1}x as fast as {}: {}",
-        BAR_PEERS.join(" and "),
-        bar.as_deref().unwrap_or("not measured")
-    );
+}
+
+fn bars(shape: Shape, table: &Table) -> Vec<Bar> {
+    let Some((_, least)) = BARS.into_iter().find(|bar| bar.0 == shape) else {
+        return Vec::new();
+    };
+    let floor = Crossfire::<Count>::NAME;
+    vec![
+        Bar {
+            what: format!("send {shape}: times as fast as the fastest pool"),
+            limit: Limit::AtLeast(least),
+            unit: "x",
+            reading: fastest(table, |one| !one.has(Note::Floor)),
+        },
+        Bar {
+            what: format!("send {shape}: times as long as the bare channel"),
+            limit: Limit::AtMost(FLOOR_BAR),
+            unit: "x",
+            reading: compared(table, &table.base, floor),
+        },
+    ]
 }
 
 fn lanes(shape: Shape, jobs: u64) -> Vec<Lane> {
@@ -163,24 +204,6 @@ fn shares(jobs: u64, count: usize) -> impl Iterator<Item = u64> {
     (0..count).map(move |index| jobs / count + u64::from(index < jobs % count))
 }
 
-/// Whether the bar is met, if the peers were measured.
-fn verdict(measured: &Table) -> Option<String> {
-    let mut met = true;
-    let mut parts = Vec::new();
-    for peer in BAR_PEERS {
-        let ratio = ratio(measured, peer)?.median;
-        met &= ratio >= BAR;
-        parts.push(format!("{peer} {ratio:.2}x"));
-    }
-    let verdict = if met { "met" } else { "missed" };
-    let doubt = if is_doubtful(measured) {
-        ", but DOUBTFUL"
-    } else {
-        ""
-    };
-    Some(format!("{}: {verdict}{doubt}", parts.join(", ")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,10 +225,7 @@ mod tests {
 
     #[test]
     fn every_job_of_every_contender_is_counted() {
-        let shape = Shape {
-            producers: 3,
-            workers: 2,
-        };
+        let shape = Shape::new(3, 2);
         let options = Options {
             rounds: 1,
             only: Vec::new(),
