@@ -1,6 +1,6 @@
 //! fanpool, with the default settings but for the sizes.
 
-use super::{About, CAPACITY, Contender, Sends, Submits};
+use super::{About, CAPACITY, Contender, Handle, Sends, Submits};
 use crate::work::Work;
 use fanpool::{Any, Dispatcher, JobHandle, Pool, Submitter, handler_fn};
 use std::convert::Infallible;
@@ -60,17 +60,25 @@ impl<W: Work> Sends for Fanpool<W> {
 }
 
 impl<W: Work<Output = u64>> Submits for Fanpool<W> {
-    type Handle = JobHandle<u64, Infallible>;
-
-    fn submit(&self, job: u64) -> Self::Handle {
+    fn submit(&self, job: u64) -> impl Handle {
         self.pool.submit_blocking(job).expect("the pool is open")
-    }
-
-    fn wait(handle: Self::Handle) -> u64 {
-        handle.wait().expect("the job completes")
     }
 
     fn run(&self, job: u64) -> u64 {
         self.pool.run_blocking(job).expect("the job completes")
+    }
+
+    async fn answer(&self, job: u64) -> u64 {
+        self.pool.run(job).await.expect("the job completes")
+    }
+}
+
+impl Handle for JobHandle<u64, Infallible> {
+    fn wait(self) -> u64 {
+        JobHandle::wait(self).expect("the job completes")
+    }
+
+    async fn answer(self) -> u64 {
+        self.await.expect("the job completes")
     }
 }

@@ -2,7 +2,10 @@
 
 use super::Workload;
 use crate::clock::{Moment, Span};
-use crate::contender::{Fanpool, RustyPool, Submits, ThreadPool};
+use crate::contender::{
+    AffinityPool, AsyncExecutor, Blocking, Fanpool, Ractor, RayonInstall, RayonSpawn,
+    RayonSpawnFifo, RustyPool, Submits, ThreadPool, TokioSpawn, TokioSpawnBlocking, Tower,
+};
 use crate::plot::Plot;
 use crate::rounds::{self, Lane, Options};
 use crate::section::Section;
@@ -67,8 +70,18 @@ fn lanes(workers: usize, jobs: u64) -> Vec<Lane> {
     }
     vec![
         lane::<Fanpool<Increment>>(workers, jobs),
+        lane::<Tower<Increment>>(workers, jobs),
         lane::<ThreadPool<Increment>>(workers, jobs),
         lane::<RustyPool<Increment>>(workers, jobs),
+        lane::<RayonSpawn<Increment>>(workers, jobs),
+        lane::<RayonSpawnFifo<Increment>>(workers, jobs),
+        lane::<RayonInstall<Increment>>(workers, jobs),
+        lane::<TokioSpawn<Increment>>(workers, jobs),
+        lane::<TokioSpawnBlocking<Increment>>(workers, jobs),
+        lane::<AsyncExecutor<Increment>>(workers, jobs),
+        lane::<Blocking<Increment>>(workers, jobs),
+        lane::<AffinityPool<Increment>>(workers, jobs),
+        lane::<Ractor<Increment>>(workers, jobs),
     ]
 }
 

@@ -2,7 +2,10 @@
 
 use super::Workload;
 use crate::clock::{Moment, Span};
-use crate::contender::{Fanpool, RustyPool, Submits, ThreadPool};
+use crate::contender::{
+    AffinityPool, AsyncExecutor, Blocking, Fanpool, Handle, Ractor, RayonSpawn, RayonSpawnFifo,
+    RustyPool, Submits, ThreadPool, TokioSpawn, TokioSpawnBlocking, Tower,
+};
 use crate::plot::Plot;
 use crate::rounds::{self, Lane, Options};
 use crate::section::Section;
@@ -72,8 +75,17 @@ fn lanes(workers: usize, jobs: u64, in_flight: usize) -> Vec<Lane> {
     }
     vec![
         lane::<Fanpool<Increment>>(workers, jobs, in_flight),
+        lane::<Tower<Increment>>(workers, jobs, in_flight),
         lane::<ThreadPool<Increment>>(workers, jobs, in_flight),
         lane::<RustyPool<Increment>>(workers, jobs, in_flight),
+        lane::<RayonSpawn<Increment>>(workers, jobs, in_flight),
+        lane::<RayonSpawnFifo<Increment>>(workers, jobs, in_flight),
+        lane::<TokioSpawn<Increment>>(workers, jobs, in_flight),
+        lane::<TokioSpawnBlocking<Increment>>(workers, jobs, in_flight),
+        lane::<AsyncExecutor<Increment>>(workers, jobs, in_flight),
+        lane::<Blocking<Increment>>(workers, jobs, in_flight),
+        lane::<AffinityPool<Increment>>(workers, jobs, in_flight),
+        lane::<Ractor<Increment>>(workers, jobs, in_flight),
     ]
 }
 
@@ -90,16 +102,15 @@ fn turn<C: Submits>(workers: usize, jobs: u64, in_flight: usize) -> Span {
 
 fn pump<C: Submits>(pool: &C, jobs: u64, in_flight: usize) {
     let mut flying = VecDeque::with_capacity(in_flight);
-    let mut results = 0..jobs;
-    let mut check = |handle| {
-        let job = results.next().expect("no more results than jobs");
-        assert_eq!(C::wait(handle), job + 1, "{}: wrong result", C::NAME);
+    let check = |(job, handle)| {
+        let result = Handle::wait(handle);
+        assert_eq!(result, job + 1, "{}: wrong result", C::NAME);
     };
     for job in 0..jobs {
         if flying.len() == in_flight {
-            flying.pop_front().into_iter().for_each(&mut check);
+            flying.pop_front().into_iter().for_each(check);
         }
-        flying.push_back(pool.submit(job));
+        flying.push_back((job, pool.submit(job)));
     }
     flying.into_iter().for_each(check);
 }
@@ -116,7 +127,7 @@ mod tests {
         };
         for in_flight in [1, 7, 5000] {
             let measured = rounds::measure(lanes(2, 3000, in_flight), 3000, &options);
-            assert_eq!(measured.rows.len(), 3);
+            assert_eq!(measured.rows.len(), 12);
         }
     }
 }

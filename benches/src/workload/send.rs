@@ -3,7 +3,8 @@
 use super::Workload;
 use crate::clock::{Moment, Span};
 use crate::contender::{
-    Contender, Crossbeam, Crossfire, Fanpool, Note, RustyPool, Sends, ThreadPool,
+    AsyncExecutor, Blocking, Contender, Crossbeam, Crossfire, Fanpool, Flume, Kanal, Note, Ractor,
+    RayonSpawn, RayonSpawnFifo, RustyPool, Sends, ThreadPool, TokioSpawn, TokioSpawnBlocking,
 };
 use crate::plot::Plot;
 use crate::report::{compared, fastest};
@@ -149,8 +150,17 @@ fn lanes(shape: Shape, jobs: u64) -> Vec<Lane> {
         lane::<Fanpool<Count>>(shape, jobs),
         lane::<ThreadPool<Count>>(shape, jobs),
         lane::<RustyPool<Count>>(shape, jobs),
+        lane::<RayonSpawn<Count>>(shape, jobs),
+        lane::<RayonSpawnFifo<Count>>(shape, jobs),
+        lane::<TokioSpawn<Count>>(shape, jobs),
+        lane::<TokioSpawnBlocking<Count>>(shape, jobs),
+        lane::<AsyncExecutor<Count>>(shape, jobs),
+        lane::<Blocking<Count>>(shape, jobs),
+        lane::<Ractor<Count>>(shape, jobs),
         lane::<Crossfire<Count>>(shape, jobs),
         lane::<Crossbeam<Count>>(shape, jobs),
+        lane::<Kanal<Count>>(shape, jobs),
+        lane::<Flume<Count>>(shape, jobs),
     ]
 }
 
@@ -231,7 +241,7 @@ mod tests {
             only: Vec::new(),
         };
         let measured = rounds::measure(lanes(shape, 5001), 5001, &options);
-        assert_eq!(measured.rows.len(), 5);
+        assert_eq!(measured.rows.len(), 14);
         assert!(measured.rows.iter().all(|one| one.ns_per_job[0] > 0.0));
     }
 }
