@@ -16,7 +16,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use workload::{Workload, pingpong, results, routed, send};
+use workload::{Workload, bulk, cpu, pingpong, results, routed, send};
 
 #[derive(Parser)]
 #[command(version, about = "Measures fanpool beside its peers")]
@@ -37,8 +37,12 @@ enum Command {
     Send(send::Arguments),
     /// Jobs whose results are waited for, many in flight
     Results(results::Arguments),
+    /// Jobs submitted many at once, beside one by one
+    Bulk(bulk::Arguments),
     /// Jobs whose results are waited for, one at a time
     Pingpong(pingpong::Arguments),
+    /// Jobs that compute: what a pool adds to their processor time
+    Cpu(cpu::Arguments),
     /// Counting jobs as in `send`, by one strategy and another
     Routed(routed::Arguments),
 }
@@ -56,7 +60,9 @@ impl Command {
             Command::All(all) => return Err(all),
             Command::Send(arguments) => Box::new(arguments),
             Command::Results(arguments) => Box::new(arguments),
+            Command::Bulk(arguments) => Box::new(arguments),
             Command::Pingpong(arguments) => Box::new(arguments),
+            Command::Cpu(arguments) => Box::new(arguments),
             Command::Routed(arguments) => Box::new(arguments),
         })
     }

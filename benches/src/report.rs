@@ -132,16 +132,25 @@ pub fn compared(table: &Table, over: &str, under: &str) -> Option<Reading> {
 
 /// How many times as long as the table's base the fastest of the others takes that `counts`.
 pub fn fastest(table: &Table, counts: impl Fn(&Measured) -> bool) -> Option<Reading> {
+    readings(table, counts).min_by(|a, b| a.figure.total_cmp(&b.figure))
+}
+
+/// How many times as long as the table's base the slowest of the others takes.
+pub fn slowest(table: &Table) -> Option<Reading> {
+    readings(table, |_| true).max_by(|a, b| a.figure.total_cmp(&b.figure))
+}
+
+fn readings(table: &Table, counts: impl Fn(&Measured) -> bool) -> impl Iterator<Item = Reading> {
     table
         .rows
         .iter()
-        .filter(|one| one.name != table.base && counts(one))
-        .filter_map(|one| Some((ratio(table, &one.name)?.median, &one.name)))
-        .min_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(figure, name)| Reading {
-            figure,
-            against: name.clone(),
-            doubtful: is_doubtful(table),
+        .filter(move |one| one.name != table.base && counts(one))
+        .filter_map(|one| {
+            Some(Reading {
+                figure: ratio(table, &one.name)?.median,
+                against: one.name.clone(),
+                doubtful: is_doubtful(table),
+            })
         })
 }
 
@@ -168,7 +177,7 @@ pub fn print_table(title: &str, table: &Table) {
     Grid::of(title, table).print();
 }
 
-fn words(notes: &[Note]) -> String {
+pub fn words(notes: &[Note]) -> String {
     let words: Vec<_> = notes.iter().map(|note| note.word()).collect();
     words.join(", ")
 }

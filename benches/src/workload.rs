@@ -1,5 +1,7 @@
 //! What is measured: one file for each workload.
 
+pub mod bulk;
+pub mod cpu;
 pub mod pingpong;
 pub mod results;
 pub mod routed;

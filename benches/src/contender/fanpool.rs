@@ -4,6 +4,7 @@ use super::{About, CAPACITY, Contender, Handle, Sends, Submits};
 use crate::work::Work;
 use fanpool::{Any, Dispatcher, JobHandle, Pool, Submitter, handler_fn};
 use std::convert::Infallible;
+use std::ops::Range;
 
 pub struct Fanpool<W: Work> {
     pool: Submitter<u64, W::Output, Infallible>,
@@ -56,6 +57,16 @@ impl<W: Work> Sends for Fanpool<W> {
 
     fn send(sender: &Self::Sender, job: u64) {
         sender.send_blocking(job).expect("the pool is open");
+    }
+}
+
+impl<W: Work<Output = u64>> Fanpool<W> {
+    /// Submits many jobs at once and waits for all of them.
+    pub fn run_all(&self, jobs: Range<u64>) -> impl Iterator<Item = u64> {
+        let group = self.pool.submit_all_blocking(jobs);
+        let group = group.expect("the pool is open");
+        let results = group.wait().into_iter();
+        results.map(|result| result.expect("the job completes"))
     }
 }
 
