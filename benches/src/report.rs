@@ -44,7 +44,7 @@ impl Grid {
             };
             grid.rows.push(vec![
                 name.clone(),
-                format!("{:.1}", Quartiles::of(&one.ns_per_job).median),
+                ns(Quartiles::of(&one.ns_per_job).median),
                 format!("{:.2}", Quartiles::of(&one.cores).median),
                 median,
                 quartiles,
@@ -173,6 +173,23 @@ pub fn disturbance(table: &Table) -> Option<String> {
 }
 
 #[allow(dead_code)] // Until a workload needs it.
+/// A number of nanoseconds, no finer than it can be told.
+pub fn ns(time: f64) -> String {
+    if time < 1000.0 {
+        format!("{time:.1}")
+    } else {
+        format!("{time:.0}")
+    }
+}
+
+/// So many of something.
+pub fn count(number: impl Into<u64>, thing: &str) -> String {
+    match number.into() {
+        1 => format!("1 {thing}"),
+        more => format!("{more} {thing}s"),
+    }
+}
+
 pub fn print_table(title: &str, table: &Table) {
     Grid::of(title, table).print();
 }
