@@ -110,7 +110,7 @@ fn run_all(all: &All, quick: bool) -> Result<(), Box<dyn Error>> {
         None if quick => return Ok(()),
         None => &docs,
     };
-    document::write(folder, &contender::ALL, &sections)
+    document::write(folder, quick, &contender::ALL, &sections)
 }
 
 /// Every subcommand that is a workload, with its defaults.
