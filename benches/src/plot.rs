@@ -1,5 +1,6 @@
 //! Plots as SVG files.
 
+use crate::contender::Note;
 use crate::rounds::{Measured, Table};
 use crate::stats::Quartiles;
 use plotters::coord::combinators::{LogCoord, WithKeyPoints};
@@ -57,15 +58,19 @@ impl Plot {
         tables: &[(String, Table)],
         figure: impl Fn(&Table, &Measured) -> Option<f64>,
     ) -> Self {
+        let label = |one: &Measured| match one.has(Note::Floor) {
+            true => format!("{} ({})", one.name, Note::Floor.word()),
+            false => one.name.clone(),
+        };
         let mut rows: Vec<String> = Vec::new();
         for one in tables.iter().flat_map(|(_, table)| &table.rows) {
-            if !rows.contains(&one.name) {
-                rows.push(one.name.clone());
+            if !rows.contains(&label(one)) {
+                rows.push(label(one));
             }
         }
         let figures = |table: &Table| {
             let figure = |row: &String| {
-                let one = table.rows.iter().find(|one| one.name == *row)?;
+                let one = table.rows.iter().find(|one| label(one) == *row)?;
                 figure(table, one)
             };
             rows.iter().map(figure).collect()

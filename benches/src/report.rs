@@ -172,7 +172,6 @@ pub fn disturbance(table: &Table) -> Option<String> {
     ))
 }
 
-#[allow(dead_code)] // Until a workload needs it.
 /// A number of nanoseconds, no finer than it can be told.
 pub fn ns(time: f64) -> String {
     if time < 1000.0 {
@@ -188,10 +187,6 @@ pub fn count(number: impl Into<u64>, thing: &str) -> String {
         1 => format!("1 {thing}"),
         more => format!("{more} {thing}s"),
     }
-}
-
-pub fn print_table(title: &str, table: &Table) {
-    Grid::of(title, table).print();
 }
 
 pub fn words(notes: &[Note]) -> String {
