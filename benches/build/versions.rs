@@ -4,21 +4,24 @@ use std::env;
 use std::fs;
 use std::process::Command;
 
-const PACKAGES: [&str; 5] = [
-    "fanpool",
-    "threadpool",
-    "rusty_pool",
-    "crossfire",
-    "crossbeam-channel",
-];
-
 fn main() {
     println!("cargo::rerun-if-changed=build/versions.rs");
     println!("cargo::rerun-if-changed=Cargo.lock");
 
     let lock = fs::read_to_string("Cargo.lock").expect("Cargo.lock can be read");
-    let versions = PACKAGES.map(|name| format!("{name} {}", version(&lock, name)));
-    println!("cargo::rustc-env=BENCH_VERSIONS={}", versions.join(", "));
+    let versions: Vec<String> = lock
+        .split("[[package]]\n")
+        .filter_map(|package| {
+            Some(format!(
+                "{} {}",
+                value(package, "name")?,
+                value(package, "version")?
+            ))
+        })
+        .collect();
+    println!("cargo::rustc-env=BENCH_VERSIONS={}", versions.join(","));
+    let profile = env::var("PROFILE").expect("cargo sets PROFILE");
+    println!("cargo::rustc-env=BENCH_PROFILE={profile}");
 
     let rustc = env::var_os("RUSTC").expect("cargo sets RUSTC");
     let output = Command::new(rustc)
@@ -29,9 +32,11 @@ fn main() {
     println!("cargo::rustc-env=BENCH_RUSTC={}", text.trim());
 }
 
-/// The version that follows `name` in a lock file.
-fn version<'a>(lock: &'a str, name: &str) -> &'a str {
-    lock.split_once(&format!("name = \"{name}\"\nversion = \""))
-        .and_then(|(_, rest)| rest.split_once('"'))
-        .map_or("of unknown version", |(version, _)| version)
+/// Of a package in a lock file.
+fn value<'a>(package: &'a str, key: &str) -> Option<&'a str> {
+    package.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .strip_prefix(" = \"")?
+            .strip_suffix('"')
+    })
 }

@@ -1,16 +1,59 @@
 //! What the figures were taken on.
 
+use std::env;
 use std::fs;
 use std::process::Command;
 use std::thread;
 
-pub fn print() {
+/// What there is to know, each with its name.
+fn facts() -> Vec<(&'static str, String)> {
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
-    println!("machine: {cores} cores, {}", model());
+    vec![
+        ("machine", format!("{cores} cores, {}", model())),
+        (
+            "system",
+            format!("{}, {}", env::consts::OS, env::consts::ARCH),
+        ),
+        ("compiler", env!("BENCH_RUSTC").to_owned()),
+        ("profile", profile()),
+        ("fanpool's revision", revision()),
+    ]
+}
+
+pub fn print() {
+    for (name, fact) in facts() {
+        println!("{name}: {fact}");
+    }
     println!("load before: {}", load());
-    println!("compiler: {}", env!("BENCH_RUSTC"));
-    println!("crates: {}", env!("BENCH_VERSIONS"));
-    println!("fanpool's revision: {}", revision());
+    let packages = crate::contender::ALL.map(|one| one.package);
+    let mut versions: Vec<_> = packages
+        .iter()
+        .map(|package| format!("{package} {}", version(package)))
+        .collect();
+    versions.dedup();
+    println!("crates: {}", versions.join(", "));
+}
+
+pub fn markdown() -> String {
+    facts()
+        .iter()
+        .map(|(name, fact)| format!("- {name}: {fact}\n"))
+        .collect()
+}
+
+/// Of a crate that this program is built with.
+pub fn version(package: &str) -> &'static str {
+    env!("BENCH_VERSIONS")
+        .split(',')
+        .find_map(|one| one.strip_prefix(package)?.strip_prefix(' '))
+        .unwrap_or("of unknown version")
+}
+
+fn profile() -> String {
+    match env!("BENCH_PROFILE") {
+        "release" => "release, thin LTO".to_owned(),
+        other => format!("{other}: the figures are worth nothing"),
+    }
 }
 
 fn model() -> String {

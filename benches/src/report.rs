@@ -1,17 +1,157 @@
-//! Tables.
+//! Tables, as text for a terminal and as markdown.
 
-use crate::contender::{CAPACITY, Kind};
+use crate::contender::Note;
 use crate::rounds::{Measured, Table};
+use crate::section::Reading;
 use crate::stats::Quartiles;
 
 /// From how many cores in others' use on the figures are called doubtful.
 const DISTURBED: f64 = 0.1;
 
+/// Rows and columns of text.
+pub struct Grid {
+    pub title: String,
+    /// The first one and those whose heading is empty are set flush left.
+    pub columns: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+    /// What is to be said below.
+    pub remarks: Vec<String>,
+}
+
+impl Grid {
+    pub fn new(title: impl Into<String>, columns: &[&str]) -> Self {
+        Grid {
+            title: title.into(),
+            columns: columns.iter().map(|&column| column.to_owned()).collect(),
+            rows: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    /// Contenders side by side.
+    pub fn of(title: impl Into<String>, table: &Table) -> Self {
+        let versus = format!("vs {}", table.base);
+        let columns = ["contender", "ns/job", "cores", &versus, "quartiles", ""];
+        let mut grid = Grid::new(title, &columns);
+        for one in &table.rows {
+            let Measured { name, .. } = one;
+            let (median, quartiles) = match ratio(table, name) {
+                Some(ratio) if *name != table.base => (
+                    format!("{:.2}x", ratio.median),
+                    format!("{:.2} to {:.2}", ratio.lower, ratio.upper),
+                ),
+                _ => (String::new(), String::new()),
+            };
+            grid.rows.push(vec![
+                name.clone(),
+                ns(Quartiles::of(&one.ns_per_job).median),
+                format!("{:.2}", Quartiles::of(&one.cores).median),
+                median,
+                quartiles,
+                words(one.notes),
+            ]);
+        }
+        grid.remarks.extend(disturbance(table));
+        grid
+    }
+
+    pub fn print(&self) {
+        println!();
+        println!("{}", self.title);
+        let widths: Vec<usize> = (0..self.columns.len())
+            .map(|at| {
+                let cells = self.rows.iter().map(|row| row[at].chars().count());
+                cells
+                    .max()
+                    .unwrap_or(0)
+                    .max(self.columns[at].chars().count())
+            })
+            .collect();
+        for row in std::iter::once(&self.columns).chain(&self.rows) {
+            let cells = row
+                .iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(at, (cell, &width))| {
+                    if self.is_text(at) {
+                        format!("{cell:<width$}")
+                    } else {
+                        format!("{cell:>width$}")
+                    }
+                });
+            println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        }
+        for remark in &self.remarks {
+            println!("{remark}");
+        }
+    }
+
+    pub fn markdown(&self) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let rules: Vec<String> = (0..self.columns.len())
+            .map(|at| if self.is_text(at) { "---" } else { "--:" }.to_owned())
+            .collect();
+        let mut text = format!(
+            "**{}**\n\n{}{}",
+            self.title,
+            line(&self.columns),
+            line(&rules)
+        );
+        text.extend(self.rows.iter().map(|row| line(row)));
+        for remark in &self.remarks {
+            text += &format!("\n{remark}.\n");
+        }
+        text
+    }
+
+    fn is_text(&self, column: usize) -> bool {
+        column == 0 || self.columns[column].is_empty()
+    }
+}
+
 /// How many times as long as the table's base `name` takes, round by round.
 pub fn ratio(table: &Table, name: &str) -> Option<Quartiles> {
-    let times = |name: &str| table.rows.iter().find(|m| m.name == name);
-    let (peer, base) = (times(name)?, times(&table.base)?);
-    Some(Quartiles::of_ratios(&peer.ns_per_job, &base.ns_per_job))
+    ratio_of(table, name, &table.base)
+}
+
+/// How many times as long as `under` `over` takes, round by round.
+pub fn ratio_of(table: &Table, over: &str, under: &str) -> Option<Quartiles> {
+    let times = |name: &str| table.rows.iter().find(|one| one.name == name);
+    let (over, under) = (times(over)?, times(under)?);
+    Some(Quartiles::of_ratios(&over.ns_per_job, &under.ns_per_job))
+}
+
+/// How many times as long as `under` `over` takes, for a bar.
+pub fn compared(table: &Table, over: &str, under: &str) -> Option<Reading> {
+    Some(Reading {
+        figure: ratio_of(table, over, under)?.median,
+        against: under.to_owned(),
+        doubtful: is_doubtful(table),
+    })
+}
+
+/// How many times as long as the table's base the fastest of the others takes that `counts`.
+pub fn fastest(table: &Table, counts: impl Fn(&Measured) -> bool) -> Option<Reading> {
+    readings(table, counts).min_by(|a, b| a.figure.total_cmp(&b.figure))
+}
+
+/// How many times as long as the table's base the slowest of the others takes.
+pub fn slowest(table: &Table) -> Option<Reading> {
+    readings(table, |_| true).max_by(|a, b| a.figure.total_cmp(&b.figure))
+}
+
+fn readings(table: &Table, counts: impl Fn(&Measured) -> bool) -> impl Iterator<Item = Reading> {
+    table
+        .rows
+        .iter()
+        .filter(move |one| one.name != table.base && counts(one))
+        .filter_map(|one| {
+            Some(Reading {
+                figure: ratio(table, &one.name)?.median,
+                against: one.name.clone(),
+                doubtful: is_doubtful(table),
+            })
+        })
 }
 
 /// Whether others used the machine meanwhile.
@@ -19,72 +159,48 @@ pub fn is_doubtful(table: &Table) -> bool {
     table.others.is_some_and(|others| others >= DISTURBED)
 }
 
-pub fn print_table(title: &str, table: &Table) {
-    println!();
-    println!("{title}");
-    println!(
-        "{:<14}{:>12}{:>8}{:>14}{:>18}",
-        "contender",
-        "ns/job",
-        "cores",
-        format!("vs {}", table.base),
-        "quartiles"
-    );
-    for one in &table.rows {
-        let Measured { name, .. } = one;
-        let time = Quartiles::of(&one.ns_per_job).median;
-        let cores = Quartiles::of(&one.cores).median;
-        print!("{name:<14}{time:>12.1}{cores:>8.2}");
-        match ratio(table, name) {
-            Some(ratio) if *name != table.base => {
-                let quartiles = format!("{:.2} to {:.2}", ratio.lower, ratio.upper);
-                println!("{:>13.2}x{quartiles:>18}", ratio.median);
-            }
-            _ => println!(),
-        }
-    }
-    if let Some(others) = table.others {
-        let verdict = if is_doubtful(table) {
-            ": the figures are DOUBTFUL"
-        } else {
-            ""
-        };
-        println!("other programs kept {others:.2} cores busy{verdict}");
+/// What others did meanwhile, in a sentence without its full stop.
+pub fn disturbance(table: &Table) -> Option<String> {
+    let others = table.others?;
+    let verdict = if is_doubtful(table) {
+        ": the figures are DOUBTFUL"
+    } else {
+        ""
+    };
+    Some(format!(
+        "Other programs kept {others:.2} cores busy{verdict}"
+    ))
+}
+
+/// A number of nanoseconds, no finer than it can be told.
+pub fn ns(time: f64) -> String {
+    if time < 1000.0 {
+        format!("{time:.1}")
+    } else {
+        format!("{time:.0}")
     }
 }
 
-/// What a reader of the tables must know. `closures`: the most that can wait in an unbounded queue.
-pub fn print_legend(table: &Table, closures: u64) {
+/// So many of something.
+pub fn count(number: impl Into<u64>, thing: &str) -> String {
+    match number.into() {
+        1 => format!("1 {thing}"),
+        more => format!("{more} {thing}s"),
+    }
+}
+
+pub fn words(notes: &[Note]) -> String {
+    let words: Vec<_> = notes.iter().map(|note| note.word()).collect();
+    words.join(", ")
+}
+
+/// How to read the tables, for a terminal.
+pub fn print_legend() {
     println!();
     println!("ns/job: median of the rounds, less is better");
     println!("cores: processor time over wall time, median of the rounds");
-    let base = &table.base;
-    println!("vs {base}: its time over {base}'s in the same round, median and quartiles");
-    for (kind, text) in [
-        (
-            Kind::Typed,
-            format!("bounded queue of {CAPACITY} jobs: a producer waits for room"),
-        ),
-        (
-            Kind::Boxed,
-            format!(
-                "unbounded queue, a boxed closure for each job: no producer ever waits, and the \
-                 closures in memory at once may be up to {closures}"
-            ),
-        ),
-        (
-            Kind::Channel,
-            format!("bare bounded channel of {CAPACITY} jobs with threads: the floor, not a pool"),
-        ),
-    ] {
-        let names: Vec<_> = table
-            .rows
-            .iter()
-            .filter(|one| one.kind == kind)
-            .map(|one| one.name.as_str())
-            .collect();
-        if !names.is_empty() {
-            println!("{}: {text}", names.join(", "));
-        }
+    println!("vs: its time over the other's in the same round, median and quartiles");
+    for note in Note::ALL {
+        println!("{}: {}", note.word(), note.meaning());
     }
 }

@@ -2,30 +2,14 @@
 //! them all.
 
 use crate::clock::{Others, Span};
-use crate::contender::{Contender, Crossbeam, Crossfire, Fanpool, Kind, RustyPool, ThreadPool};
-use crate::work::Count;
+use crate::contender::{Contender, Note};
 use clap::Args;
+use std::process;
 use std::thread;
 use std::time::Duration;
 
 /// How long the machine rests between two turns: threads that were told to end have ended then.
 const REST: Duration = Duration::from_millis(10);
-
-/// Of all contenders; not every workload has all of them.
-const NAMES: [&str; 12] = [
-    Fanpool::<Count>::NAME,
-    ThreadPool::<Count>::NAME,
-    RustyPool::<Count>::NAME,
-    Crossfire::<Count>::NAME,
-    Crossbeam::<Count>::NAME,
-    "Any",
-    "RoundRobin",
-    "LeastBusy",
-    "TwoChoices",
-    "Random",
-    "Weighted",
-    "KeyAffinity",
-];
 
 #[derive(Args)]
 pub struct Options {
@@ -33,45 +17,82 @@ pub struct Options {
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
 
-    /// Only these contenders, by name; for a profiler
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = NAMES)]
+    /// Only contenders whose names begin with this; for a profiler
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub only: Vec<String>,
+}
+
+impl Options {
+    /// Few, to see that it works.
+    pub fn shrink(&mut self) {
+        self.rounds = 2;
+    }
 }
 
 /// One contender under one workload.
 pub struct Lane {
     name: String,
-    kind: Kind,
+    notes: &'static [Note],
     turn: Box<dyn Fn() -> Span>,
 }
 
 impl Lane {
     /// `turn` runs the workload once and answers what it took.
     pub fn new<C: Contender>(turn: impl Fn() -> Span + 'static) -> Self {
+        Self::variant::<C>(C::NAME, turn)
+    }
+
+    /// A contender in one of several ways.
+    pub fn variant<C: Contender>(
+        name: impl Into<String>,
+        turn: impl Fn() -> Span + 'static,
+    ) -> Self {
+        Self::bare(name, C::ABOUT.notes, turn)
+    }
+
+    /// Something that is no [`Contender`].
+    pub fn bare(
+        name: impl Into<String>,
+        notes: &'static [Note],
+        turn: impl Fn() -> Span + 'static,
+    ) -> Self {
         Lane {
-            name: C::NAME.to_owned(),
-            kind: C::KIND,
+            name: name.into(),
+            notes,
             turn: Box::new(turn),
         }
     }
 
-    /// One of several of a family, which `--only` knows by the first word of their names.
-    pub fn variant<C: Contender>(name: String, turn: impl Fn() -> Span + 'static) -> Self {
-        Lane {
-            name,
-            ..Self::new::<C>(turn)
-        }
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn turn(&self) -> Span {
+        (self.turn)()
     }
 }
 
 /// What one contender was measured to take.
+#[derive(Clone)]
 pub struct Measured {
     pub name: String,
-    pub kind: Kind,
+    pub notes: &'static [Note],
     /// One for each round, in their order.
     pub ns_per_job: Vec<f64>,
     /// Cores kept busy: processor time over wall time, one for each round.
     pub cores: Vec<f64>,
+}
+
+impl Measured {
+    /// Processor time, one for each round.
+    pub fn cpu_ns_per_job(&self) -> Vec<f64> {
+        let rounds = self.ns_per_job.iter().zip(&self.cores);
+        rounds.map(|(wall, cores)| wall * cores).collect()
+    }
+
+    pub fn has(&self, note: Note) -> bool {
+        self.notes.contains(&note)
+    }
 }
 
 /// All contenders under one workload.
@@ -83,16 +104,39 @@ pub struct Table {
     pub others: Option<f64>,
 }
 
+impl Table {
+    /// All rounds of several runs with the same contenders, of which there is at least one.
+    pub fn joined(runs: &[Table]) -> Self {
+        let (first, more) = runs.split_first().expect("there is a run");
+        let mut rows = first.rows.clone();
+        for run in more {
+            for (row, one) in rows.iter_mut().zip(&run.rows) {
+                row.ns_per_job.extend(&one.ns_per_job);
+                row.cores.extend(&one.cores);
+            }
+        }
+        Table {
+            rows,
+            base: first.base.clone(),
+            others: runs.iter().filter_map(|run| run.others).reduce(f64::max),
+        }
+    }
+}
+
 pub fn measure(lanes: Vec<Lane>, jobs: u64, options: &Options) -> Table {
     let base = lanes[0].name.clone();
-    let family = |name: &str| name.split(' ').next().map(str::to_owned);
+    let names: Vec<_> = lanes.iter().map(|lane| lane.name().to_owned()).collect();
     let wanted = |lane: &Lane| {
-        options.only.is_empty()
-            || family(&lane.name).is_some_and(|name| options.only.contains(&name))
+        let mut only = options.only.iter();
+        options.only.is_empty() || only.any(|name| lane.name().starts_with(name))
     };
     let lanes: Vec<Lane> = lanes.into_iter().filter(wanted).collect();
+    if lanes.is_empty() {
+        eprintln!("no contender of that name here, only: {}", names.join(", "));
+        process::exit(2);
+    }
     let turn = |lane: &Lane| {
-        let span = (lane.turn)();
+        let span = lane.turn();
         thread::sleep(REST);
         span
     };
@@ -105,7 +149,7 @@ pub fn measure(lanes: Vec<Lane>, jobs: u64, options: &Options) -> Table {
         .iter()
         .map(|lane| Measured {
             name: lane.name.clone(),
-            kind: lane.kind,
+            notes: lane.notes,
             ns_per_job: Vec::new(),
             cores: Vec::new(),
         })

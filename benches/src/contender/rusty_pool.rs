@@ -1,6 +1,6 @@
 //! rusty_pool, with its core size as its greatest size and all workers started beforehand.
 
-use super::{Contender, Kind, Sends, Submits};
+use super::{About, Contender, Handle, Note, Sends, Submits};
 use crate::work::Work;
 use rusty_pool::{JoinHandle, ThreadPool};
 use std::marker::PhantomData;
@@ -15,8 +15,12 @@ pub struct RustyPool<W> {
 }
 
 impl<W: Work> Contender for RustyPool<W> {
-    const NAME: &'static str = "rusty_pool";
-    const KIND: Kind = Kind::Boxed;
+    const ABOUT: About = About {
+        name: "rusty_pool",
+        package: "rusty_pool",
+        notes: &[Note::Unbounded, Note::Boxed],
+        used: "`execute`; results through `evaluate`; core size and greatest size are the number of workers, all started",
+    };
 
     fn build(workers: usize) -> Self {
         let pool = ThreadPool::new(workers, workers, KEEP_ALIVE);
@@ -50,13 +54,17 @@ impl<W: Work> Sends for RustyPool<W> {
 }
 
 impl<W: Work<Output = u64>> Submits for RustyPool<W> {
-    type Handle = JoinHandle<u64>;
-
-    fn submit(&self, job: u64) -> Self::Handle {
+    fn submit(&self, job: u64) -> impl Handle {
         self.pool.evaluate(move || W::run(job))
     }
+}
 
-    fn wait(handle: Self::Handle) -> u64 {
-        handle.await_complete()
+impl Handle for JoinHandle<u64> {
+    fn wait(self) -> u64 {
+        self.await_complete()
+    }
+
+    async fn answer(self) -> u64 {
+        self.receiver.await.expect("the job completes")
     }
 }
