@@ -1,12 +1,15 @@
 //! Measures fanpool beside its peers: see `README.md`.
 
+mod case;
 mod clock;
 mod contender;
 mod document;
 mod machine;
 mod plot;
 mod report;
+mod requests;
 mod rounds;
+mod runtime;
 mod section;
 mod stats;
 mod work;
@@ -16,7 +19,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use workload::{Workload, pingpong, results, routed, send};
+use workload::{Workload, awaited, openloop, pingpong, results, routed, send};
 
 #[derive(Parser)]
 #[command(version, about = "Measures fanpool beside its peers")]
@@ -41,6 +44,10 @@ enum Command {
     Pingpong(pingpong::Arguments),
     /// Counting jobs as in `send`, by one strategy and another
     Routed(routed::Arguments),
+    /// Jobs whose results are awaited by many tasks
+    Async(awaited::Arguments),
+    /// Requests that come by a schedule, answered or not
+    Openloop(openloop::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -58,6 +65,8 @@ impl Command {
             Command::Results(arguments) => Box::new(arguments),
             Command::Pingpong(arguments) => Box::new(arguments),
             Command::Routed(arguments) => Box::new(arguments),
+            Command::Async(arguments) => Box::new(arguments),
+            Command::Openloop(arguments) => Box::new(arguments),
         })
     }
 }

@@ -1,8 +1,10 @@
 //! What is compared: one file for each family.
 
+pub mod awaited;
 mod channels;
 mod fanpool;
 mod rusty_pool;
+pub mod serving;
 mod threadpool;
 
 pub use self::channels::{Crossbeam, Crossfire};

@@ -51,7 +51,7 @@ impl Grid {
                 words(one.notes),
             ]);
         }
-        grid.remarks.extend(disturbance(table));
+        grid.remarks.extend(disturbance(table.others));
         grid
     }
 
@@ -147,13 +147,18 @@ pub fn fastest(table: &Table, counts: impl Fn(&Measured) -> bool) -> Option<Read
 
 /// Whether others used the machine meanwhile.
 pub fn is_doubtful(table: &Table) -> bool {
-    table.others.is_some_and(|others| others >= DISTURBED)
+    is_disturbing(table.others)
+}
+
+/// Whether so many cores in others' use are too many.
+pub fn is_disturbing(others: Option<f64>) -> bool {
+    others.is_some_and(|others| others >= DISTURBED)
 }
 
 /// What others did meanwhile, in a sentence without its full stop.
-pub fn disturbance(table: &Table) -> Option<String> {
-    let others = table.others?;
-    let verdict = if is_doubtful(table) {
+pub fn disturbance(others: Option<f64>) -> Option<String> {
+    let others = others?;
+    let verdict = if is_disturbing(Some(others)) {
         ": the figures are DOUBTFUL"
     } else {
         ""

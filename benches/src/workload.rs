@@ -1,5 +1,7 @@
 //! What is measured: one file for each workload.
 
+pub mod awaited;
+pub mod openloop;
 pub mod pingpong;
 pub mod results;
 pub mod routed;
