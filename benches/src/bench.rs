@@ -19,7 +19,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use workload::{Workload, awaited, openloop, pingpong, results, routed, send};
+use workload::{
+    Workload, awaited, bulk, cpu, growth, idle, memory, openloop, overload, pingpong, results,
+    routed, send,
+};
 
 #[derive(Parser)]
 #[command(version, about = "Measures fanpool beside its peers")]
@@ -40,14 +43,26 @@ enum Command {
     Send(send::Arguments),
     /// Jobs whose results are waited for, many in flight
     Results(results::Arguments),
+    /// Jobs submitted many at once, beside one by one
+    Bulk(bulk::Arguments),
     /// Jobs whose results are waited for, one at a time
     Pingpong(pingpong::Arguments),
+    /// Jobs that compute: what a pool adds to their processor time
+    Cpu(cpu::Arguments),
     /// Counting jobs as in `send`, by one strategy and another
     Routed(routed::Arguments),
     /// Jobs whose results are awaited by many tasks
     Async(awaited::Arguments),
     /// Requests that come by a schedule, answered or not
     Openloop(openloop::Arguments),
+    /// The processor time of a pool with nothing to do
+    Idle(idle::Arguments),
+    /// The memory of waiting jobs, and allocations
+    Memory(memory::Arguments),
+    /// The cost of a job with more jobs, workers or producers
+    Growth(growth::Arguments),
+    /// The memory when there is more to do than can be done
+    Overload(overload::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -63,10 +78,16 @@ impl Command {
             Command::All(all) => return Err(all),
             Command::Send(arguments) => Box::new(arguments),
             Command::Results(arguments) => Box::new(arguments),
+            Command::Bulk(arguments) => Box::new(arguments),
             Command::Pingpong(arguments) => Box::new(arguments),
+            Command::Cpu(arguments) => Box::new(arguments),
             Command::Routed(arguments) => Box::new(arguments),
             Command::Async(arguments) => Box::new(arguments),
             Command::Openloop(arguments) => Box::new(arguments),
+            Command::Idle(arguments) => Box::new(arguments),
+            Command::Memory(arguments) => Box::new(arguments),
+            Command::Growth(arguments) => Box::new(arguments),
+            Command::Overload(arguments) => Box::new(arguments),
         })
     }
 }

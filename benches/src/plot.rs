@@ -41,6 +41,11 @@ pub enum Chart {
         y: String,
         series: Vec<(String, Vec<(f64, f64)>)>,
     },
+    /// A line for each series, against seconds; the other axis is logarithmic.
+    OverTime {
+        y: String,
+        series: Vec<(String, Vec<(f64, f64)>)>,
+    },
 }
 
 impl Plot {
@@ -88,6 +93,7 @@ impl Plot {
         match &self.chart {
             Chart::Dots { unit, rows, series } => dots(&path, &self.title, unit, rows, series),
             Chart::Lines { x, y, series } => lines(&path, &self.title, x, y, series),
+            Chart::OverTime { y, series } => over_time(&path, &self.title, y, series),
         }
     }
 }
@@ -173,6 +179,44 @@ fn lines(
         let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
         chart
             .draw_series(line.point_size(3))?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+    }
+    legend(&mut chart)?;
+    page.present()?;
+    Ok(())
+}
+
+fn over_time(
+    path: &Path,
+    title: &str,
+    y: &str,
+    series: &[(String, Vec<(f64, f64)>)],
+) -> Result<(), Box<dyn Error>> {
+    let points = || series.iter().flat_map(|(_, points)| points);
+    let (from, to) = span(points().map(|point| point.0)).ok_or("a plot needs figures")?;
+    let (low, high) = span(points().map(|point| point.1)).ok_or("a plot needs figures")?;
+    let page = SVGBackend::new(path, (760, 360)).into_drawing_area();
+    page.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&page)
+        .caption(title, ("sans-serif", 18))
+        .margin(14)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(from..to, (low * 0.7..high * 5.0).log_scale())?;
+    chart
+        .configure_mesh()
+        .x_desc("seconds")
+        .y_desc(y)
+        .light_line_style(WHITE)
+        .draw()?;
+    for (at, (name, points)) in series.iter().enumerate() {
+        let colour = COLOURS[at % COLOURS.len()];
+        chart
+            .draw_series(LineSeries::new(
+                points.iter().copied(),
+                colour.stroke_width(2),
+            ))?
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }

@@ -1,6 +1,7 @@
 //! Tables, as text for a terminal and as markdown.
 
-use crate::contender::Note;
+use crate::contender::{About, Note};
+use crate::machine;
 use crate::rounds::{Measured, Table};
 use crate::section::Reading;
 use crate::stats::Quartiles;
@@ -51,7 +52,21 @@ impl Grid {
                 words(one.notes),
             ]);
         }
-        grid.remarks.extend(disturbance(table.others));
+        grid.remarks.extend(disturbance(table));
+        grid
+    }
+
+    /// Who takes part, for a workload whose contenders are its own.
+    pub fn contenders(abouts: &[About]) -> Self {
+        let mut grid = Grid::new("contenders", &["contender", "", "", ""]);
+        for about in abouts {
+            grid.rows.push(vec![
+                about.name.to_owned(),
+                format!("{} {}", about.package, machine::version(about.package)),
+                words(about.notes),
+                about.used.to_owned(),
+            ]);
+        }
         grid
     }
 
@@ -132,16 +147,25 @@ pub fn compared(table: &Table, over: &str, under: &str) -> Option<Reading> {
 
 /// How many times as long as the table's base the fastest of the others takes that `counts`.
 pub fn fastest(table: &Table, counts: impl Fn(&Measured) -> bool) -> Option<Reading> {
+    readings(table, counts).min_by(|a, b| a.figure.total_cmp(&b.figure))
+}
+
+/// How many times as long as the table's base the slowest of the others takes.
+pub fn slowest(table: &Table) -> Option<Reading> {
+    readings(table, |_| true).max_by(|a, b| a.figure.total_cmp(&b.figure))
+}
+
+fn readings(table: &Table, counts: impl Fn(&Measured) -> bool) -> impl Iterator<Item = Reading> {
     table
         .rows
         .iter()
-        .filter(|one| one.name != table.base && counts(one))
-        .filter_map(|one| Some((ratio(table, &one.name)?.median, &one.name)))
-        .min_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(figure, name)| Reading {
-            figure,
-            against: name.clone(),
-            doubtful: is_doubtful(table),
+        .filter(move |one| one.name != table.base && counts(one))
+        .filter_map(|one| {
+            Some(Reading {
+                figure: ratio(table, &one.name)?.median,
+                against: one.name.clone(),
+                doubtful: is_doubtful(table),
+            })
         })
 }
 
@@ -156,7 +180,12 @@ pub fn is_disturbing(others: Option<f64>) -> bool {
 }
 
 /// What others did meanwhile, in a sentence without its full stop.
-pub fn disturbance(others: Option<f64>) -> Option<String> {
+pub fn disturbance(table: &Table) -> Option<String> {
+    disturbed_by(table.others)
+}
+
+/// The same, of what kept so many cores busy.
+pub fn disturbed_by(others: Option<f64>) -> Option<String> {
     let others = others?;
     let verdict = if is_disturbing(Some(others)) {
         ": the figures are DOUBTFUL"
@@ -173,7 +202,7 @@ pub fn print_table(title: &str, table: &Table) {
     Grid::of(title, table).print();
 }
 
-fn words(notes: &[Note]) -> String {
+pub fn words(notes: &[Note]) -> String {
     let words: Vec<_> = notes.iter().map(|note| note.word()).collect();
     words.join(", ")
 }

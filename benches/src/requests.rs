@@ -90,6 +90,11 @@ impl Served {
         self.ended.saturating_sub(self.planned.arrival)
     }
 
+    /// The part of the sojourn before the service.
+    pub fn wait(&self) -> Duration {
+        self.started.saturating_sub(self.planned.arrival)
+    }
+
     /// As it was, not as it was planned.
     pub fn service(&self) -> Duration {
         self.ended - self.started

@@ -62,9 +62,18 @@ impl Lane {
             turn: Box::new(turn),
         }
     }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn turn(&self) -> Span {
+        (self.turn)()
+    }
 }
 
 /// What one contender was measured to take.
+#[derive(Clone)]
 pub struct Measured {
     pub name: String,
     pub notes: &'static [Note],
@@ -75,6 +84,12 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// Processor time, one for each round.
+    pub fn cpu_ns_per_job(&self) -> Vec<f64> {
+        let rounds = self.ns_per_job.iter().zip(&self.cores);
+        rounds.map(|(wall, cores)| wall * cores).collect()
+    }
+
     pub fn has(&self, note: Note) -> bool {
         self.notes.contains(&note)
     }
@@ -89,12 +104,31 @@ pub struct Table {
     pub others: Option<f64>,
 }
 
+impl Table {
+    /// All rounds of several runs with the same contenders, of which there is at least one.
+    pub fn joined(runs: &[Table]) -> Self {
+        let (first, more) = runs.split_first().expect("there is a run");
+        let mut rows = first.rows.clone();
+        for run in more {
+            for (row, one) in rows.iter_mut().zip(&run.rows) {
+                row.ns_per_job.extend(&one.ns_per_job);
+                row.cores.extend(&one.cores);
+            }
+        }
+        Table {
+            rows,
+            base: first.base.clone(),
+            others: runs.iter().filter_map(|run| run.others).reduce(f64::max),
+        }
+    }
+}
+
 pub fn measure(lanes: Vec<Lane>, jobs: u64, options: &Options) -> Table {
     let base = lanes[0].name.clone();
-    let names: Vec<_> = lanes.iter().map(|lane| lane.name.clone()).collect();
+    let names: Vec<_> = lanes.iter().map(|lane| lane.name().to_owned()).collect();
     let wanted = |lane: &Lane| {
         let mut only = options.only.iter();
-        options.only.is_empty() || only.any(|name| lane.name.starts_with(name))
+        options.only.is_empty() || only.any(|name| lane.name().starts_with(name))
     };
     let lanes: Vec<Lane> = lanes.into_iter().filter(wanted).collect();
     if lanes.is_empty() {
@@ -102,7 +136,7 @@ pub fn measure(lanes: Vec<Lane>, jobs: u64, options: &Options) -> Table {
         process::exit(2);
     }
     let turn = |lane: &Lane| {
-        let span = (lane.turn)();
+        let span = lane.turn();
         thread::sleep(REST);
         span
     };

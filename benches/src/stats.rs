@@ -25,6 +25,12 @@ impl Quartiles {
         let ratios: Vec<f64> = over.iter().zip(under).map(|(a, b)| a / b).collect();
         Self::of(&ratios)
     }
+
+    /// Of the differences of samples that were taken in the same rounds.
+    pub fn of_differences(from: &[f64], less: &[f64]) -> Self {
+        let differences: Vec<f64> = from.iter().zip(less).map(|(a, b)| a - b).collect();
+        Self::of(&differences)
+    }
 }
 
 fn quantile(sorted: &[f64], part: f64) -> f64 {

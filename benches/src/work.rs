@@ -1,5 +1,12 @@
 //! What the jobs do. Every job is a `u64`.
 
+mod spin;
+
+#[cfg(test)]
+pub mod record;
+
+pub use spin::SPIN;
+
 use crate::clock::Moment;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -42,6 +49,18 @@ impl Work for Increment {
 
     fn run(job: u64) -> u64 {
         job + 1
+    }
+}
+
+/// Computes for as long as [`SPIN`] says, and adds 1 to [`TALLY`].
+pub struct Spin;
+
+impl Work for Spin {
+    type Output = ();
+
+    fn run(job: u64) {
+        SPIN.run(job);
+        TALLY.add(1);
     }
 }
 

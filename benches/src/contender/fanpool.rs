@@ -1,9 +1,10 @@
 //! fanpool, with the default settings but for the sizes.
 
-use super::{About, CAPACITY, Contender, Sends, Submits};
+use super::{About, CAPACITY, Contender, Handle, Sends, Submits};
 use crate::work::Work;
 use fanpool::{Any, Dispatcher, JobHandle, Pool, Submitter, handler_fn};
 use std::convert::Infallible;
+use std::ops::Range;
 
 pub struct Fanpool<W: Work> {
     pool: Submitter<u64, W::Output, Infallible>,
@@ -59,18 +60,36 @@ impl<W: Work> Sends for Fanpool<W> {
     }
 }
 
-impl<W: Work<Output = u64>> Submits for Fanpool<W> {
-    type Handle = JobHandle<u64, Infallible>;
-
-    fn submit(&self, job: u64) -> Self::Handle {
-        self.pool.submit_blocking(job).expect("the pool is open")
+impl<W: Work<Output = u64>> Fanpool<W> {
+    /// Submits many jobs at once and waits for all of them.
+    pub fn run_all(&self, jobs: Range<u64>) -> impl Iterator<Item = u64> {
+        let group = self.pool.submit_all_blocking(jobs);
+        let group = group.expect("the pool is open");
+        let results = group.wait().into_iter();
+        results.map(|result| result.expect("the job completes"))
     }
+}
 
-    fn wait(handle: Self::Handle) -> u64 {
-        handle.wait().expect("the job completes")
+impl<W: Work<Output = u64>> Submits for Fanpool<W> {
+    fn submit(&self, job: u64) -> impl Handle {
+        self.pool.submit_blocking(job).expect("the pool is open")
     }
 
     fn run(&self, job: u64) -> u64 {
         self.pool.run_blocking(job).expect("the job completes")
+    }
+
+    async fn answer(&self, job: u64) -> u64 {
+        self.pool.run(job).await.expect("the job completes")
+    }
+}
+
+impl Handle for JobHandle<u64, Infallible> {
+    fn wait(self) -> u64 {
+        JobHandle::wait(self).expect("the job completes")
+    }
+
+    async fn answer(self) -> u64 {
+        self.await.expect("the job completes")
     }
 }

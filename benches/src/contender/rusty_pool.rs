@@ -1,6 +1,6 @@
 //! rusty_pool, with its core size as its greatest size and all workers started beforehand.
 
-use super::{About, Contender, Note, Sends, Submits};
+use super::{About, Contender, Handle, Note, Sends, Submits};
 use crate::work::Work;
 use rusty_pool::{JoinHandle, ThreadPool};
 use std::marker::PhantomData;
@@ -54,13 +54,17 @@ impl<W: Work> Sends for RustyPool<W> {
 }
 
 impl<W: Work<Output = u64>> Submits for RustyPool<W> {
-    type Handle = JoinHandle<u64>;
-
-    fn submit(&self, job: u64) -> Self::Handle {
+    fn submit(&self, job: u64) -> impl Handle {
         self.pool.evaluate(move || W::run(job))
     }
+}
 
-    fn wait(handle: Self::Handle) -> u64 {
-        handle.await_complete()
+impl Handle for JoinHandle<u64> {
+    fn wait(self) -> u64 {
+        self.await_complete()
+    }
+
+    async fn answer(self) -> u64 {
+        self.receiver.await.expect("the job completes")
     }
 }

@@ -1,10 +1,10 @@
 //! threadpool. Each producer has a clone of the pool, and results come by a channel, as its
-//! documentation shows; here it is a channel for each job, since each result is waited for by itself.
+//! documentation shows; here it is a channel for each job, since each result is waited for by itself. A
+//! `std::sync::mpsc` channel is slower for that.
 
-use super::{About, Contender, Note, Sends, Submits};
+use super::{About, Contender, Handle, Note, Sends, Submits};
 use crate::work::Work;
 use std::marker::PhantomData;
-use std::sync::mpsc;
 
 pub struct ThreadPool<W> {
     pool: threadpool::ThreadPool,
@@ -16,7 +16,7 @@ impl<W: Work> Contender for ThreadPool<W> {
         name: "threadpool",
         package: "threadpool",
         notes: &[Note::Unbounded, Note::Boxed, Note::NoResult],
-        used: "`execute`, each producer with a clone; results through a `sync_channel(1)` for each job",
+        used: "`execute`, each producer with a clone; results through a `oneshot` channel",
     };
 
     fn build(workers: usize) -> Self {
@@ -49,18 +49,11 @@ impl<W: Work> Sends for ThreadPool<W> {
 }
 
 impl<W: Work<Output = u64>> Submits for ThreadPool<W> {
-    type Handle = mpsc::Receiver<u64>;
-
-    /// A `channel` was measured to cost the same.
-    fn submit(&self, job: u64) -> Self::Handle {
-        let (result, handle) = mpsc::sync_channel(1);
+    fn submit(&self, job: u64) -> impl Handle {
+        let (result, handle) = oneshot::channel();
         self.pool.execute(move || {
             result.send(W::run(job)).expect("the result is waited for");
         });
         handle
-    }
-
-    fn wait(handle: Self::Handle) -> u64 {
-        handle.recv().expect("the job completes")
     }
 }

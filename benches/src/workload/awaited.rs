@@ -2,12 +2,12 @@
 
 use super::Workload;
 use crate::clock::{Moment, Span};
-use crate::contender::Note;
 use crate::contender::awaited::{
     Awaited, Channel, Factory, FanpoolAsync, FanpoolThreads, Spawn, Tower, TowerLimited,
 };
+use crate::contender::{About, Note};
 use crate::plot::Plot;
-use crate::report::{compared, fastest};
+use crate::report::{Grid, compared, fastest};
 use crate::rounds::{self, Lane, Options, Table};
 use crate::runtime::{Runtime, Smol, Tokio};
 use crate::section::{Bar, Limit, Section};
@@ -19,11 +19,12 @@ const WARM_UP: u64 = 10;
 /// With so many clients, fanpool is to take at most so many times as long as the executor's own tasks.
 const SPAWN_BARS: [(u32, f64); 2] = [(64, 1.2), (1024, 1.0)];
 
+const SPAWN: &str = <Spawn<Tokio> as Awaited<Tokio>>::ABOUT.name;
+
 const METHOD: &str = "\
 Tasks on an executor with two threads submit a job, await its result, and submit the next one. The clock \
-runs from the start of the tasks to the end of the last one. Every result is checked. A bounded peer is one \
-that makes clients wait for room or keeps a bounded queue; neither the executor's own tasks nor the bare \
-channel is one.";
+runs from the start of the tasks to the end of the last one. Every result is checked. *spawn* is the \
+executor alone, with a task for each job.";
 
 #[derive(Args)]
 pub struct Arguments {
@@ -40,16 +41,19 @@ pub struct Arguments {
     workers: u32,
 
     /// Threads of the executor
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = THREADS as u32, value_parser = clap::value_parser!(u32).range(1..))]
     threads: u32,
 
     #[command(flatten)]
     options: Options,
 }
 
+/// Threads of the executor, by default.
+pub(super) const THREADS: usize = 2;
+
 /// Of one table.
 #[derive(Clone, Copy)]
-struct Shape {
+pub(super) struct Shape {
     clients: u32,
     workers: usize,
     threads: usize,
@@ -60,6 +64,7 @@ struct Shape {
 impl Workload for Arguments {
     fn measure(&self) -> Section {
         let mut section = Section::new("Awaiting results in tasks", METHOD);
+        section.grids.push(Grid::contenders(&abouts()));
         let mut tables = Vec::new();
         for (runtime, lanes) in [
             (Tokio::NAME, tokio_lanes as fn(Shape) -> Vec<Lane>),
@@ -95,24 +100,32 @@ impl Workload for Arguments {
 impl Arguments {
     fn shape(&self, clients: u32) -> Shape {
         Shape {
-            clients,
-            workers: self.workers as usize,
             threads: self.threads as usize,
-            jobs: self.jobs.div_ceil(clients.into()),
+            ..Shape::new(clients, self.workers as usize, self.jobs)
+        }
+    }
+}
+
+impl Shape {
+    /// For about so many jobs of all clients together.
+    pub(super) fn new(clients: u32, workers: usize, jobs: u64) -> Self {
+        Shape {
+            clients,
+            workers,
+            threads: THREADS,
+            jobs: jobs.div_ceil(clients.into()),
         }
     }
 }
 
 fn bars(runtime: &str, clients: u32, table: &Table) -> Vec<Bar> {
     let mut bars = vec![Bar {
-        what: format!(
-            "async on {runtime}, {clients} clients: times as fast as the fastest bounded peer"
-        ),
+        what: format!("async on {runtime}, {clients} clients: times as fast as the fastest pool"),
         limit: Limit::AtLeast(1.0),
         unit: "x",
         reading: fastest(table, |one| {
             let own = one.name.starts_with("fanpool");
-            !own && !one.has(Note::Floor) && !one.has(Note::Unbounded)
+            !own && one.name != SPAWN && !one.has(Note::Floor)
         }),
     }];
     if let Some((_, most)) = SPAWN_BARS.into_iter().find(|bar| bar.0 == clients) {
@@ -122,14 +135,26 @@ fn bars(runtime: &str, clients: u32, table: &Table) -> Vec<Bar> {
             ),
             limit: Limit::AtMost(most),
             unit: "x",
-            reading: compared(
-                table,
-                &table.base,
-                <Spawn<Tokio> as Awaited<Tokio>>::ABOUT.name,
-            ),
+            reading: compared(table, &table.base, SPAWN),
         });
     }
     bars
+}
+
+fn abouts() -> [About; 8] {
+    fn one<R: Runtime, C: Awaited<R>>() -> About {
+        C::ABOUT
+    }
+    [
+        one::<Tokio, FanpoolAsync>(),
+        one::<Tokio, FanpoolThreads>(),
+        one::<Tokio, Spawn<Tokio>>(),
+        one::<Smol, Spawn<Smol>>(),
+        one::<Tokio, Channel>(),
+        one::<Tokio, Tower>(),
+        one::<Tokio, TowerLimited>(),
+        one::<Tokio, Factory>(),
+    ]
 }
 
 fn tokio_lanes(shape: Shape) -> Vec<Lane> {
@@ -159,7 +184,7 @@ fn lane<R: Runtime, C: Awaited<R>>(shape: Shape) -> Lane {
 }
 
 /// From the start of the clients to the end of the last one.
-fn turn<R: Runtime, C: Awaited<R>>(shape: Shape) -> Span {
+pub(super) fn turn<R: Runtime, C: Awaited<R>>(shape: Shape) -> Span {
     let (runtime, running) = R::start(shape.threads);
     let pool = C::build(&runtime, shape.workers);
     let rally = |jobs| {

@@ -2,13 +2,22 @@
 
 use super::Workload;
 use crate::clock::{Moment, Span};
-use crate::contender::{Fanpool, RustyPool, Submits, ThreadPool};
+use crate::contender::{
+    AffinityPool, AsyncExecutor, Blocking, Fanpool, Handle, Ractor, RayonSpawn, RayonSpawnFifo,
+    RustyPool, Submits, ThreadPool, TokioSpawn, TokioSpawnBlocking, Tower,
+};
 use crate::plot::Plot;
+use crate::report::fastest;
 use crate::rounds::{self, Lane, Options};
-use crate::section::Section;
-use crate::work::Increment;
+use crate::section::{Bar, Limit, Section};
+use crate::work::{Increment, Work};
 use clap::Args;
 use std::collections::VecDeque;
+
+/// fanpool is to be so many times as fast as the fastest pool, with so many workers and jobs in flight.
+const BAR: f64 = 2.0;
+const BAR_WORKERS: [u32; 2] = [2, 4];
+const BAR_IN_FLIGHT: u32 = 1000;
 
 const METHOD: &str = "\
 One submitter keeps a number of jobs in flight and waits for their results in their order. Every result is \
@@ -43,13 +52,21 @@ impl Workload for Arguments {
         let mut section = Section::new("Results, many in flight", METHOD);
         let mut tables = Vec::new();
         for &workers in workers {
-            let lanes = lanes(workers as usize, *jobs, *in_flight as usize);
+            let lanes = lanes::<Increment>(workers as usize, *jobs, *in_flight as usize);
             let table = rounds::measure(lanes, *jobs, options);
             let title = format!(
-                "results, submitters x workers: 1x{workers}, {in_flight} in flight, {jobs} jobs, {} rounds",
+                "results, {workers} workers, {in_flight} in flight, {jobs} jobs, {} rounds",
                 options.rounds
             );
             section.table(title, &table);
+            if BAR_WORKERS.contains(&workers) && *in_flight == BAR_IN_FLIGHT {
+                section.bars.push(Bar {
+                    what: format!("results, {workers} workers: times as fast as the fastest pool"),
+                    limit: Limit::AtLeast(BAR),
+                    unit: "x",
+                    reading: fastest(&table, |_| true),
+                });
+            }
             tables.push((format!("{workers} workers"), table));
         }
         section.plots.push(Plot::of_tables(
@@ -66,14 +83,23 @@ impl Workload for Arguments {
     }
 }
 
-fn lanes(workers: usize, jobs: u64, in_flight: usize) -> Vec<Lane> {
+fn lanes<W: Work<Output = u64>>(workers: usize, jobs: u64, in_flight: usize) -> Vec<Lane> {
     fn lane<C: Submits + 'static>(workers: usize, jobs: u64, in_flight: usize) -> Lane {
         Lane::new::<C>(move || turn::<C>(workers, jobs, in_flight))
     }
     vec![
-        lane::<Fanpool<Increment>>(workers, jobs, in_flight),
-        lane::<ThreadPool<Increment>>(workers, jobs, in_flight),
-        lane::<RustyPool<Increment>>(workers, jobs, in_flight),
+        lane::<Fanpool<W>>(workers, jobs, in_flight),
+        lane::<Tower<W>>(workers, jobs, in_flight),
+        lane::<ThreadPool<W>>(workers, jobs, in_flight),
+        lane::<RustyPool<W>>(workers, jobs, in_flight),
+        lane::<RayonSpawn<W>>(workers, jobs, in_flight),
+        lane::<RayonSpawnFifo<W>>(workers, jobs, in_flight),
+        lane::<TokioSpawn<W>>(workers, jobs, in_flight),
+        lane::<TokioSpawnBlocking<W>>(workers, jobs, in_flight),
+        lane::<AsyncExecutor<W>>(workers, jobs, in_flight),
+        lane::<Blocking<W>>(workers, jobs, in_flight),
+        lane::<AffinityPool<W>>(workers, jobs, in_flight),
+        lane::<Ractor<W>>(workers, jobs, in_flight),
     ]
 }
 
@@ -91,32 +117,40 @@ fn turn<C: Submits>(workers: usize, jobs: u64, in_flight: usize) -> Span {
 fn pump<C: Submits>(pool: &C, jobs: u64, in_flight: usize) {
     let mut flying = VecDeque::with_capacity(in_flight);
     let mut results = 0..jobs;
-    let mut check = |handle| {
-        let job = results.next().expect("no more results than jobs");
-        assert_eq!(C::wait(handle), job + 1, "{}: wrong result", C::NAME);
-    };
     for job in 0..jobs {
-        if flying.len() == in_flight {
-            flying.pop_front().into_iter().for_each(&mut check);
+        if flying.len() == in_flight
+            && let Some(handle) = flying.pop_front()
+        {
+            check::<C>(handle, &mut results);
         }
         flying.push_back(pool.submit(job));
     }
-    flying.into_iter().for_each(check);
+    for handle in flying {
+        check::<C>(handle, &mut results);
+    }
+}
+
+fn check<C: Submits>(handle: impl Handle, jobs: &mut impl Iterator<Item = u64>) {
+    let job = jobs.next().expect("no more results than jobs");
+    assert_eq!(handle.wait(), job + 1, "{}: wrong result", C::NAME);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::record::{self, RecordedIncrement};
 
     #[test]
-    fn every_contender_gives_every_result() {
-        let options = Options {
-            rounds: 1,
-            only: Vec::new(),
-        };
-        for in_flight in [1, 7, 5000] {
-            let measured = rounds::measure(lanes(2, 3000, in_flight), 3000, &options);
-            assert_eq!(measured.rows.len(), 3);
+    fn every_contender_runs_every_job_once() {
+        let _alone = record::alone();
+        for in_flight in [1, 7, 2000] {
+            let lanes = lanes::<RecordedIncrement>(2, 1000, in_flight);
+            assert_eq!(lanes.len(), 12);
+            for lane in lanes {
+                lane.turn();
+                let jobs = record::of([0..in_flight as u64, 0..1000]);
+                assert_eq!(record::take(), jobs, "{}", lane.name());
+            }
         }
     }
 }

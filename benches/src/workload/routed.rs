@@ -4,9 +4,10 @@ use super::Workload;
 use super::send::{Shape, turn};
 use crate::contender::Fanpool;
 use crate::plot::Plot;
-use crate::rounds::{self, Lane, Options};
-use crate::section::Section;
-use crate::work::Tick;
+use crate::report::slowest;
+use crate::rounds::{self, Lane, Options, Table};
+use crate::section::{Bar, Limit, Section};
+use crate::work::{Tick, Work};
 use clap::Args;
 use fanpool::{
     Any, Dispatcher, Job, KeyAffinity, LeastBusy, Random, RoundRobin, TwoChoices, Weighted,
@@ -14,6 +15,10 @@ use fanpool::{
 
 /// Each producer's jobs have so many keys.
 const KEYS: u64 = 1024;
+
+/// The slowest strategy is to take at most so many times as long as `Any`, with inboxes that are deep enough.
+const BAR: f64 = 2.2;
+const BAR_DEPTH: u32 = 4;
 
 const METHOD: &str = "\
 As in sending without results, by each strategy, with 1024 keys a producer; the number after a strategy is \
@@ -53,12 +58,15 @@ impl Workload for Arguments {
         let mut section = Section::new("Routed strategies", METHOD);
         let mut tables = Vec::new();
         for &shape in shapes {
-            let table = rounds::measure(lanes(shape, *jobs, depths), *jobs, options);
+            let table = rounds::measure(lanes::<Tick>(shape, *jobs, depths), *jobs, options);
             let title = format!(
                 "routed, producers x workers: {shape}, {jobs} jobs, {} rounds",
                 options.rounds
             );
             section.table(title, &table);
+            if depths.iter().all(|depth| *depth >= BAR_DEPTH) {
+                section.bars.push(bar(shape, &table));
+            }
             tables.push((shape.to_string(), table));
         }
         section.plots.push(Plot::of_tables(
@@ -75,24 +83,33 @@ impl Workload for Arguments {
     }
 }
 
-fn lanes(shape: Shape, jobs: u64, depths: &[u32]) -> Vec<Lane> {
-    let mut lanes = vec![lane("Any", shape, jobs, 4, Any::new)];
+fn bar(shape: Shape, table: &Table) -> Bar {
+    Bar {
+        what: format!("routed {shape}: the slowest strategy's time over `Any`'s"),
+        limit: Limit::AtMost(BAR),
+        unit: "x",
+        reading: slowest(table),
+    }
+}
+
+fn lanes<W: Work<Output = ()>>(shape: Shape, jobs: u64, depths: &[u32]) -> Vec<Lane> {
+    let mut lanes = vec![lane::<W, _>("Any", shape, jobs, 4, Any::new)];
     for &depth in depths {
         let weights = (0..shape.workers as u32).map(|index| 1 + index % 3);
         let weighted = Weighted::new(weights).expect("all weights are above 0");
         let name = |strategy| format!("{strategy} {depth}");
         let depth = depth as usize;
         lanes.extend([
-            lane(name("RoundRobin"), shape, jobs, depth, RoundRobin::new),
-            lane(name("LeastBusy"), shape, jobs, depth, LeastBusy::new),
-            lane(name("TwoChoices"), shape, jobs, depth, || {
+            lane::<W, _>(name("RoundRobin"), shape, jobs, depth, RoundRobin::new),
+            lane::<W, _>(name("LeastBusy"), shape, jobs, depth, LeastBusy::new),
+            lane::<W, _>(name("TwoChoices"), shape, jobs, depth, || {
                 TwoChoices::new(1)
             }),
-            lane(name("Random"), shape, jobs, depth, || Random::new(1)),
-            lane(name("Weighted"), shape, jobs, depth, move || {
+            lane::<W, _>(name("Random"), shape, jobs, depth, || Random::new(1)),
+            lane::<W, _>(name("Weighted"), shape, jobs, depth, move || {
                 weighted.clone()
             }),
-            lane(name("KeyAffinity"), shape, jobs, depth, || {
+            lane::<W, _>(name("KeyAffinity"), shape, jobs, depth, || {
                 KeyAffinity::by(|job: &Job<u64>| *job.data())
             }),
         ]);
@@ -100,7 +117,7 @@ fn lanes(shape: Shape, jobs: u64, depths: &[u32]) -> Vec<Lane> {
     lanes
 }
 
-fn lane<D: Dispatcher<u64>>(
+fn lane<W: Work<Output = ()>, D: Dispatcher<u64>>(
     name: impl Into<String>,
     shape: Shape,
     jobs: u64,
@@ -108,32 +125,31 @@ fn lane<D: Dispatcher<u64>>(
     make: impl Fn() -> D + Clone + 'static,
 ) -> Lane {
     let name = name.into();
-    Lane::variant::<Fanpool<Tick>>(name.clone(), move || {
-        let pool = Fanpool::<Tick>::routed(shape.workers, depth, make.clone());
+    Lane::variant::<Fanpool<W>>(name.clone(), move || {
+        let pool = Fanpool::<W>::routed(shape.workers, depth, make.clone());
         turn(pool, &name, shape, jobs, |number| number % KEYS)
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::send::WARM_UP;
     use super::*;
+    use crate::work::record::{self, Recorded};
 
     #[test]
-    fn every_job_is_counted_by_every_strategy() {
-        let shape = Shape::new(2, 3);
-        let options = Options {
-            rounds: 1,
-            only: Vec::new(),
-        };
-        let measured = rounds::measure(lanes(shape, 2001, &[2, 1000]), 2001, &options);
-        assert_eq!(measured.rows.len(), 13);
-        assert_eq!(measured.base, "Any");
-        let options = Options {
-            rounds: 1,
-            only: vec!["Random".to_owned()],
-        };
-        let measured = rounds::measure(lanes(shape, 2001, &[2, 1000]), 2001, &options);
-        let names: Vec<_> = measured.rows.iter().map(|one| one.name.as_str()).collect();
-        assert_eq!(names, ["Random 2", "Random 1000"]);
+    fn every_strategy_runs_every_job_once() {
+        let _alone = record::alone();
+        let lanes = lanes::<Recorded>(Shape::new(2, 3), 2001, &[2, 1000]);
+        assert_eq!(lanes.len(), 13);
+        for lane in lanes {
+            lane.turn();
+            let mut jobs: Vec<_> = (0..WARM_UP)
+                .chain(0..2001)
+                .map(|number| number % KEYS)
+                .collect();
+            jobs.sort_unstable();
+            assert_eq!(record::take(), jobs, "{}", lane.name());
+        }
     }
 }

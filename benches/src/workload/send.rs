@@ -3,21 +3,23 @@
 use super::Workload;
 use crate::clock::{Moment, Span};
 use crate::contender::{
-    Contender, Crossbeam, Crossfire, Fanpool, Note, RustyPool, Sends, ThreadPool,
+    AsyncExecutor, Blocking, Contender, Crossbeam, Crossfire, Fanpool, Flume, Kanal, Note, Ractor,
+    RayonSpawn, RayonSpawnFifo, RustyPool, Sends, ThreadPool, TokioSpawn, TokioSpawnBlocking,
 };
 use crate::plot::Plot;
 use crate::report::{compared, fastest};
 use crate::rounds::{self, Lane, Options, Table};
 use crate::section::{Bar, Limit, Section};
-use crate::work::{Count, TALLY};
+use crate::work::{Count, TALLY, Work};
 use clap::Args;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Barrier;
 use std::thread;
 
 /// Jobs that go through a new pool before the clock starts.
-const WARM_UP: u64 = 1000;
+pub(super) const WARM_UP: u64 = 1000;
 
 /// At each shape, fanpool is to be so many times as fast as the fastest pool.
 const BARS: [(Shape, f64); 4] = [
@@ -37,7 +39,7 @@ producer and is stopped by the job that makes the count complete.";
 #[derive(Args)]
 pub struct Arguments {
     /// Jobs in each round
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..))]
     jobs: u64,
 
     /// Producers and workers
@@ -97,7 +99,7 @@ impl Workload for Arguments {
         let mut section = Section::new("Sending without results", METHOD);
         let mut tables = Vec::new();
         for &shape in shapes {
-            let table = rounds::measure(lanes(shape, *jobs), *jobs, options);
+            let table = rounds::measure(lanes::<Count>(shape, *jobs, |_| 1), *jobs, options);
             let title = format!(
                 "send, producers x workers: {shape}, {jobs} jobs, {} rounds",
                 options.rounds
@@ -141,21 +143,30 @@ fn bars(shape: Shape, table: &Table) -> Vec<Bar> {
     ]
 }
 
-fn lanes(shape: Shape, jobs: u64) -> Vec<Lane> {
-    fn lane<C: Sends + 'static>(shape: Shape, jobs: u64) -> Lane {
-        Lane::new::<C>(move || turn(C::build(shape.workers), C::NAME, shape, jobs, |_| 1))
+fn lanes<W: Work<Output = ()>>(shape: Shape, jobs: u64, job: fn(u64) -> u64) -> Vec<Lane> {
+    fn lane<C: Sends + 'static>(shape: Shape, jobs: u64, job: fn(u64) -> u64) -> Lane {
+        Lane::new::<C>(move || turn(C::build(shape.workers), C::NAME, shape, jobs, job))
     }
     vec![
-        lane::<Fanpool<Count>>(shape, jobs),
-        lane::<ThreadPool<Count>>(shape, jobs),
-        lane::<RustyPool<Count>>(shape, jobs),
-        lane::<Crossfire<Count>>(shape, jobs),
-        lane::<Crossbeam<Count>>(shape, jobs),
+        lane::<Fanpool<W>>(shape, jobs, job),
+        lane::<ThreadPool<W>>(shape, jobs, job),
+        lane::<RustyPool<W>>(shape, jobs, job),
+        lane::<RayonSpawn<W>>(shape, jobs, job),
+        lane::<RayonSpawnFifo<W>>(shape, jobs, job),
+        lane::<TokioSpawn<W>>(shape, jobs, job),
+        lane::<TokioSpawnBlocking<W>>(shape, jobs, job),
+        lane::<AsyncExecutor<W>>(shape, jobs, job),
+        lane::<Blocking<W>>(shape, jobs, job),
+        lane::<Ractor<W>>(shape, jobs, job),
+        lane::<Crossfire<W>>(shape, jobs, job),
+        lane::<Crossbeam<W>>(shape, jobs, job),
+        lane::<Kanal<W>>(shape, jobs, job),
+        lane::<Flume<W>>(shape, jobs, job),
     ]
 }
 
-/// From the first send to the moment the last job was counted. `job` makes each producer's jobs from their
-/// numbers.
+/// From the first send to the moment the last job was counted. `job` makes the jobs from their numbers, of
+/// which each producer has a range.
 pub(super) fn turn<C: Sends>(
     pool: C,
     name: &str,
@@ -180,7 +191,7 @@ pub(super) fn turn<C: Sends>(
                 scope.spawn(move || {
                     ready.wait();
                     let begun = Moment::now();
-                    for number in 0..share {
+                    for number in share {
                         C::send(&sender, job(number));
                     }
                     begun
@@ -198,20 +209,22 @@ pub(super) fn turn<C: Sends>(
     ended.since(begun)
 }
 
-/// `jobs` in `count` parts that differ by one at most.
-fn shares(jobs: u64, count: usize) -> impl Iterator<Item = u64> {
+/// The numbers below `jobs` in `count` parts that differ by one at most.
+pub(super) fn shares(jobs: u64, count: usize) -> impl Iterator<Item = Range<u64>> {
     let count = count as u64;
-    (0..count).map(move |index| jobs / count + u64::from(index < jobs % count))
+    (0..count).map(move |index| jobs * index / count..jobs * (index + 1) / count)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::record::{self, Recorded};
 
     #[test]
     fn shares_add_up() {
-        assert_eq!(shares(10, 4).collect::<Vec<_>>(), [3, 3, 2, 2]);
-        assert_eq!(shares(1, 2).sum::<u64>(), 1);
+        let parts: Vec<_> = shares(10, 4).collect();
+        assert_eq!(parts, [0..2, 2..5, 5..7, 7..10]);
+        assert_eq!(shares(1, 2).map(|share| share.count()).sum::<usize>(), 1);
     }
 
     #[test]
@@ -224,14 +237,18 @@ mod tests {
     }
 
     #[test]
-    fn every_job_of_every_contender_is_counted() {
-        let shape = Shape::new(3, 2);
-        let options = Options {
-            rounds: 1,
-            only: Vec::new(),
-        };
-        let measured = rounds::measure(lanes(shape, 5001), 5001, &options);
-        assert_eq!(measured.rows.len(), 5);
-        assert!(measured.rows.iter().all(|one| one.ns_per_job[0] > 0.0));
+    fn every_contender_runs_every_job_once() {
+        let _alone = record::alone();
+        let lanes = lanes::<Recorded>(Shape::new(3, 2), 2001, |number| number);
+        assert_eq!(lanes.len(), 14);
+        for lane in lanes {
+            lane.turn();
+            assert_eq!(
+                record::take(),
+                record::of([0..WARM_UP, 0..2001]),
+                "{}",
+                lane.name()
+            );
+        }
     }
 }

@@ -5,23 +5,25 @@ use super::{About, Awaited};
 use crate::contender::{CAPACITY, Note};
 use crate::runtime::Runtime;
 use smol::channel::{Sender, bounded};
-use tokio::sync::oneshot;
 
-pub struct Channel(Sender<(u64, oneshot::Sender<u64>)>);
+pub struct Channel(Sender<Job>);
+
+/// With where its result goes.
+type Job = (u64, oneshot::Sender<u64>);
 
 impl<R: Runtime> Awaited<R> for Channel {
     const ABOUT: About = About {
         name: "async-channel",
         package: "async-channel",
         notes: &[Note::Floor],
-        used: "a bounded channel of 1024 jobs, tasks that receive from it, and tokio's `oneshot` for each \
-               result",
+        used: "a bounded channel of 1024 jobs, tasks that receive from it, and a channel from `oneshot` for \
+               each result",
     };
 
-    type Client = Sender<(u64, oneshot::Sender<u64>)>;
+    type Client = Sender<Job>;
 
     fn build(runtime: &R, workers: usize) -> Self {
-        let (sender, receiver) = bounded::<(u64, oneshot::Sender<u64>)>(CAPACITY);
+        let (sender, receiver) = bounded::<Job>(CAPACITY);
         for _ in 0..workers {
             let receiver = receiver.clone();
             runtime.detach(async move {

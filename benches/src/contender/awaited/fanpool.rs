@@ -12,10 +12,11 @@ pub struct FanpoolAsync(Client);
 
 impl<R: Runtime> Awaited<R> for FanpoolAsync {
     const ABOUT: About = About {
-        name: "fanpool, async",
+        name: "fanpool",
         package: "fanpool",
         notes: &[],
-        used: "workers on the clients' executor; `submit(..).await` and `handle.await`",
+        used: "default settings but for the number of workers and a queue of 1024 jobs; workers on the clients' \
+               executor; `submit(..).await` and `handle.await`",
     };
 
     type Client = Client;
@@ -52,7 +53,7 @@ impl<R: Runtime> Awaited<R> for FanpoolThreads {
         name: "fanpool, threads",
         package: "fanpool",
         notes: &[],
-        used: "workers on threads of their own; `submit(..).await` and `handle.await`",
+        used: "the same, with workers on threads of their own",
     };
 
     type Client = Client;

@@ -1,7 +1,7 @@
 //! ractor's `Factory`.
 
 use super::{About, Awaited};
-use crate::contender::CAPACITY;
+use crate::contender::{CAPACITY, Note};
 use crate::runtime::Tokio;
 use ractor::factory::queues::DefaultQueue;
 use ractor::factory::routing::QueuerRouting;
@@ -62,11 +62,11 @@ type Definition = ractor::factory::Factory<
 
 impl Awaited<Tokio> for Factory {
     const ABOUT: About = About {
-        name: "ractor Factory",
+        name: "ractor",
         package: "ractor",
-        notes: &[],
-        used: "`QueuerRouting` and the default queue, at most 1024 jobs in it; `call_job`. What is over its \
-               bound it drops, but its mailbox has none",
+        notes: &[Note::Unbounded, Note::Boxed],
+        used: "`Factory` with `QueuerRouting` and `DefaultQueue` of 1024 jobs, behind a mailbox without a \
+               bound; `call_job`",
     };
 
     type Client = FactoryRef<(), Increment>;

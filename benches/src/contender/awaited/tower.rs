@@ -2,7 +2,7 @@
 //! them.
 
 use super::{About, Awaited};
-use crate::contender::CAPACITY;
+use crate::contender::{CAPACITY, Note};
 use crate::runtime::Runtime;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -34,10 +34,11 @@ pub struct Tower(Buffered<Increment>);
 
 impl<R: Runtime> Awaited<R> for Tower {
     const ABOUT: About = About {
-        name: "tower Buffer",
+        name: "tower",
         package: "tower",
-        notes: &[],
-        used: "a clone for each client, `ready().await?.call(job).await`; its one worker runs the jobs",
+        notes: &[Note::OneWorker],
+        used: "`Buffer` of 1024, a clone for each client, `ready().await?.call(job).await`; the service works in \
+               `call`",
     };
 
     type Client = Buffered<Increment>;
@@ -64,7 +65,7 @@ impl<R: Runtime> Awaited<R> for TowerLimited {
         name: "tower, limited",
         package: "tower",
         notes: &[],
-        used: "as `tower Buffer`, with a `ConcurrencyLimit` behind it instead of workers",
+        used: "the same, with a `ConcurrencyLimit` behind it instead of workers",
     };
 
     type Client = Buffered<ConcurrencyLimit<Increment>>;

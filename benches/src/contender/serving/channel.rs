@@ -11,7 +11,7 @@ pub struct Channel(Sender<u32>);
 
 impl Serving for Channel {
     const ABOUT: About = About {
-        name: "async-channel, serving",
+        name: "async-channel",
         package: "async-channel",
         notes: &[Note::Floor],
         used: "a bounded channel of 1024 requests, and tasks that receive from it",

@@ -24,7 +24,7 @@ impl JobHandler<u32> for Serve {
 
 impl Serving for Fanpool {
     const ABOUT: About = About {
-        name: "fanpool, serving",
+        name: "fanpool",
         package: "fanpool",
         notes: &[],
         used: "async workers, a queue of 1024 jobs, `send_blocking`",

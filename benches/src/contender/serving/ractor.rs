@@ -55,9 +55,9 @@ type Definition = ractor::factory::Factory<
 
 impl Serving for Factory {
     const ABOUT: About = About {
-        name: "ractor, serving",
+        name: "ractor",
         package: "ractor",
-        notes: &[Note::Unbounded],
+        notes: &[Note::Unbounded, Note::Boxed],
         used: "`QueuerRouting` and the default queue, with no bound, for it would drop requests; `dispatch`",
     };
 

@@ -15,7 +15,7 @@ pub struct Spawn {
 
 impl Serving for Spawn {
     const ABOUT: About = About {
-        name: "spawn, semaphore",
+        name: "spawn",
         package: "tokio",
         notes: &[Note::Unbounded, Note::Boxed],
         used: "a task for each request, which acquires one of a semaphore's permits first",

@@ -42,7 +42,7 @@ pub struct Tower {
 
 impl Serving for Tower {
     const ABOUT: About = About {
-        name: "tower, serving",
+        name: "tower",
         package: "tower",
         notes: &[Note::Unbounded, Note::Boxed],
         used: "`ServiceBuilder` with `buffer(1024)` and `concurrency_limit`; a task for each request calls it",
