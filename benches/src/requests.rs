@@ -125,11 +125,17 @@ impl Requests {
     }
 
     /// Has each taken when it comes, or as soon as those before it were taken, and waits until all are
-    /// served. Ends the program if `who` hangs.
-    pub fn play(&self, who: &str, mut take: impl FnMut(u32)) {
+    /// served. Ends the program if `who` hangs. Answers how much too long this thread slept at most: if
+    /// that is long, then not because of whoever serves, but because the whole machine stood still.
+    pub fn play(&self, who: &str, mut take: impl FnMut(u32)) -> Duration {
+        let mut overslept = Duration::ZERO;
         for (at, planned) in self.planned.iter().enumerate() {
             let due = self.begin + planned.arrival;
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+            let early = due.saturating_duration_since(Instant::now());
+            if !early.is_zero() {
+                thread::sleep(early);
+                overslept = overslept.max(Instant::now() - due);
+            }
             self.note(&self.marks[at].taken);
             take(at as u32);
         }
@@ -138,7 +144,7 @@ impl Requests {
         loop {
             let left = self.left.load(Acquire);
             if left == 0 {
-                return;
+                return overslept;
             }
             if left != seen {
                 (seen, since) = (left, Instant::now());

@@ -153,14 +153,15 @@ async fn produce<F>(
 fn sample(service: &Service, made: &AtomicU64, requests: u64, pause: Duration) {
     let begun = Instant::now();
     loop {
+        let resident = resident();
+        // In this order, so that what was answered in between does not count as waiting.
+        let made = made.load(Relaxed);
         let answered = service.answered.load(Relaxed);
-        let figures = [
-            begun.elapsed().as_secs_f64(),
-            resident() as f64,
-            made.load(Relaxed) as f64,
-            answered as f64,
-        ];
-        say("sample", &figures);
+        let seconds = begun.elapsed().as_secs_f64();
+        say(
+            "sample",
+            &[seconds, resident as f64, made as f64, answered as f64],
+        );
         if answered == requests {
             return;
         }

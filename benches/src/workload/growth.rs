@@ -245,9 +245,11 @@ fn idle_workers(sizes: &[u64], section: &mut Section) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::record;
 
     #[test]
     fn every_size_runs_the_same_jobs() {
+        let _alone = record::alone();
         for lane in [run_lane, send_lane, await_lane, producer_lane] {
             for size in [1, 30] {
                 let span = lane(size, 3000).turn();
