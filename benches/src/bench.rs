@@ -122,7 +122,10 @@ fn run(mut workload: Box<dyn Workload>, quick: bool) -> section::Section {
 fn run_all(all: &All, quick: bool) -> Result<(), Box<dyn Error>> {
     let sections: Vec<_> = workloads()
         .into_iter()
-        .map(|workload| run(workload, quick))
+        .map(|(name, workload)| {
+            eprintln!("{name} ...");
+            run(workload, quick)
+        })
         .collect();
     report::print_legend();
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
@@ -131,17 +134,21 @@ fn run_all(all: &All, quick: bool) -> Result<(), Box<dyn Error>> {
         None if quick => return Ok(()),
         None => &docs,
     };
-    document::write(folder, &contender::ALL, &sections)
+    document::write(folder, quick, &contender::ALL, &sections)
 }
 
 /// Every subcommand that is a workload, with its defaults.
-fn workloads() -> Vec<Box<dyn Workload>> {
+fn workloads() -> Vec<(String, Box<dyn Workload>)> {
     let command = Arguments::command();
     let program = command.get_name();
     command
         .get_subcommands()
-        .map(|workload| Arguments::parse_from([program, workload.get_name()]))
-        .filter_map(|arguments| arguments.command.workload().ok())
+        .filter_map(|subcommand| {
+            let name = subcommand.get_name();
+            let arguments = Arguments::parse_from([program, name]);
+            let workload = arguments.command.workload().ok()?;
+            Some((name.to_owned(), workload))
+        })
         .collect()
 }
 

@@ -36,6 +36,17 @@ impl Moment {
     }
 }
 
+impl Span {
+    /// One part of so many.
+    pub fn each(self, parts: u64) -> Self {
+        let each = |time: Duration| time.div_f64(parts as f64);
+        Span {
+            wall: each(self.wall),
+            cpu: each(self.cpu),
+        }
+    }
+}
+
 /// Looks at what others make of the machine meanwhile.
 pub struct Others {
     begun: Moment,

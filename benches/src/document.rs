@@ -12,6 +12,7 @@ const TEMPLATE: &str = include_str!("../template/benchmarks.md");
 /// Writes the page into `folder`, and the plots into `plots` there.
 pub fn write(
     folder: &Path,
+    quick: bool,
     contenders: &[About],
     sections: &[Section],
 ) -> Result<(), Box<dyn Error>> {
@@ -20,21 +21,24 @@ pub fn write(
     for plot in sections.iter().flat_map(|section| &section.plots) {
         plot.draw(&plots)?;
     }
-    fs::write(folder.join("benchmarks.md"), page(contenders, sections)?)?;
+    fs::write(
+        folder.join("benchmarks.md"),
+        page(quick, contenders, sections)?,
+    )?;
     Ok(())
 }
 
-fn page(contenders: &[About], sections: &[Section]) -> Result<String, Box<dyn Error>> {
-    let bars: Vec<String> = sections
-        .iter()
-        .filter(|section| !section.bars.is_empty())
-        .map(|section| format!("**{}**\n\n{}", section.title, section::bars(&section.bars)))
-        .collect();
+fn page(quick: bool, contenders: &[About], sections: &[Section]) -> Result<String, Box<dyn Error>> {
+    let bars = section::bars(sections.iter().flat_map(|section| &section.bars));
+    let mut machine = machine::markdown();
+    if quick {
+        machine += "- a quick test: the figures are worth nothing\n";
+    }
     let sections: Vec<String> = sections.iter().map(Section::markdown).collect();
     let mut page = TEMPLATE.to_owned();
     for (place, text) in [
-        ("{{machine}}", machine::markdown()),
-        ("{{bars}}", bars.join("\n")),
+        ("{{machine}}", machine),
+        ("{{bars}}", bars),
         ("{{contenders}}", table(contenders)),
         ("{{notes}}", notes()),
         ("{{sections}}", sections.join("\n")),
@@ -71,4 +75,19 @@ fn notes() -> String {
         .iter()
         .map(|note| format!("- *{}*: {}.\n", note.word(), note.meaning()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contender;
+
+    #[test]
+    fn every_place_of_the_template_is_filled() {
+        let sections = [Section::new("A title", "A method.")];
+        let page = page(true, &contender::ALL, &sections).expect("the template has all places");
+        assert!(!page.contains("{{"), "{page}");
+        assert!(page.contains("## A title\n\nA method."), "{page}");
+        assert!(!page.contains("of unknown version"), "{page}");
+    }
 }

@@ -1,10 +1,15 @@
 //! Plots as SVG files.
 
-use crate::rounds::Table;
+use crate::contender::Note;
+use crate::rounds::{Measured, Table};
 use crate::stats::Quartiles;
+use plotters::coord::combinators::{LogCoord, WithKeyPoints};
 use plotters::prelude::*;
 use std::error::Error;
 use std::path::Path;
+
+const TITLE: (&str, u32) = ("sans-serif", 18);
+const LABEL: (&str, u32) = ("sans-serif", 13);
 
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0x1b, 0x6c, 0xa8),
@@ -49,22 +54,29 @@ pub enum Chart {
 }
 
 impl Plot {
-    /// The median times of several tables with about the same rows, each table a series of its own.
-    pub fn of_tables(
+    /// A figure of each contender in each of several tables with about the same rows, each table a series of
+    /// its own.
+    pub fn of_figures(
         name: impl Into<String>,
         title: impl Into<String>,
+        unit: &str,
         tables: &[(String, Table)],
+        figure: impl Fn(&Table, &Measured) -> Option<f64>,
     ) -> Self {
+        let label = |one: &Measured| match one.has(Note::Floor) {
+            true => format!("{} ({})", one.name, Note::Floor.word()),
+            false => one.name.clone(),
+        };
         let mut rows: Vec<String> = Vec::new();
         for one in tables.iter().flat_map(|(_, table)| &table.rows) {
-            if !rows.contains(&one.name) {
-                rows.push(one.name.clone());
+            if !rows.contains(&label(one)) {
+                rows.push(label(one));
             }
         }
         let figures = |table: &Table| {
             let figure = |row: &String| {
-                let one = table.rows.iter().find(|one| one.name == *row)?;
-                Some(Quartiles::of(&one.ns_per_job).median)
+                let one = table.rows.iter().find(|one| label(one) == *row)?;
+                figure(table, one)
             };
             rows.iter().map(figure).collect()
         };
@@ -76,11 +88,21 @@ impl Plot {
             name: name.into(),
             title: title.into(),
             chart: Chart::Dots {
-                unit: "ns per job".to_owned(),
+                unit: unit.to_owned(),
                 rows,
                 series,
             },
         }
+    }
+
+    /// The median times.
+    pub fn of_tables(
+        name: impl Into<String>,
+        title: impl Into<String>,
+        tables: &[(String, Table)],
+    ) -> Self {
+        let median = |_: &Table, one: &Measured| Some(Quartiles::of(&one.ns_per_job).median);
+        Self::of_figures(name, title, "ns per job", tables, median)
     }
 
     pub fn file(&self) -> String {
@@ -108,24 +130,27 @@ fn dots(
     let figures = series
         .iter()
         .flat_map(|(_, figures)| figures.iter().flatten());
-    let (low, high) = span(figures.copied()).ok_or("a plot needs figures")?;
-    let height = 110 + 22 * rows.len() as u32;
+    let axis = Axis::around(figures.copied()).ok_or("a plot needs figures")?;
+    let height = 110 + 22 * rows.len().max(3) as u32;
     let page = SVGBackend::new(path, (760, height)).into_drawing_area();
     page.fill(&WHITE)?;
-    // Row 0 is the top one, half a row from the edge.
+    // Row 0 is the top one.
     let place = |row: usize| -(row as f64);
     let bottom = place(rows.len()) + 0.4;
     let mut chart = ChartBuilder::on(&page)
-        .caption(title, ("sans-serif", 18))
+        .caption(title, TITLE)
         .margin(14)
         .x_label_area_size(44)
-        .y_label_area_size(130)
-        .build_cartesian_2d((low * 0.8..high * 3.0).log_scale(), bottom..0.6)?;
+        .y_label_area_size(140)
+        .build_cartesian_2d(axis.with_room_for_legend(), bottom..0.6)?;
     chart
         .configure_mesh()
         .disable_y_mesh()
         .x_desc(unit)
+        .x_label_formatter(&number)
         .light_line_style(WHITE)
+        .label_style(LABEL)
+        .axis_desc_style(LABEL)
         .y_labels(rows.len() + 2)
         .y_label_formatter(&|at| {
             let row = -at;
@@ -133,6 +158,10 @@ fn dots(
             name.flatten().cloned().unwrap_or_default()
         })
         .draw()?;
+    for row in 0..rows.len() {
+        let line = [axis.from, axis.to].map(|x| (x, place(row)));
+        chart.draw_series(LineSeries::new(line, BLACK.mix(0.07)))?;
+    }
     for (at, (name, figures)) in series.iter().enumerate() {
         let colour = COLOURS[at % COLOURS.len()];
         let points = figures.iter().enumerate();
@@ -155,24 +184,25 @@ fn lines(
     series: &[(String, Vec<(f64, f64)>)],
 ) -> Result<(), Box<dyn Error>> {
     let points = || series.iter().flat_map(|(_, points)| points);
-    let (from, to) = span(points().map(|point| point.0)).ok_or("a plot needs figures")?;
-    let (low, high) = span(points().map(|point| point.1)).ok_or("a plot needs figures")?;
+    let across = Axis::around(points().map(|point| point.0)).ok_or("a plot needs figures")?;
+    let up = Axis::around(points().map(|point| point.1)).ok_or("a plot needs figures")?;
     let page = SVGBackend::new(path, (760, 480)).into_drawing_area();
     page.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&page)
-        .caption(title, ("sans-serif", 18))
+        .caption(title, TITLE)
         .margin(14)
         .x_label_area_size(44)
         .y_label_area_size(64)
-        .build_cartesian_2d(
-            (from..to * (to / from).powf(0.3)).log_scale(),
-            (low * 0.9..high * 1.15).log_scale(),
-        )?;
+        .build_cartesian_2d(across.with_room_for_legend(), up.range())?;
     chart
         .configure_mesh()
         .x_desc(x)
         .y_desc(y)
+        .x_label_formatter(&number)
+        .y_label_formatter(&number)
         .light_line_style(WHITE)
+        .label_style(LABEL)
+        .axis_desc_style(LABEL)
         .draw()?;
     for (at, (name, points)) in series.iter().enumerate() {
         let colour = COLOURS[at % COLOURS.len()];
@@ -238,8 +268,87 @@ fn legend<'a, 'b: 'a, C: CoordTranslate>(
     Ok(())
 }
 
-fn span(of: impl Iterator<Item = f64> + Clone) -> Option<(f64, f64)> {
-    let low = of.clone().min_by(f64::total_cmp)?;
-    let high = of.max_by(f64::total_cmp)?;
-    Some((low, high))
+/// A logarithmic axis from one round number to another.
+#[derive(Debug, PartialEq)]
+struct Axis {
+    from: f64,
+    to: f64,
+    /// The round numbers that are written.
+    ticks: Vec<f64>,
+}
+
+type LogAxis = WithKeyPoints<LogCoord<f64>>;
+
+impl Axis {
+    /// Wide enough for all figures above 0, of which there must be one.
+    fn around(figures: impl Iterator<Item = f64> + Clone) -> Option<Self> {
+        let figures = figures.filter(|figure| *figure > 0.0);
+        let low = figures.clone().min_by(f64::total_cmp)?;
+        let high = figures.max_by(f64::total_cmp)?;
+        // Those of each decade; with its end, the next one's start.
+        let parts: &[f64] = if high < 5.0 * low {
+            &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0]
+        } else {
+            &[1.0, 2.0, 5.0, 10.0]
+        };
+        let decades = low.log10().floor() as i32..=high.log10().floor() as i32;
+        let round =
+            decades.flat_map(|decade| parts.iter().map(move |part| part * 10f64.powi(decade)));
+        let mut round: Vec<f64> = round.collect();
+        round.dedup();
+        let from = round.iter().copied().rfind(|tick| *tick <= low)?;
+        let to = round.iter().copied().find(|tick| *tick > high)?;
+        let mut ticks = round;
+        ticks.retain(|tick| (from..=to).contains(tick));
+        // More would be crowded.
+        if ticks.len() > 9 {
+            ticks.retain(|tick| tick.log10().fract() == 0.0);
+        }
+        Some(Axis { from, to, ticks })
+    }
+
+    fn range(&self) -> LogAxis {
+        let range = (self.from..self.to).log_scale();
+        range.with_key_points(self.ticks.clone())
+    }
+
+    /// Wider than the figures need, on the right.
+    fn with_room_for_legend(&self) -> LogAxis {
+        let Axis { from, to, ticks } = self;
+        let range = (*from..to * (to / from).powf(0.25)).log_scale();
+        range.with_key_points(ticks.clone())
+    }
+}
+
+fn number(number: &f64) -> String {
+    // Without the noise of powers of ten that are less than 1.
+    let digits = (1.9 - number.log10()).clamp(0.0, 9.0) as usize;
+    let text = format!("{number:.digits$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_ends_at_round_numbers() {
+        let axis = Axis::around([320.0, 45.0].into_iter()).expect("there are figures");
+        assert_eq!((axis.from, axis.to), (20.0, 500.0));
+        assert_eq!(axis.ticks, [20.0, 50.0, 100.0, 200.0, 500.0]);
+        let wide = Axis::around([1e3, 1e7].into_iter()).expect("there are figures");
+        assert_eq!(wide.ticks, [1e3, 1e4, 1e5, 1e6, 1e7]);
+        let narrow = Axis::around([120.0, 180.0].into_iter()).expect("there are figures");
+        assert_eq!(narrow.ticks, [100.0, 150.0, 200.0]);
+        assert_eq!(Axis::around([0.0].into_iter()), None);
+    }
+
+    #[test]
+    fn numbers_have_no_noise() {
+        let numbers = [20_000.0, 1.0, 0.5, 0.02, 1.1].map(|one| number(&one));
+        assert_eq!(numbers, ["20000", "1", "0.5", "0.02", "1.1"]);
+    }
 }

@@ -45,7 +45,7 @@ impl Grid {
             };
             grid.rows.push(vec![
                 name.clone(),
-                format!("{:.1}", Quartiles::of(&one.ns_per_job).median),
+                ns(Quartiles::of(&one.ns_per_job).median),
                 format!("{:.2}", Quartiles::of(&one.cores).median),
                 median,
                 quartiles,
@@ -197,9 +197,21 @@ pub fn disturbed_by(others: Option<f64>) -> Option<String> {
     ))
 }
 
-#[allow(dead_code)] // Until a workload needs it.
-pub fn print_table(title: &str, table: &Table) {
-    Grid::of(title, table).print();
+/// A number of nanoseconds, no finer than it can be told.
+pub fn ns(time: f64) -> String {
+    if time < 1000.0 {
+        format!("{time:.1}")
+    } else {
+        format!("{time:.0}")
+    }
+}
+
+/// So many of something.
+pub fn count(number: impl Into<u64>, thing: &str) -> String {
+    match number.into() {
+        1 => format!("1 {thing}"),
+        more => format!("{more} {thing}s"),
+    }
 }
 
 pub fn words(notes: &[Note]) -> String {

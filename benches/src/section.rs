@@ -75,12 +75,9 @@ impl Section {
         }
     }
 
-    /// As a part of a page; the plots are beside it in `plots/`.
+    /// As a part of a page, which has all bars at its head; the plots are beside it in `plots/`.
     pub fn markdown(&self) -> String {
         let mut text = format!("## {}\n\n{}\n", self.title, self.method);
-        if !self.bars.is_empty() {
-            text += &format!("\n{}", bars(&self.bars));
-        }
         for plot in &self.plots {
             text += &format!("\n![{}](plots/{})\n", plot.title, plot.file());
         }
@@ -91,26 +88,35 @@ impl Section {
     }
 }
 
-/// A table of bars.
-pub fn bars(bars: &[Bar]) -> String {
+/// A table of bars, as markdown.
+pub fn bars<'a>(bars: impl Iterator<Item = &'a Bar>) -> String {
     let rows: String = bars
-        .iter()
         .map(|bar| {
             let Bar {
                 what, limit, unit, ..
             } = bar;
             let (measured, against) = match &bar.reading {
-                Some(reading) => (format!("{:.2}{unit}", reading.figure), &*reading.against),
+                Some(reading) => (bar.shown(reading.figure), &*reading.against),
                 None => (String::new(), ""),
             };
             let verdict = bar.verdict();
             format!("| {what} | {limit}{unit} | {measured} | {against} | {verdict} |\n")
         })
         .collect();
-    format!("| bar | wanted | measured | against | |\n|---|---|---|---|---|\n{rows}")
+    format!("| what | wanted | measured | | |\n|---|---|---|---|---|\n{rows}")
 }
 
 impl Bar {
+    /// A figure with its unit, to about three digits.
+    fn shown(&self, figure: f64) -> String {
+        let digits = match figure.abs() {
+            ..10.0 => 2,
+            10.0..100.0 => 1,
+            _ => 0,
+        };
+        format!("{figure:.digits$}{}", self.unit)
+    }
+
     /// Met or missed, and whether that can be believed.
     pub fn verdict(&self) -> &'static str {
         match &self.reading {
@@ -138,7 +144,7 @@ impl fmt::Display for Bar {
             figure, against, ..
         }) = &self.reading
         {
-            write!(f, "{figure:.2}{unit} ")?;
+            write!(f, "{} ", self.shown(*figure))?;
             if !against.is_empty() {
                 write!(f, "({against}) ")?;
             }

@@ -29,7 +29,7 @@ impl Spinner {
     /// Steps a second when nothing disturbs: the most of several tries.
     pub fn speed(&self) -> f64 {
         const STEPS: u64 = 1_000_000;
-        const TRIES: u64 = 20;
+        const TRIES: u64 = 100;
         let tries = (0..TRIES).map(|seed| {
             let begun = Instant::now();
             black_box(walk(seed, STEPS));

@@ -4,7 +4,7 @@ use super::Workload;
 use crate::clock::{Moment, Span};
 use crate::contender::{Contender, Fanpool, Handle, Submits};
 use crate::plot::Plot;
-use crate::report::compared;
+use crate::report::{compared, count};
 use crate::rounds::{self, Lane, Options};
 use crate::section::{Bar, Limit, Section};
 use crate::work::{Increment, Work};
@@ -53,17 +53,21 @@ impl Workload for Arguments {
             let lanes = lanes::<Increment>(workers as usize, *jobs, *group);
             let table = rounds::measure(lanes, *jobs, options);
             let title = format!(
-                "bulk, {workers} workers, groups of {group}, {jobs} jobs, {} rounds",
+                "bulk, {}, groups of {group}, {jobs} jobs, {} rounds",
+                count(workers, "worker"),
                 options.rounds
             );
             section.table(title, &table);
             section.bars.push(Bar {
-                what: format!("bulk, {workers} workers: time over single `submit`'s"),
+                what: format!(
+                    "bulk, {}: time over single `submit`'s",
+                    count(workers, "worker")
+                ),
                 limit: Limit::AtMost(BAR),
                 unit: "x",
                 reading: compared(&table, TOGETHER, SINGLY),
             });
-            tables.push((format!("{workers} workers"), table));
+            tables.push((count(workers, "worker"), table));
         }
         section.plots.push(Plot::of_tables(
             "bulk",

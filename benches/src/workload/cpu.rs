@@ -8,7 +8,7 @@ use crate::contender::{
     RayonSpawnFifo, RustyPool, Sends, ThreadPool, TokioSpawn, TokioSpawnBlocking,
 };
 use crate::plot::Plot;
-use crate::report::{Grid, disturbance, fastest, is_doubtful, ratio, words};
+use crate::report::{Grid, disturbance, fastest, is_doubtful, ratio, ratio_of, words};
 use crate::rounds::{self, Lane, Options, Table};
 use crate::section::{Bar, Limit, Reading, Section};
 use crate::stats::Quartiles;
@@ -76,10 +76,12 @@ impl Workload for Arguments {
             section.bars.extend(bars(micros, &table));
             tables.push((format!("{micros} µs"), table));
         }
-        section.plots.push(Plot::of_tables(
+        section.plots.push(Plot::of_figures(
             "cpu",
-            "cpu: wall time per job, by length of the jobs",
+            "cpu: wall time over that of bare threads, by length of the jobs",
+            "times as long as inline",
             &tables,
+            |table, one| Some(ratio_of(table, &one.name, INLINE)?.median),
         ));
         section
     }
@@ -170,6 +172,8 @@ fn lanes<W: Work<Output = ()>>(shape: Shape, jobs: u64) -> Vec<Lane> {
     let inline = move || inline::<W>(shape.workers, jobs);
     vec![
         lane::<Fanpool<W>>(shape, jobs),
+        // Right after it: the machine changes its pace, and the difference is small.
+        Lane::bare(INLINE, &[Note::Floor], inline),
         lane::<ThreadPool<W>>(shape, jobs),
         lane::<RustyPool<W>>(shape, jobs),
         lane::<RayonSpawn<W>>(shape, jobs),
@@ -181,7 +185,6 @@ fn lanes<W: Work<Output = ()>>(shape: Shape, jobs: u64) -> Vec<Lane> {
         lane::<Ractor<W>>(shape, jobs),
         lane::<Crossfire<W>>(shape, jobs),
         lane::<Crossbeam<W>>(shape, jobs),
-        Lane::bare(INLINE, &[Note::Floor], inline),
     ]
 }
 

@@ -7,7 +7,7 @@ use crate::contender::{
     RayonSpawnFifo, RustyPool, Submits, ThreadPool, TokioSpawn, TokioSpawnBlocking, Tower,
 };
 use crate::plot::Plot;
-use crate::report::{Grid, compared, fastest};
+use crate::report::{Grid, compared, count, fastest};
 use crate::rounds::{self, Lane, Options, Table};
 use crate::section::{Bar, Limit, Section};
 use crate::stats::Quartiles;
@@ -15,25 +15,27 @@ use crate::work::{Increment, Work};
 use clap::{Args, ValueEnum};
 use futures_lite::future::block_on;
 use std::fmt;
+use std::time::{Duration, Instant};
 
-/// Jobs that go through a new pool before the clock starts.
-const WARM_UP: u64 = 100;
+/// The clock is looked at after so many jobs: it would cost too much after each.
+const GLANCE: u64 = 16;
 
 /// fanpool is to take at most this much of the fastest peer's time, with so many workers.
 const BAR: f64 = 0.6;
 const BAR_WORKERS: [u32; 2] = [1, 8];
 
 const METHOD: &str = "\
-One caller waits for each result before it submits the next job. Every result is checked. A blocking caller is a \
+One caller waits for each result before it submits the next job, for a set time. Every result is checked. A blocking caller is a \
 thread that blocks in the contender's own way; an async one is a task on `futures_lite::future::block_on`. The \
 whole measurement is made several times, since who wakes on which core may differ from one time to the next: \
 *medians of the runs* is from the lowest to the highest of them, the other columns are of all rounds together.";
 
 #[derive(Args)]
+#[command(mut_arg("rounds", |rounds| rounds.default_value("5")))]
 pub struct Arguments {
-    /// Jobs in each round
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
-    jobs: u64,
+    /// How long each turn lasts, in milliseconds
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
+    time: u64,
 
     /// Workers
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..), default_value = "1,2,8")]
@@ -73,7 +75,7 @@ impl fmt::Display for Caller {
 impl Workload for Arguments {
     fn measure(&self) -> Section {
         let Arguments {
-            jobs,
+            time,
             workers,
             callers,
             runs,
@@ -84,22 +86,24 @@ impl Workload for Arguments {
             let mut tables = Vec::new();
             for &workers in workers {
                 let measure = |_| {
-                    let lanes = lanes::<Increment>(caller, workers as usize, *jobs);
-                    rounds::measure(lanes, *jobs, options)
+                    let time = Duration::from_millis(*time);
+                    let lanes = lanes::<Increment>(caller, workers as usize, time);
+                    rounds::measure(lanes, 1, options)
                 };
-                let runs: Vec<Table> = (0..*runs).map(measure).collect();
-                let table = Table::joined(&runs);
+                let tables_of_runs: Vec<Table> = (0..*runs).map(measure).collect();
+                let table = Table::joined(&tables_of_runs);
                 section.grids.push(grid(
                     format!(
-                        "pingpong, {caller}, {workers} workers, {jobs} jobs, {} runs of {} rounds",
-                        runs.len(),
+                        "pingpong, {caller}, {}, {time} ms a turn, {} of {} rounds",
+                        count(workers, "worker"),
+                        count(*runs, "run"),
                         options.rounds
                     ),
-                    &runs,
+                    &tables_of_runs,
                     &table,
                 ));
                 section.bars.extend(bar(caller, workers, &table));
-                tables.push((format!("{workers} workers"), table));
+                tables.push((count(workers, "worker"), table));
             }
             section.plots.push(Plot::of_tables(
                 format!("pingpong-{caller}"),
@@ -111,7 +115,7 @@ impl Workload for Arguments {
     }
 
     fn shrink(&mut self) {
-        self.jobs = 200;
+        self.time = 2;
         self.runs = 2;
         self.options.shrink();
     }
@@ -136,7 +140,10 @@ fn grid(title: String, runs: &[Table], joined: &Table) -> Grid {
 
 fn bar(caller: Caller, workers: u32, table: &Table) -> Option<Bar> {
     BAR_WORKERS.contains(&workers).then(|| Bar {
-        what: format!("pingpong, {caller}, {workers} workers: time over the fastest peer's"),
+        what: format!(
+            "pingpong, {caller}, {}: time over the fastest peer's",
+            count(workers, "worker")
+        ),
         limit: Limit::AtMost(BAR),
         unit: "x",
         reading: fastest(table, |_| true)
@@ -144,55 +151,72 @@ fn bar(caller: Caller, workers: u32, table: &Table) -> Option<Bar> {
     })
 }
 
-fn lanes<W: Work<Output = u64>>(caller: Caller, workers: usize, jobs: u64) -> Vec<Lane> {
-    fn lane<C: Submits + 'static>(caller: Caller, workers: usize, jobs: u64) -> Lane {
-        Lane::new::<C>(move || turn::<C>(caller, workers, jobs))
+fn lanes<W: Work<Output = u64>>(caller: Caller, workers: usize, time: Duration) -> Vec<Lane> {
+    fn lane<C: Submits + 'static>(caller: Caller, workers: usize, time: Duration) -> Lane {
+        Lane::new::<C>(move || turn::<C>(caller, workers, time))
     }
     let mut lanes = vec![
-        lane::<Fanpool<W>>(caller, workers, jobs),
-        lane::<Tower<W>>(caller, workers, jobs),
-        lane::<ThreadPool<W>>(caller, workers, jobs),
-        lane::<RustyPool<W>>(caller, workers, jobs),
-        lane::<RayonSpawn<W>>(caller, workers, jobs),
-        lane::<RayonSpawnFifo<W>>(caller, workers, jobs),
-        lane::<TokioSpawn<W>>(caller, workers, jobs),
-        lane::<TokioSpawnBlocking<W>>(caller, workers, jobs),
-        lane::<AsyncExecutor<W>>(caller, workers, jobs),
-        lane::<Blocking<W>>(caller, workers, jobs),
-        lane::<AffinityPool<W>>(caller, workers, jobs),
-        lane::<Ractor<W>>(caller, workers, jobs),
+        lane::<Fanpool<W>>(caller, workers, time),
+        lane::<Tower<W>>(caller, workers, time),
+        lane::<ThreadPool<W>>(caller, workers, time),
+        lane::<RustyPool<W>>(caller, workers, time),
+        lane::<RayonSpawn<W>>(caller, workers, time),
+        lane::<RayonSpawnFifo<W>>(caller, workers, time),
+        lane::<TokioSpawn<W>>(caller, workers, time),
+        lane::<TokioSpawnBlocking<W>>(caller, workers, time),
+        lane::<AsyncExecutor<W>>(caller, workers, time),
+        lane::<Blocking<W>>(caller, workers, time),
+        lane::<AffinityPool<W>>(caller, workers, time),
+        lane::<Ractor<W>>(caller, workers, time),
     ];
     if caller == Caller::Blocking {
-        lanes.push(lane::<RayonInstall<W>>(caller, workers, jobs));
+        lanes.push(lane::<RayonInstall<W>>(caller, workers, time));
     }
     lanes
 }
 
-/// From the first call to the last result.
-fn turn<C: Submits>(caller: Caller, workers: usize, jobs: u64) -> Span {
+/// What one job took, on average: from the first call to the last result after `time`, by their number. A
+/// quarter of that time goes by before it counts.
+fn turn<C: Submits>(caller: Caller, workers: usize, time: Duration) -> Span {
     let pool = C::build(workers);
-    rally(&pool, caller, WARM_UP);
+    let warm = rally(&pool, caller, 0, time / 4);
     let begun = Moment::now();
-    rally(&pool, caller, jobs);
+    let end = rally(&pool, caller, warm, time);
     let span = Moment::now().since(begun);
     pool.shut_down();
-    span
+    span.each(end - warm)
 }
 
-fn rally<C: Submits>(pool: &C, caller: Caller, jobs: u64) {
+/// Runs one job after the other for so long; answers the number after the last one's.
+fn rally<C: Submits>(pool: &C, caller: Caller, start: u64, time: Duration) -> u64 {
     let check = |job, result| assert_eq!(result, job + 1, "{}: wrong result", C::NAME);
+    let begun = Instant::now();
+    let mut next = start;
+    let mut group = || {
+        let jobs = next..next + GLANCE;
+        let go_on = begun.elapsed() < time;
+        go_on.then(|| {
+            next = jobs.end;
+            jobs
+        })
+    };
     match caller {
         Caller::Blocking => {
-            for job in 0..jobs {
-                check(job, pool.run(job));
+            while let Some(jobs) = group() {
+                for job in jobs {
+                    check(job, pool.run(job));
+                }
             }
         }
         Caller::Async => block_on(async {
-            for job in 0..jobs {
-                check(job, pool.answer(job).await);
+            while let Some(jobs) = group() {
+                for job in jobs {
+                    check(job, pool.answer(job).await);
+                }
             }
         }),
     }
+    next
 }
 
 #[cfg(test)]
@@ -204,19 +228,17 @@ mod tests {
     fn every_contender_runs_every_job_once() {
         let _alone = record::alone();
         for caller in [Caller::Blocking, Caller::Async] {
-            let lanes = lanes::<RecordedIncrement>(caller, 2, 500);
+            let lanes = lanes::<RecordedIncrement>(caller, 2, Duration::from_millis(2));
             assert_eq!(
                 lanes.len(),
                 if caller == Caller::Blocking { 13 } else { 12 }
             );
             for lane in lanes {
                 lane.turn();
-                assert_eq!(
-                    record::take(),
-                    record::of([0..WARM_UP, 0..500]),
-                    "{}",
-                    lane.name()
-                );
+                let jobs = record::take();
+                assert!(jobs.len() as u64 >= GLANCE);
+                let once = jobs.iter().copied().eq(0..jobs.len() as u64);
+                assert!(once, "{}", lane.name());
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::contender::{
     RustyPool, Submits, ThreadPool, TokioSpawn, TokioSpawnBlocking, Tower,
 };
 use crate::plot::Plot;
-use crate::report::fastest;
+use crate::report::{count, fastest};
 use crate::rounds::{self, Lane, Options};
 use crate::section::{Bar, Limit, Section};
 use crate::work::{Increment, Work};
@@ -55,7 +55,8 @@ impl Workload for Arguments {
             let lanes = lanes::<Increment>(workers as usize, *jobs, *in_flight as usize);
             let table = rounds::measure(lanes, *jobs, options);
             let title = format!(
-                "results, {workers} workers, {in_flight} in flight, {jobs} jobs, {} rounds",
+                "results, {}, {in_flight} in flight, {jobs} jobs, {} rounds",
+                count(workers, "worker"),
                 options.rounds
             );
             section.table(title, &table);
@@ -67,7 +68,7 @@ impl Workload for Arguments {
                     reading: fastest(&table, |_| true),
                 });
             }
-            tables.push((format!("{workers} workers"), table));
+            tables.push((count(workers, "worker"), table));
         }
         section.plots.push(Plot::of_tables(
             "results",
