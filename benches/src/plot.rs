@@ -39,7 +39,6 @@ pub enum Chart {
         /// Each with a figure for each row, if it has one there.
         series: Vec<(String, Vec<Option<f64>>)>,
     },
-    #[allow(dead_code)] // Until a workload needs it.
     /// A line for each series; both axes are logarithmic.
     Lines {
         x: String,
@@ -224,29 +223,32 @@ fn over_time(
     series: &[(String, Vec<(f64, f64)>)],
 ) -> Result<(), Box<dyn Error>> {
     let points = || series.iter().flat_map(|(_, points)| points);
-    let (from, to) = span(points().map(|point| point.0)).ok_or("a plot needs figures")?;
-    let (low, high) = span(points().map(|point| point.1)).ok_or("a plot needs figures")?;
+    let seconds = points().map(|point| point.0).reduce(f64::max);
+    let seconds = seconds.ok_or("a plot needs figures")?;
+    let up = Axis::around(points().map(|point| point.1)).ok_or("a plot needs figures")?;
     let page = SVGBackend::new(path, (760, 360)).into_drawing_area();
     page.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&page)
-        .caption(title, ("sans-serif", 18))
+        .caption(title, TITLE)
         .margin(14)
         .x_label_area_size(44)
         .y_label_area_size(64)
-        .build_cartesian_2d(from..to, (low * 0.7..high * 5.0).log_scale())?;
+        // With room for the legend.
+        .build_cartesian_2d(0.0..seconds * 1.4, up.range())?;
     chart
         .configure_mesh()
         .x_desc("seconds")
         .y_desc(y)
+        .y_label_formatter(&number)
         .light_line_style(WHITE)
+        .label_style(LABEL)
+        .axis_desc_style(LABEL)
         .draw()?;
     for (at, (name, points)) in series.iter().enumerate() {
         let colour = COLOURS[at % COLOURS.len()];
+        let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
         chart
-            .draw_series(LineSeries::new(
-                points.iter().copied(),
-                colour.stroke_width(2),
-            ))?
+            .draw_series(line)?
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }

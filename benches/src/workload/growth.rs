@@ -105,7 +105,7 @@ impl Workload for Arguments {
 
     fn shrink(&mut self) {
         self.jobs = vec![100, 5000];
-        self.workers = vec![1, 100];
+        self.workers = vec![1, 1000];
         self.producers = vec![1, 20];
         self.total = 5000;
         self.options.shrink();
@@ -219,7 +219,7 @@ fn idle_workers(sizes: &[u64], section: &mut Section) {
     let mut grid = Grid::new("an idle worker, each", &columns);
     let mut of_most = None;
     // A few workers are not worth telling from the pool.
-    for size in sizes.iter().filter(|size| **size >= 100) {
+    for size in sizes.iter().filter(|size| **size >= 1000) {
         let text = size.to_string();
         let [allocated, resident] = case::run(&["workers", &text]).one("idle");
         of_most = Some(allocated.max(resident));

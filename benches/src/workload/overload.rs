@@ -74,13 +74,12 @@ impl Workload for Arguments {
             grid.rows.push(run.row(name));
             if way == "pool" {
                 section.bars.push(Bar {
-                    what: "overload: resident memory at most, over that when the queue is full"
-                        .to_owned(),
+                    what: "overload: growth of resident memory once the queue is full".to_owned(),
                     limit: Limit::AtMost(BAR),
-                    unit: "x",
+                    unit: " MiB",
                     reading: Some(Reading {
-                        figure: run.growth(),
-                        against: format!("{:.1} MiB when full", mebibytes(run.full)),
+                        figure: mebibytes(run.growth()),
+                        against: format!("from {:.1} MiB", mebibytes(run.full)),
                         doubtful: false,
                     }),
                 });
