@@ -1,12 +1,15 @@
 //! Measures fanpool beside its peers: see `README.md`.
 
+mod case;
 mod clock;
 mod contender;
 mod document;
 mod machine;
 mod plot;
 mod report;
+mod requests;
 mod rounds;
+mod runtime;
 mod section;
 mod stats;
 mod work;
@@ -16,7 +19,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use workload::{Workload, bulk, cpu, pingpong, results, routed, send};
+use workload::{
+    Workload, awaited, bulk, cpu, growth, idle, memory, openloop, overload, pingpong, results,
+    routed, send,
+};
 
 #[derive(Parser)]
 #[command(version, about = "Measures fanpool beside its peers")]
@@ -45,6 +51,18 @@ enum Command {
     Cpu(cpu::Arguments),
     /// Counting jobs as in `send`, by one strategy and another
     Routed(routed::Arguments),
+    /// Jobs whose results are awaited by many tasks
+    Async(awaited::Arguments),
+    /// Requests that come by a schedule, answered or not
+    Openloop(openloop::Arguments),
+    /// The processor time of a pool with nothing to do
+    Idle(idle::Arguments),
+    /// The memory of waiting jobs, and allocations
+    Memory(memory::Arguments),
+    /// The cost of a job with more jobs, workers or producers
+    Growth(growth::Arguments),
+    /// The memory when there is more to do than can be done
+    Overload(overload::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -64,6 +82,12 @@ impl Command {
             Command::Pingpong(arguments) => Box::new(arguments),
             Command::Cpu(arguments) => Box::new(arguments),
             Command::Routed(arguments) => Box::new(arguments),
+            Command::Async(arguments) => Box::new(arguments),
+            Command::Openloop(arguments) => Box::new(arguments),
+            Command::Idle(arguments) => Box::new(arguments),
+            Command::Memory(arguments) => Box::new(arguments),
+            Command::Growth(arguments) => Box::new(arguments),
+            Command::Overload(arguments) => Box::new(arguments),
         })
     }
 }

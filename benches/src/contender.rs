@@ -2,12 +2,14 @@
 
 mod affinitypool;
 mod async_executor;
+pub mod awaited;
 mod blocking;
 mod channels;
 mod fanpool;
 mod ractor;
 mod rayon;
 mod rusty_pool;
+pub mod serving;
 mod threadpool;
 mod tokio;
 mod tower;

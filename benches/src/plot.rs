@@ -39,10 +39,14 @@ pub enum Chart {
         /// Each with a figure for each row, if it has one there.
         series: Vec<(String, Vec<Option<f64>>)>,
     },
-    #[allow(dead_code)] // Until a workload needs it.
     /// A line for each series; both axes are logarithmic.
     Lines {
         x: String,
+        y: String,
+        series: Vec<(String, Vec<(f64, f64)>)>,
+    },
+    /// A line for each series, against seconds; the other axis is logarithmic.
+    OverTime {
         y: String,
         series: Vec<(String, Vec<(f64, f64)>)>,
     },
@@ -110,6 +114,7 @@ impl Plot {
         match &self.chart {
             Chart::Dots { unit, rows, series } => dots(&path, &self.title, unit, rows, series),
             Chart::Lines { x, y, series } => lines(&path, &self.title, x, y, series),
+            Chart::OverTime { y, series } => over_time(&path, &self.title, y, series),
         }
     }
 }
@@ -203,6 +208,47 @@ fn lines(
         let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
         chart
             .draw_series(line.point_size(3))?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+    }
+    legend(&mut chart)?;
+    page.present()?;
+    Ok(())
+}
+
+fn over_time(
+    path: &Path,
+    title: &str,
+    y: &str,
+    series: &[(String, Vec<(f64, f64)>)],
+) -> Result<(), Box<dyn Error>> {
+    let points = || series.iter().flat_map(|(_, points)| points);
+    let seconds = points().map(|point| point.0).reduce(f64::max);
+    let seconds = seconds.ok_or("a plot needs figures")?;
+    let up = Axis::around(points().map(|point| point.1)).ok_or("a plot needs figures")?;
+    let page = SVGBackend::new(path, (760, 360)).into_drawing_area();
+    page.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&page)
+        .caption(title, TITLE)
+        .margin(14)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        // With room for the legend.
+        .build_cartesian_2d(0.0..seconds * 1.4, up.range())?;
+    chart
+        .configure_mesh()
+        .x_desc("seconds")
+        .y_desc(y)
+        .y_label_formatter(&number)
+        .light_line_style(WHITE)
+        .label_style(LABEL)
+        .axis_desc_style(LABEL)
+        .draw()?;
+    for (at, (name, points)) in series.iter().enumerate() {
+        let colour = COLOURS[at % COLOURS.len()];
+        let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
+        chart
+            .draw_series(line)?
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }

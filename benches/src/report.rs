@@ -1,6 +1,7 @@
 //! Tables, as text for a terminal and as markdown.
 
-use crate::contender::Note;
+use crate::contender::{About, Note};
+use crate::machine;
 use crate::rounds::{Measured, Table};
 use crate::section::Reading;
 use crate::stats::Quartiles;
@@ -52,6 +53,20 @@ impl Grid {
             ]);
         }
         grid.remarks.extend(disturbance(table));
+        grid
+    }
+
+    /// Who takes part, for a workload whose contenders are its own.
+    pub fn contenders(abouts: &[About]) -> Self {
+        let mut grid = Grid::new("contenders", &["contender", "", "", ""]);
+        for about in abouts {
+            grid.rows.push(vec![
+                about.name.to_owned(),
+                format!("{} {}", about.package, machine::version(about.package)),
+                words(about.notes),
+                about.used.to_owned(),
+            ]);
+        }
         grid
     }
 
@@ -156,13 +171,23 @@ fn readings(table: &Table, counts: impl Fn(&Measured) -> bool) -> impl Iterator<
 
 /// Whether others used the machine meanwhile.
 pub fn is_doubtful(table: &Table) -> bool {
-    table.others.is_some_and(|others| others >= DISTURBED)
+    is_disturbing(table.others)
+}
+
+/// Whether so many cores in others' use are too many.
+pub fn is_disturbing(others: Option<f64>) -> bool {
+    others.is_some_and(|others| others >= DISTURBED)
 }
 
 /// What others did meanwhile, in a sentence without its full stop.
 pub fn disturbance(table: &Table) -> Option<String> {
-    let others = table.others?;
-    let verdict = if is_doubtful(table) {
+    disturbed_by(table.others)
+}
+
+/// The same, of what kept so many cores busy.
+pub fn disturbed_by(others: Option<f64>) -> Option<String> {
+    let others = others?;
+    let verdict = if is_disturbing(Some(others)) {
         ": the figures are DOUBTFUL"
     } else {
         ""

@@ -1,7 +1,13 @@
 //! What is measured: one file for each workload.
 
+pub mod awaited;
 pub mod bulk;
 pub mod cpu;
+pub mod growth;
+pub mod idle;
+pub mod memory;
+pub mod openloop;
+pub mod overload;
 pub mod pingpong;
 pub mod results;
 pub mod routed;
