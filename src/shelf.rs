@@ -181,12 +181,16 @@ where
         cell: Arc<Cell<J, T, E>>,
         add: impl FnOnce(&mut Vec<Arc<Cell<J, T, E>>>, Arc<Cell<J, T, E>>),
     ) {
-        let stripe = &self.stripes[own_stripe()];
-        // One that finds no place is dropped, which takes no lock but its own.
+        let own = own_stripe();
+        let mut stripes = (own..own + STRIPES).map(|at| &self.stripes[at % STRIPES]);
+        // One that finds no place is dropped.
+        let Some(stripe) = stripes.find(|stripe| stripe.about.load(Relaxed) < self.most) else {
+            return;
+        };
         let Ok(mut cells) = stripe.cells.try_lock() else {
             return;
         };
-        if let Some(cells) = cells.as_mut().filter(|cells| cells.len() < self.most) {
+        if let Some(cells) = &mut *cells {
             add(cells, cell);
             stripe.about.store(cells.len(), Relaxed);
         }
