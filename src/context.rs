@@ -65,6 +65,7 @@ impl JobContext {
     }
 
     /// Turns the worker's context to its next job.
+    #[inline]
     pub(crate) fn turn_to(
         &mut self,
         id: JobId,

@@ -38,6 +38,7 @@ enum Body<J> {
 }
 
 impl<J> Queued<J> {
+    #[inline]
     pub(crate) fn plain(id: JobId, pool: PoolNumber, job: Job<J>) -> Self {
         Queued {
             id,
@@ -82,6 +83,7 @@ impl<J> Queued<J> {
         self.options().and_then(|options| options.label.as_deref())
     }
 
+    #[inline]
     fn options(&self) -> Option<&Options> {
         match &self.body {
             Body::Plain { job, .. } => job.options(),

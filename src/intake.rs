@@ -30,6 +30,7 @@ impl<J> Intake<J> {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&self, job: Queued<J>) {
         let pushed = self.sender.try_send(job);
         debug_assert!(pushed.is_ok(), "the intake keeps a receiver and no bound");

@@ -84,10 +84,12 @@ impl<J> Job<J> {
         self.options().and_then(|options| options.deadline)
     }
 
+    #[inline]
     pub(crate) fn options(&self) -> Option<&Options> {
         self.options.as_deref()
     }
 
+    #[inline]
     pub(crate) fn share_options(&self) -> Option<Arc<Options>> {
         self.options.clone()
     }
@@ -104,6 +106,7 @@ impl<J> Job<J> {
 }
 
 /// The weight of a job with these options.
+#[inline]
 pub(crate) fn weight(options: Option<&Options>) -> u64 {
     options
         .and_then(|options| options.weight)

@@ -120,6 +120,7 @@ impl WorkerCounts {
         count_one(&self.0.detached);
     }
 
+    #[inline]
     pub(crate) fn started(&self) {
         count_one(&self.0.started);
     }
@@ -142,6 +143,7 @@ impl WorkerCounts {
         .sum()
     }
 
+    #[inline]
     pub(crate) fn finished(&self, how: Finish) {
         let counter = match how {
             Finish::Completed => &self.0.completed,

@@ -71,6 +71,7 @@ impl Standstill {
         }
     }
 
+    #[inline]
     pub(crate) fn has_waits(&self) -> bool {
         self.entered.load(Relaxed) > 0
     }

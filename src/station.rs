@@ -108,6 +108,7 @@ impl<J> Seat<J> {
         })
     }
 
+    #[inline]
     fn begin(&self, id: JobId) {
         self.running.store(id.get(), Release);
     }
@@ -494,6 +495,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// How many search, and whether somebody sleeps.
+    #[inline]
     pub(crate) fn watched(&self) -> (u64, bool) {
         let watch = self.watch.load(SeqCst);
         (watch & SEARCHERS, watch >= SLEEPER)

@@ -160,6 +160,7 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
+    #[inline]
     pub(crate) fn send_off(&self, job: Job<J>, ticket: Ticket) {
         let id = JobId::from_ticket(ticket);
         self.admit(Queued::plain(id, self.number, job));

@@ -101,6 +101,7 @@ impl Hand {
         self.looks % SEE_TO_OTHERS == 0
     }
 
+    #[inline]
     pub(crate) fn took_one(&mut self, now: impl Fn() -> Instant) {
         self.jobs += 1;
         if self.since.is_none() {
