@@ -162,4 +162,27 @@ mod tests {
         let subcommands = Arguments::command().get_subcommands().count();
         assert_eq!(workloads().len(), subcommands - 1);
     }
+
+    #[test]
+    fn a_command_line_is_parsed() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
+        let arguments = parse("bench all --quick --out here").expect("that is allowed");
+        assert!(arguments.quick);
+        for right in [
+            "bench send --shape 4x4,8x2 --rounds 3 --only fanpool",
+            "bench pingpong --caller async --workers 1 --runs 2 --quick",
+            "bench cpu --micros 5 --shape 2x2",
+        ] {
+            assert!(parse(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "bench",
+            "bench send --shape 0x2",
+            "bench send --rounds 0",
+            "bench pingpong --caller nobody",
+            "bench all --jobs 5",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }

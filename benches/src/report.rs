@@ -229,3 +229,70 @@ pub fn print_legend() {
         println!("{}: {}", note.word(), note.meaning());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In three rounds, of which the second one was slow for all.
+    fn table() -> Table {
+        let row = |name: &str, notes, ns_per_job: [f64; 3]| Measured {
+            name: name.to_owned(),
+            notes,
+            ns_per_job: ns_per_job.to_vec(),
+            cores: vec![1.0, 2.0, 3.0],
+        };
+        Table {
+            rows: vec![
+                row("fanpool", &[], [10.0, 100.0, 20.0]),
+                row("quick", &[Note::Unbounded], [20.0, 200.0, 60.0]),
+                row("slow", &[], [50.0, 500.0, 100.0]),
+                row("bare", &[Note::Floor], [5.0, 50.0, 10.0]),
+            ],
+            base: "fanpool".to_owned(),
+            others: Some(0.2),
+        }
+    }
+
+    #[test]
+    fn contenders_are_compared_round_by_round() {
+        let table = table();
+        let pool = |one: &Measured| !one.has(Note::Floor);
+        let fastest = fastest(&table, pool).expect("there are pools");
+        assert_eq!((fastest.figure, &*fastest.against), (2.0, "quick"));
+        let slowest = slowest(&table).expect("there are others");
+        assert_eq!((slowest.figure, &*slowest.against), (5.0, "slow"));
+        let floor = compared(&table, "fanpool", "bare").expect("both are there");
+        assert_eq!((floor.figure, floor.doubtful), (2.0, true));
+        assert_eq!(compared(&table, "fanpool", "left out"), None);
+    }
+
+    #[test]
+    fn a_table_reads_well() {
+        let text = Grid::of("title", &table()).markdown();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "**title**");
+        assert_eq!(
+            lines[2],
+            "| contender | ns/job | cores | vs fanpool | quartiles |  |"
+        );
+        assert_eq!(lines[4], "| fanpool | 20.0 | 2.00 |  |  |  |");
+        assert_eq!(
+            lines[5],
+            "| quick | 60.0 | 2.00 | 2.00x | 2.00 to 2.50 | unbounded |"
+        );
+        let end = "Other programs kept 0.20 cores busy: the figures are DOUBTFUL.";
+        assert_eq!(lines.last(), Some(&end));
+    }
+
+    #[test]
+    fn runs_are_joined() {
+        let joined = Table::joined(&[table(), table()]);
+        assert_eq!(joined.rows.len(), 4);
+        assert_eq!(
+            joined.rows[0].ns_per_job,
+            [10.0, 100.0, 20.0, 10.0, 100.0, 20.0]
+        );
+        assert_eq!(joined.others, Some(0.2));
+    }
+}
