@@ -11,7 +11,7 @@ use crate::report::{Grid, compared, fastest};
 use crate::rounds::{self, Lane, Options, Table};
 use crate::runtime::{Runtime, Smol, Tokio};
 use crate::section::{Bar, Limit, Section};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// Jobs of each client that go through before the clock starts.
 const WARM_UP: u64 = 10;
@@ -32,6 +32,10 @@ pub struct Arguments {
     #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..))]
     jobs: u64,
 
+    /// The executors
+    #[arg(long = "on", value_delimiter = ',', default_value = "tokio,smol")]
+    executors: Vec<Executor>,
+
     /// Tasks that submit
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..), default_value = "64,1024")]
     clients: Vec<u32>,
@@ -46,6 +50,12 @@ pub struct Arguments {
 
     #[command(flatten)]
     options: Options,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Executor {
+    Tokio,
+    Smol,
 }
 
 /// Threads of the executor, by default.
@@ -66,10 +76,11 @@ impl Workload for Arguments {
         let mut section = Section::new("Awaiting results in tasks", METHOD);
         section.grids.push(Grid::contenders(&abouts()));
         let mut tables = Vec::new();
-        for (runtime, lanes) in [
-            (Tokio::NAME, tokio_lanes as fn(Shape) -> Vec<Lane>),
-            (Smol::NAME, smol_lanes),
-        ] {
+        for &executor in &self.executors {
+            let (runtime, lanes): (_, fn(Shape) -> Vec<Lane>) = match executor {
+                Executor::Tokio => (Tokio::NAME, tokio_lanes),
+                Executor::Smol => (Smol::NAME, smol_lanes),
+            };
             for &clients in &self.clients {
                 let shape = self.shape(clients);
                 let jobs = shape.jobs * u64::from(clients);

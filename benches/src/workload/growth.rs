@@ -13,7 +13,7 @@ use crate::runtime::{Runtime, Tokio};
 use crate::section::{Bar, Limit, Reading, Section};
 use crate::stats::Quartiles;
 use crate::work::{Count, TALLY, Work};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use fanpool::{Pool, async_handler_fn};
 use std::convert::Infallible;
 
@@ -42,6 +42,14 @@ process of its own allocates for a pool on tokio over the number of its workers,
 
 #[derive(Args)]
 pub struct Arguments {
+    /// What grows
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "jobs,sending,awaiting,producers,idle"
+    )]
+    what: Vec<What>,
+
     /// Jobs in a run
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..), default_value = "1000,10000,100000,1000000,10000000")]
     jobs: Vec<u64>,
@@ -62,33 +70,46 @@ pub struct Arguments {
     options: Options,
 }
 
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum What {
+    /// Jobs in a run
+    Jobs,
+    /// Workers on tokio, while a thread sends
+    Sending,
+    /// Workers on tokio, while tasks await results
+    Awaiting,
+    /// Threads that send
+    Producers,
+    /// Workers on tokio, for their memory
+    Idle,
+}
+
 impl Workload for Arguments {
     fn measure(&self) -> Section {
         let mut section = Section::new("Growth", METHOD);
         let mut lines = Vec::new();
-        for (what, sizes, lane) in [
-            (
-                "jobs in a run",
-                &self.jobs,
-                run_lane as fn(u64, u64) -> Lane,
-            ),
-            ("workers on tokio, sending", &self.workers, send_lane),
-            ("workers on tokio, awaiting", &self.workers, await_lane),
-            ("producers", &self.producers, producer_lane),
-        ] {
+        for &what in &self.what {
+            let (name, sizes, lane): (_, _, fn(u64, u64) -> Lane) = match what {
+                What::Jobs => ("jobs in a run", &self.jobs, run_lane),
+                What::Sending => ("workers on tokio, sending", &self.workers, send_lane),
+                What::Awaiting => ("workers on tokio, awaiting", &self.workers, await_lane),
+                What::Producers => ("producers", &self.producers, producer_lane),
+                What::Idle => {
+                    idle_workers(&self.workers, &mut section);
+                    continue;
+                }
+            };
             let total = match sizes.iter().max() {
-                Some(&most) if what == "jobs in a run" => most,
+                Some(&most) if what == What::Jobs => most,
                 _ => self.total,
             };
             let lanes = sizes.iter().map(|&size| lane(size, total)).collect();
             let table = rounds::measure(lanes, total, &self.options);
-            let title = format!(
-                "growth, {what}; {total} jobs, {} rounds",
-                self.options.rounds
-            );
+            let rounds = self.options.rounds;
+            let title = format!("growth, {name}; {total} jobs, {rounds} rounds");
             section.table(title, &table);
-            section.bars.push(bar(what, &table));
-            lines.push((what.to_owned(), points(sizes, &table)));
+            section.bars.push(bar(name, &table));
+            lines.push((name.to_owned(), points(sizes, &table)));
         }
         section.plots.push(Plot {
             name: "growth".to_owned(),
@@ -99,7 +120,6 @@ impl Workload for Arguments {
                 series: lines,
             },
         });
-        idle_workers(&self.workers, &mut section);
         section
     }
 

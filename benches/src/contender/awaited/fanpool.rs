@@ -12,7 +12,7 @@ pub struct FanpoolAsync(Client);
 
 impl<R: Runtime> Awaited<R> for FanpoolAsync {
     const ABOUT: About = About {
-        name: "fanpool",
+        name: "fanpool async",
         package: "fanpool",
         notes: &[],
         used: "default settings but for the number of workers and a queue of 1024 jobs; workers on the clients' \
@@ -50,7 +50,7 @@ pub struct FanpoolThreads(Client);
 
 impl<R: Runtime> Awaited<R> for FanpoolThreads {
     const ABOUT: About = About {
-        name: "fanpool, threads",
+        name: "fanpool threads",
         package: "fanpool",
         notes: &[],
         used: "the same, with workers on threads of their own",

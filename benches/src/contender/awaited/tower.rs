@@ -62,7 +62,7 @@ pub struct TowerLimited(Buffered<ConcurrencyLimit<Increment>>);
 
 impl<R: Runtime> Awaited<R> for TowerLimited {
     const ABOUT: About = About {
-        name: "tower, limited",
+        name: "tower limited",
         package: "tower",
         notes: &[],
         used: "the same, with a `ConcurrencyLimit` behind it instead of workers",
