@@ -1,6 +1,7 @@
 //! Runs a case in a process of its own: see `cases/cases.rs`.
 
 use std::env;
+use std::path::PathBuf;
 use std::process::{self, Command};
 
 /// What a case printed.
@@ -19,6 +20,10 @@ pub fn run(arguments: &[&str]) -> Lines {
     if env!("BENCH_PROFILE") == "release" {
         command.arg("--release");
     }
+    // Where this program was built, wherever that is.
+    if let Some(target) = target() {
+        command.arg("--target-dir").arg(target);
+    }
     command.arg("--").args(arguments);
     let failed = match command.output() {
         Ok(output) if output.status.success() => {
@@ -32,6 +37,14 @@ pub fn run(arguments: &[&str]) -> Lines {
     };
     eprintln!("the case {} failed: {failed}", arguments.join(" "));
     process::exit(1);
+}
+
+/// The folder that has this program's profile in it.
+fn target() -> Option<PathBuf> {
+    let program = env::current_exe().ok()?;
+    let mut folders = program.ancestors();
+    let profile = folders.find(|folder| folder.ends_with(env!("BENCH_PROFILE")))?;
+    Some(profile.parent()?.to_owned())
 }
 
 impl Lines {

@@ -142,9 +142,11 @@ mod tests {
 
     #[test]
     fn a_full_buffer_holds_an_envelope_for_each_job() {
-        let lines = case::run(&["queued", "1024"]);
+        let lines = case::run(&["queued", "65536"]);
         let [allocated, _resident] = lines.one("bytes");
-        assert_eq!(allocated, size_of::<Queued<u64>>() as f64);
+        let envelope = size_of::<Queued<u64>>() as f64;
+        // A thread may allocate something of its own meanwhile.
+        assert!((allocated - envelope).abs() < 0.1, "{allocated}");
     }
 
     #[test]
