@@ -6,8 +6,8 @@ use crate::desk::{Desk, INBOX_DEPTH, MAX_INBOX_DEPTH};
 use crate::dispatcher::{Any, Dispatcher};
 use crate::error::BuildError;
 use crate::errors::ErrorLog;
-use crate::handler::{JobHandler, JobHandlerFactory};
-use crate::pool::Pool;
+use crate::handler::JobHandlerFactory;
+use crate::pool::{ErrorOf, OutputOf, Pool};
 use crate::queue_order::{Fifo, QueueOrder};
 use crate::registry::Home;
 use crate::shelf::Shelf;
@@ -243,16 +243,8 @@ where
                 .collect(),
             time: Timekeeper::new(clock, format!("{name}-time")),
             spawner,
-            errors: Arc::new(ErrorLog::<<H::Handler as JobHandler<J>>::Error>::new(
-                error_capacity,
-            )),
-            shelf: |pool, most| {
-                Shelf::<
-                    J,
-                    <H::Handler as JobHandler<J>>::Output,
-                    <H::Handler as JobHandler<J>>::Error,
-                >::new(pool, most)
-            },
+            errors: Arc::new(ErrorLog::<ErrorOf<J, H>>::new(error_capacity)),
+            shelf: |pool, most| Shelf::<J, OutputOf<J, H>, ErrorOf<J, H>>::new(pool, most),
             crew: Box::new(CrewOf {
                 factory: Arc::new(factory),
                 make: worker,

@@ -19,13 +19,15 @@
 //! While a strategy looks at the job, the job is out of the slot (`Lent`), because foreign code must
 //! not run under the slot's lock. A cancel that comes meanwhile claims without the job; the borrower
 //! finds out when it puts the job back, and drops it.
+//!
+//! A cell of one job whose outcome was taken is used again for another: see shelf.rs.
 
 use crate::fault::{Fault, seeded};
 use crate::frame;
 use crate::job::{Job, JobId, Options};
 use crate::outcome::{Cancellation, Ending, JobError};
 use crate::registry::{self, PoolNumber};
-use crate::shelf::{self, Shelf, Spare};
+use crate::shelf::Shelf;
 use crate::signal::{Listener, Signal, call};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::sync::{Mutex, lock};
@@ -84,17 +86,18 @@ pub(crate) trait Reply<T, E>: Send + Sync {
     fn pool(&self) -> PoolNumber;
     fn cancel(&self, at: u32) -> Cancellation;
     fn into_token(self: Arc<Self>) -> Arc<dyn Token>;
-    /// The outcome was taken, and the handle goes.
-    fn retire(self: Arc<Self>);
 }
 
-/// A cell as a way to ask a job to stop, and to be asked.
+/// A cell without types: a way to ask a job to stop, and to be asked; and when the job is over, to be kept.
 pub(crate) trait Token: Send + Sync {
     fn id(&self, at: u32) -> JobId;
     fn cancel(&self, at: u32) -> Cancellation;
     fn is_cancelled(&self, at: u32) -> bool;
     fn listen(&self, at: u32) -> Listener;
-    /// For the worker, who knows the outcome's type.
+    fn pool(&self) -> PoolNumber;
+    /// Puts a cell whose jobs are over where it is used again, if there is such a place.
+    fn shelve(self: Arc<Self>);
+    /// For the worker and the shelf, who know the outcome's type.
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
@@ -489,31 +492,6 @@ where
     fn into_token(self: Arc<Self>) -> Arc<dyn Token> {
         self
     }
-
-    fn retire(self: Arc<Self>) {
-        shelf::put_down(self);
-    }
-}
-
-impl<J, T, E> Spare for Cell<J, T, E>
-where
-    J: Send + 'static,
-    T: Send + 'static,
-    E: Send + 'static,
-{
-    fn pool(&self) -> PoolNumber {
-        self.pool
-    }
-
-    fn shelve(self: Arc<Self>) {
-        if let Some(shelf) = &self.shelf {
-            shelf.clone().put(self);
-        }
-    }
-
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
-    }
 }
 
 impl<J, T, E> Token for Cell<J, T, E>
@@ -536,6 +514,16 @@ where
 
     fn listen(&self, at: u32) -> Listener {
         self.slot(at).stop.listen()
+    }
+
+    fn pool(&self) -> PoolNumber {
+        self.pool
+    }
+
+    fn shelve(self: Arc<Self>) {
+        if let Some(shelf) = &self.shelf {
+            shelf.clone().put(self);
+        }
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

@@ -798,6 +798,38 @@ mod tests {
     }
 
     #[test]
+    fn jobs_drawn_in_bulk_keep_their_order_when_the_strategy_lets_some_go_to_anyone() {
+        for every in 1..6 {
+            let mut asked = 0;
+            let strategy = move |_: &Job<u64>, workers: &Workers<'_>| {
+                asked += 1;
+                match workers.get(0) {
+                    Some(worker) if asked % every > 0 => Target::Worker(worker.id()),
+                    _ => Target::Any,
+                }
+            };
+            let mut desk = Desk::new(0, Box::new(Fifo::new()), Box::new(strategy), 1, 4);
+            desk.set_present(0, true);
+            let mut jobs = (0..40)
+                .map(|number| {
+                    Queued::plain(
+                        JobId::from_ticket(number),
+                        PoolNumber::MAX,
+                        Job::new(number),
+                    )
+                })
+                .collect();
+            desk.append(&mut jobs);
+            let mut taken = Vec::new();
+            while taken.len() < 40 {
+                desk.route();
+                taken.extend(desk.take(0, |_| false).map(|job| job.id().get() - 1));
+            }
+            assert_eq!(taken, (0..40).collect::<Vec<_>>(), "every {every}");
+        }
+    }
+
+    #[test]
     fn no_key_is_held_once_its_jobs_are_over_whatever_came_between() {
         for seed in 0..200 {
             let mut rng = Rng::new(seed);

@@ -7,6 +7,7 @@ use crate::job::JobId;
 use crate::outcome::{Cancellation, JobError};
 use crate::park::{block_on, glance};
 use crate::registry;
+use crate::shelf;
 use crate::standstill::{For, Stay, poll_unless_stuck};
 use std::fmt;
 use std::future::Future;
@@ -160,7 +161,7 @@ impl<T, E> Drop for JobHandle<T, E> {
     fn drop(&mut self) {
         if let Some(reply) = self.reply.take() {
             if self.over {
-                reply.retire();
+                shelf::put_down(reply.into_token());
             } else {
                 reply.detach(0);
             }

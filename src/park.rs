@@ -3,7 +3,7 @@
 //! `foo_blocking()` is `block_on(foo())`, so each wait has one state machine, seen twice.
 
 use crate::sync::atomic::{AtomicBool, Ordering::*};
-use crate::sync::{local, spin_loop, thread};
+use crate::sync::{Mutex, MutexGuard, local, lock, spin_loop, thread};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 /// How a thread waits for a wake before it parks: a futex wake costs 5 to 20 µs, a pause some 25 ns.
-pub(crate) const PAUSES: u32 = 10;
+const PAUSES: u32 = 10;
 /// Then it lets others run: the one it waits for may need this very core.
 const YIELDS: u32 = 20;
+/// The same for a lock, whose holder is quick.
+const LOCK_YIELDS: u32 = 10;
 
 /// So many glances are left out at most.
 const MAX_PENALTY: u32 = 31;
@@ -26,7 +28,7 @@ struct Parker {
 impl Parker {
     /// Waits for a wake since the last one seen; a wake before the call counts.
     fn park(&self) {
-        Lookout::new(PAUSES).until(|| self.woken.load(Relaxed));
+        Lookout::new().until(|| self.woken.load(Relaxed));
         while !self.woken.swap(false, Acquire) {
             thread::park();
         }
@@ -53,9 +55,8 @@ pub(crate) struct Lookout {
 }
 
 impl Lookout {
-    /// With so many looks before the first yield.
-    pub(crate) fn new(pauses: u32) -> Self {
-        Lookout::with(pauses, YIELDS)
+    pub(crate) fn new() -> Self {
+        Lookout::with(PAUSES, YIELDS)
     }
 
     /// With yields only, and so many.
@@ -89,6 +90,17 @@ impl Lookout {
         }
         false
     }
+}
+
+/// Locks what is held for a microsecond or so and wanted by many: looks out for it first, since a thread that
+/// sleeps for it costs both sides several times as much.
+pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    let mut guard = None;
+    Lookout::with(PAUSES, LOCK_YIELDS).until(|| {
+        guard = mutex.try_lock().ok();
+        guard.is_some()
+    });
+    guard.unwrap_or_else(|| lock(mutex))
 }
 
 #[derive(Clone, Copy)]
@@ -125,7 +137,7 @@ pub(crate) fn glance(cx: &Context<'_>, happened: impl FnMut() -> bool) {
                 wait: wait.saturating_sub(1),
                 penalty,
             }
-        } else if Lookout::new(PAUSES).until(happened) {
+        } else if Lookout::new().until(happened) {
             LastGlance {
                 task,
                 wait: 0,
@@ -171,4 +183,48 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     };
     let _ = PARKER.try_with(|spare| *spare.borrow_mut() = Some((parker, waker)));
     output
+}
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    /// How often it looks, in one wait of the task.
+    fn looks(task: &Waker, happens: bool) -> u32 {
+        let mut looks = 0;
+        glance(&Context::from_waker(task), || {
+            looks += 1;
+            happens
+        });
+        looks
+    }
+
+    #[test]
+    fn only_a_task_that_waits_alone_looks_out_and_less_often_when_in_vain() {
+        // A thread of its own: glances are remembered by thread.
+        let test = std::thread::spawn(|| {
+            let (one, other) = (Waker::from(Arc::new(Task)), Waker::from(Arc::new(Task)));
+            for _ in 0..10 {
+                assert_eq!((looks(&one, true), looks(&other, true)), (0, 0));
+            }
+            looks(&one, true);
+            for _ in 0..10 {
+                assert_eq!(looks(&one, true), 1);
+            }
+            let all = PAUSES + YIELDS;
+            let in_vain: Vec<u32> = (0..12).map(|_| looks(&one, false) / all).collect();
+            assert_eq!(in_vain, [1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
+            let many = (0..1000).filter(|_| looks(&one, false) > 0).count();
+            assert!((31..=34).contains(&many), "one in 32 at least: {many}");
+            while looks(&one, true) == 0 {}
+            assert_eq!(looks(&one, true), 1, "as soon as it is worth it again");
+        });
+        test.join().unwrap();
+    }
 }

@@ -13,9 +13,9 @@ use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
 /// What jobs of a pool with the factory `H` give.
-type OutputOf<J, H> = <<H as JobHandlerFactory<J>>::Handler as JobHandler<J>>::Output;
+pub(crate) type OutputOf<J, H> = <<H as JobHandlerFactory<J>>::Handler as JobHandler<J>>::Output;
 /// How jobs of a pool with the factory `H` fail.
-type ErrorOf<J, H> = <<H as JobHandlerFactory<J>>::Handler as JobHandler<J>>::Error;
+pub(crate) type ErrorOf<J, H> = <<H as JobHandlerFactory<J>>::Handler as JobHandler<J>>::Error;
 
 /// A pool of workers behind one bounded queue.
 ///

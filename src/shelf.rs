@@ -11,12 +11,13 @@
 //! A cell knows its shelf and the shelf holds cells; this circle is broken when the pool goes, which closes
 //! the shelf. What is at a thread's hand then stays there, empty, until the thread puts down another one.
 
-use crate::cell::Cell;
+use crate::cell::{Cell, Token};
+use crate::core::Core;
 use crate::fault::{Fault, seeded};
 use crate::job::Job;
 use crate::registry::PoolNumber;
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
-use crate::sync::{Mutex, Padded, local};
+use crate::sync::{Mutex, Padded, local, lock};
 use std::any::Any;
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
@@ -49,17 +50,10 @@ struct Stripe<J, T, E> {
     cells: Mutex<Option<Vec<Arc<Cell<J, T, E>>>>>,
 }
 
-/// A cell that is over, for a thread that may go on with another pool's.
-pub(crate) trait Spare: Send + Sync {
-    fn pool(&self) -> PoolNumber;
-    fn shelve(self: Arc<Self>);
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
-}
+local! { static AT_HAND: RefCell<Option<Arc<dyn Token>>> = RefCell::new(None); }
 
-local! { static AT_HAND: RefCell<Option<Arc<dyn Spare>>> = RefCell::new(None); }
-
-/// The outcome of the cell's job was taken, and its handle goes.
-pub(crate) fn put_down(cell: Arc<dyn Spare>) {
+/// The outcome of the cell's job was taken, and its handle goes. The thread may go on with another pool's.
+pub(crate) fn put_down(cell: Arc<dyn Token>) {
     let mut cell = Some(cell);
     let _ = AT_HAND.try_with(|at_hand| {
         let last = std::mem::replace(&mut *at_hand.borrow_mut(), cell.take());
@@ -104,6 +98,12 @@ where
             most: most.div_ceil(STRIPES),
             me: me.clone(),
         })
+    }
+
+    /// The shelf of a pool whose cells are known to be of these types.
+    pub(crate) fn of(core: &Core<J>) -> &Self {
+        let shelf = core.shelf.as_any().downcast_ref();
+        shelf.expect("a pool's cells have its handlers' types")
     }
 
     /// A cell with this job: one that is over, or a new one.
@@ -205,12 +205,61 @@ where
 {
     fn close(&self) {
         for stripe in &self.stripes {
-            let cells = crate::sync::lock(&stripe.cells).take();
+            let cells = lock(&stripe.cells).take();
             drop(cells);
         }
     }
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::outcome::JobError;
+    use std::task::Waker;
+
+    type Kept = Arc<Cell<u64, u64, String>>;
+
+    /// Has run its job, and the outcome was taken.
+    fn over(cell: Kept) -> Kept {
+        use crate::cell::{Reply, Tracked};
+        assert!(cell.claim(0).is_some());
+        cell.finish(0, Ok::<_, JobError<String>>(1));
+        assert!(Reply::poll(&*cell, 0, Waker::noop()).is_ready());
+        cell
+    }
+
+    fn kept(shelf: &Shelf<u64, u64, String>) -> usize {
+        let kept = |stripe: &Padded<Stripe<_, _, _>>| lock(&stripe.cells).as_ref().map(Vec::len);
+        shelf.stripes.iter().filter_map(kept).sum()
+    }
+
+    #[test]
+    fn as_many_cells_are_kept_as_was_said_and_none_once_the_pool_has_gone() {
+        let shelf = Shelf::<u64, u64, String>::new(PoolNumber::MIN, 8);
+        let cells: Vec<_> = (0..100).map(|n| over(shelf.cell(Job::new(n)))).collect();
+        cells.into_iter().for_each(|cell| put_down(cell));
+        assert_eq!(kept(&shelf), 8, "and one at hand");
+        let again: Vec<_> = (0..9).map(|n| shelf.cell(Job::new(n))).collect();
+        assert_eq!(kept(&shelf), 0);
+        shelf.close();
+        again.into_iter().for_each(|cell| over(cell).shelve());
+        assert_eq!(kept(&shelf), 0);
+    }
+
+    #[test]
+    fn a_cell_that_somebody_shares_waits_until_it_is_shared_no_more() {
+        let shelf = Shelf::<u64, u64, String>::new(PoolNumber::MIN, 8);
+        let shared = over(shelf.cell(Job::new(1)));
+        put_down(shared.clone());
+        let other = shelf.cell(Job::new(2));
+        assert!(!Arc::ptr_eq(&shared, &other));
+        assert_eq!(kept(&shelf), 1, "for later");
+        let place = Arc::as_ptr(&shared);
+        drop(shared);
+        assert_eq!(Arc::as_ptr(&shelf.cell(Job::new(3))), place);
     }
 }

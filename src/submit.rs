@@ -63,11 +63,6 @@ impl NoRoom {
 /// How long a submitter waits at most for more room than it needs.
 const LOOKOUT: Duration = Duration::from_micros(200);
 
-#[cold]
-fn give_way() {
-    thread::yield_now();
-}
-
 /// Whether waiting may help.
 fn is_full(entered: &Entered) -> bool {
     matches!(entered, Err(NoRoom::Full))
@@ -105,7 +100,7 @@ impl<J: Send + 'static> Core<J> {
     pub(crate) fn enter_blocking(&self, want: Want) -> Entered {
         // Two threads that submit at the same time move every word that they share to and fro, and take
         // five times as long as one after the other. So who meets another lets a worker have the core.
-        match self.gate.try_enter_or(want, give_way) {
+        match self.gate.try_enter_or(want, thread::yield_now) {
             Err(Refusal::Full) => self.wait_blocking(want),
             entered => entered.map_err(NoRoom::from),
         }
@@ -171,10 +166,7 @@ impl<J: Send + 'static> Core<J> {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let shelf = self.shelf.as_any().downcast_ref::<Shelf<J, T, E>>();
-        let cell = shelf
-            .expect("a pool's cells have its handlers' types")
-            .cell(job);
+        let cell = Shelf::of(self).cell(job);
         let id = cell.number(0, ticket);
         let handle = JobHandle::new(cell.clone());
         self.admit(Queued::tracked(id, cell, 0));

@@ -62,25 +62,6 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
-/// The same for a lock that is held for a microsecond or so, and wanted by many: looks out for it for a while,
-/// since a thread that sleeps for it costs both sides several times as much.
-pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Some two microseconds, most of which somebody else may have: on a machine that is busy, spinning takes
-    // the time of the very threads that have work.
-    #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
-    for turn in 0..20 {
-        if let Ok(guard) = mutex.try_lock() {
-            return guard;
-        }
-        if turn < 10 {
-            spin_loop();
-        } else {
-            thread::yield_now();
-        }
-    }
-    lock(mutex)
-}
-
 /// Keeps a value on cache lines of its own, so that writers of its neighbours do not slow it down.
 ///
 /// 128 bytes, because current x86-64 processors fetch lines in pairs.

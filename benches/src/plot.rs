@@ -203,15 +203,7 @@ fn lines(
         .label_style(LABEL)
         .axis_desc_style(LABEL)
         .draw()?;
-    for (at, (name, points)) in series.iter().enumerate() {
-        let colour = COLOURS[at % COLOURS.len()];
-        let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
-        chart
-            .draw_series(line.point_size(3))?
-            .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
-    }
-    legend(&mut chart)?;
+    draw_lines(&mut chart, series, true)?;
     page.present()?;
     Ok(())
 }
@@ -244,17 +236,25 @@ fn over_time(
         .label_style(LABEL)
         .axis_desc_style(LABEL)
         .draw()?;
+    draw_lines(&mut chart, series, false)?;
+    page.present()?;
+    Ok(())
+}
+
+fn draw_lines<'a, 'b: 'a, C: CoordTranslate<From = (f64, f64)>>(
+    chart: &mut ChartContext<'a, SVGBackend<'b>, C>,
+    series: &[(String, Vec<(f64, f64)>)],
+    dots: bool,
+) -> Result<(), Box<dyn Error>> {
     for (at, (name, points)) in series.iter().enumerate() {
         let colour = COLOURS[at % COLOURS.len()];
         let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
         chart
-            .draw_series(line)?
+            .draw_series(if dots { line.point_size(3) } else { line })?
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
-    legend(&mut chart)?;
-    page.present()?;
-    Ok(())
+    legend(chart)
 }
 
 fn legend<'a, 'b: 'a, C: CoordTranslate>(

@@ -43,6 +43,22 @@ pub struct Reading {
     pub doubtful: bool,
 }
 
+impl Bar {
+    /// About a figure that is compared with nothing and that other programs do not disturb.
+    pub fn plain(what: &str, limit: Limit, unit: &'static str, figure: Option<f64>) -> Self {
+        Bar {
+            what: what.to_owned(),
+            limit,
+            unit,
+            reading: figure.map(|figure| Reading {
+                figure,
+                against: String::new(),
+                doubtful: false,
+            }),
+        }
+    }
+}
+
 impl Section {
     pub fn new(title: impl Into<String>, method: impl Into<String>) -> Self {
         Section {

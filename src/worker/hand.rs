@@ -22,7 +22,10 @@ pub(crate) struct Hand {
     pub(crate) ahead: usize,
     /// Times that it looked for more.
     looks: u32,
-    /// Of one job; zero until it was measured.
+    /// Of one job, as strategies are told; zero until it was measured.
+    service: Duration,
+    /// The same of the quicker of each two samples in a row: one slow sample by itself is about a thread that
+    /// had to wait for its core, and that is no reason to take fewer jobs.
     average: Duration,
     /// The last sample.
     last: Duration,
@@ -42,6 +45,7 @@ impl Hand {
         Hand {
             ahead: 0,
             looks: 0,
+            service: Duration::ZERO,
             average: Duration::ZERO,
             last: Duration::MAX,
             appetite: 1,
@@ -64,19 +68,13 @@ impl Hand {
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
     fn measure(&mut self, now: impl Fn() -> Instant) {
         self.pause(now);
-        let seen = self.busy / self.jobs;
-        // One slow sample by itself is about a thread that had to wait for its core.
-        let each = seen.min(self.last);
-        self.last = seen;
-        // Up at once, down by and by: taking too few is the cheaper mistake.
-        self.average = if each < self.average {
-            self.average - (self.average - each) / 4
-        } else {
-            each
-        };
+        let each = self.busy / self.jobs;
+        let quicker = each.min(std::mem::replace(&mut self.last, each));
+        self.service = follow(self.service, each);
+        self.average = follow(self.average, quicker);
         self.jobs = 0;
         self.busy = Duration::ZERO;
-        self.vitals.set_service(self.average);
+        self.vitals.set_service(self.service);
         // By a clock that stands still, nothing is known.
         let most = AHEAD.as_nanos().checked_div(self.average.as_nanos());
         self.appetite = most.map_or(1, |most| most.clamp(1, u128::from(MOST)) as usize);
@@ -85,7 +83,8 @@ impl Hand {
     /// A model explores both ways with few jobs and no clock.
     #[cfg(any(fanpool_loom, fanpool_shuttle))]
     pub(crate) fn appetite(&mut self, _: impl Fn() -> Instant) -> usize {
-        let _ = (AHEAD, MOST, SAMPLE, self.average, self.last, self.appetite);
+        let _ = (AHEAD, MOST, SAMPLE, follow, self.appetite);
+        let _ = (self.service, self.last, &self.vitals);
         2
     }
 
@@ -114,5 +113,40 @@ impl Hand {
         if let Some(since) = self.since.take() {
             self.busy += now() - since;
         }
+    }
+}
+
+/// Up at once, down by and by: to take too few jobs is the cheaper mistake.
+fn follow(average: Duration, each: Duration) -> Duration {
+    if each < average {
+        average - (average - each) / 4
+    } else {
+        each
+    }
+}
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::dispatcher::Vitals;
+    use std::cell::Cell;
+
+    #[test]
+    fn one_slow_sample_does_not_make_a_worker_take_less_but_two_do() {
+        let now = Cell::new(Instant::now());
+        let mut hand = Hand::new(Arc::new(Vitals::default()));
+        let mut sample = |each: Duration| {
+            for _ in 0..SAMPLE {
+                hand.took_one(|| now.get());
+                now.set(now.get() + each);
+            }
+            (hand.appetite(|| now.get()), hand.service)
+        };
+        let (tiny, slow) = (Duration::from_nanos(500), Duration::from_micros(100));
+        assert_eq!(sample(tiny), (10, tiny));
+        assert_eq!(sample(slow), (10, slow), "strategies are told at once");
+        assert_eq!(sample(tiny).0, 10);
+        sample(slow);
+        assert_eq!(sample(slow).0, 1);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::fault::{Fault, seeded};
-use crate::park::{Lookout, PAUSES};
+use crate::park::Lookout;
 use crate::station::Seat;
 use std::future::poll_fn;
 use std::task::Poll;
@@ -23,7 +23,7 @@ impl<'a, J: Send + 'static> Search<'a, J> {
         Search {
             core,
             seat,
-            lookout: Lookout::new(PAUSES),
+            lookout: Lookout::new(),
             gave_way: false,
             resting: false,
         }

@@ -250,16 +250,12 @@ fn idle_workers(sizes: &[u64], section: &mut Section) {
         ]);
     }
     section.grids.push(grid);
-    section.bars.push(Bar {
-        what: "an idle worker on tokio, where there are most".to_owned(),
-        limit: Limit::AtMost(WORKER_BAR),
-        unit: " bytes",
-        reading: of_most.map(|figure| Reading {
-            figure,
-            against: String::new(),
-            doubtful: false,
-        }),
-    });
+    section.bars.push(Bar::plain(
+        "an idle worker on tokio, where there are most",
+        Limit::AtMost(WORKER_BAR),
+        " bytes",
+        of_most,
+    ));
 }
 
 #[cfg(test)]

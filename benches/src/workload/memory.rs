@@ -3,7 +3,7 @@
 use super::Workload;
 use crate::case;
 use crate::report::Grid;
-use crate::section::{Bar, Limit, Reading, Section};
+use crate::section::{Bar, Limit, Section};
 use clap::Args;
 use fanpool::Queued;
 
@@ -42,7 +42,7 @@ pub struct Arguments {
 impl Workload for Arguments {
     fn measure(&self) -> Section {
         let mut section = Section::new("Memory", METHOD);
-        section.bars.push(bar(
+        section.bars.push(Bar::plain(
             "a plain envelope of a `u64`",
             Limit::AtMost(ENVELOPE_BAR),
             " bytes",
@@ -84,7 +84,7 @@ impl Arguments {
             }
         }
         section.grids.push(grid);
-        section.bars.push(bar(
+        section.bars.push(Bar::plain(
             "a waiting job, in a buffer that is full",
             Limit::AtMost(QUEUED_BAR),
             " bytes",
@@ -113,26 +113,13 @@ impl Arguments {
                 ]);
             }
             section.grids.push(grid);
-            section.bars.push(bar(
+            section.bars.push(Bar::plain(
                 &format!("most allocations for each `{name}`"),
                 Limit::AtMost(ALLOCATIONS_BAR),
                 "",
                 most,
             ));
         }
-    }
-}
-
-fn bar(what: &str, limit: Limit, unit: &'static str, figure: Option<f64>) -> Bar {
-    Bar {
-        what: what.to_owned(),
-        limit,
-        unit,
-        reading: figure.map(|figure| Reading {
-            figure,
-            against: String::new(),
-            doubtful: false,
-        }),
     }
 }
 
