@@ -234,6 +234,7 @@ where
             ));
         }
         let core = Core::new(Parts {
+            affinity: desks.first().and_then(Desk::affinity),
             capacity: queue_capacity as u64,
             key_bound,
             stations: desks

@@ -3,12 +3,12 @@
 
 use crate::clock::Timekeeper;
 use crate::context::StopAll;
-use crate::dispatcher::Dispatcher;
+use crate::dispatcher::{Affinity, Dispatcher};
 use crate::envelope::{Claimed, Queued};
 use crate::errors::Untold;
 use crate::frame;
 use crate::gate::{Gate, Lane};
-use crate::hash::jump;
+use crate::homes::Homes;
 use crate::intake::Intake;
 use crate::job::{self, Job, JobId, Options};
 use crate::joins::Joins;
@@ -45,6 +45,7 @@ pub(crate) struct Core<J> {
     pub(crate) keys: Option<Keys>,
     pub(crate) intake: Intake<J>,
     pub(crate) stations: Box<[Station<J>]>,
+    homes: Homes<J>,
     pub(crate) counts: PoolCounts,
     pub(crate) joins: Joins,
     /// What became of jobs without a handle, if it was not good.
@@ -76,6 +77,7 @@ pub(crate) struct Parts<J> {
     pub(crate) capacity: u64,
     pub(crate) key_bound: Option<usize>,
     pub(crate) stations: Box<[Station<J>]>,
+    pub(crate) affinity: Option<Affinity<J>>,
     pub(crate) time: Timekeeper,
     pub(crate) spawner: Box<dyn Spawner>,
     pub(crate) crew: Box<dyn Crew<J>>,
@@ -113,6 +115,7 @@ impl<J: Send + 'static> Core<J> {
                 shelf: (parts.shelf)(number, parts.capacity.clamp(64, KEPT_CELLS) as usize),
                 standstill: Standstill::new(roster.live()),
                 roster,
+                homes: Homes::new(parts.stations.len(), parts.affinity),
                 stations: parts.stations,
                 time: parts.time,
                 stop: Arc::new(StopAll::new()),
@@ -154,11 +157,31 @@ impl<J: Send + 'static> Core<J> {
         if self.stations.len() == 1 {
             return self.intake.push(job);
         }
-        match job.key() {
-            Some(key) => {
+        if self.homes.asks() {
+            return self.ask_and_push(job);
+        }
+        let home = self.homes.of(&job);
+        self.push_home(home, job);
+    }
+
+    /// The closure that is asked stands between a ticket and its push, for which a shutdown waits. So it runs
+    /// as under a desk's lock, and what it starts that could wait is refused or put off.
+    fn ask_and_push(&self, job: Queued<J>) {
+        let _asking = frame::as_in_desk();
+        let home = self.homes.ask(&job).unwrap_or_else(|panic| {
+            dispose(panic);
+            self.stations[0].note_fault();
+            self.homes.of(&job)
+        });
+        self.push_home(home, job);
+    }
+
+    fn push_home(&self, home: Option<usize>, job: Queued<J>) {
+        match home {
+            Some(desk) => {
                 // The common intake's share of what was accepted.
                 self.intake.note_drawn(1);
-                self.stations[jump(key, self.stations.len())].push_keyed(job);
+                self.stations[desk].push_keyed(job);
             }
             None => self.intake.push(job),
         }
@@ -394,6 +417,8 @@ impl<J: Send + 'static> Core<J> {
 
     /// Gives each desk a strategy of its own.
     pub(crate) fn set_strategies(&self, strategies: Vec<Box<dyn Dispatcher<J>>>) {
+        self.homes
+            .set(strategies.first().and_then(|first| first.affinity()));
         for (station, strategy) in self.stations.iter().zip(strategies) {
             station.set_strategy(strategy);
         }

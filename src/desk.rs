@@ -14,9 +14,9 @@
 //! When a worker is lost, what was bound to it goes to spare; but where a strategy keeps the jobs of a key
 //! together, it is asked again about each of them (*returned*), before anything in the backlog.
 
-use crate::dispatcher::{Dispatcher, Place, Target, Vitals, Workers};
+use crate::dispatcher::{Affinity, Dispatcher, Place, Target, Vitals, Workers};
 use crate::envelope::Queued;
-use crate::holders::Holders;
+use crate::holders::{Holders, Slot};
 use crate::job::JobId;
 use crate::queue_order::{Fifo, QueueOrder};
 use crate::unwind::{Contained, contain, dispose};
@@ -37,8 +37,8 @@ pub(crate) struct Desk<J> {
     late: bool,
     /// The order only ever gives the job that came first. Asked once, as is the strategy.
     arrival_order: bool,
-    /// The strategy keeps the jobs of a key together.
-    affinity: bool,
+    /// Which jobs the strategy keeps together.
+    affinity: Option<Affinity<J>>,
     spare: VecDeque<Routed<J>>,
     /// Jobs that were bound to a worker that is lost, for the strategy to bind again; and others that left
     /// the backlog and are next.
@@ -50,12 +50,13 @@ pub(crate) struct Desk<J> {
     depth: usize,
     /// How many jobs are in the backlog, by the order's own account after it was last called.
     waiting: usize,
-    /// How many jobs with a key are in the backlog. Below the truth if an order forgets what it was given.
+    /// How many jobs are in the backlog whose key belongs to this desk of several. Below the truth if an
+    /// order forgets what it was given.
     keyed: usize,
     /// Empty without affinity.
     holders: Holders,
     /// For each worker, the keys of the jobs that it took and that are not known to be over.
-    in_hand: Vec<Vec<(JobId, u64)>>,
+    in_hand: Vec<Vec<(JobId, Slot)>>,
     /// Jobs that have left the backlog to be routed.
     routed: u64,
     /// How many jobs the inboxes of present workers take up to the depth.
@@ -77,7 +78,7 @@ struct Routed<J> {
     /// How many left it before; 0 for those that were taken ahead and came back, which are first.
     turn: u64,
     /// Kept with one worker, if the strategy has an affinity.
-    key: Option<u64>,
+    key: Option<Slot>,
     job: Queued<J>,
 }
 
@@ -90,7 +91,7 @@ impl<J: Send + 'static> Desk<J> {
         depth: usize,
     ) -> Self {
         let late = strategy.late_binding();
-        let affinity = !late && strategy.has_affinity();
+        let affinity = if late { None } else { strategy.affinity() };
         let arrival_order = order.in_arrival_order();
         Desk {
             dispatcher,
@@ -139,9 +140,13 @@ impl<J: Send + 'static> Desk<J> {
         !self.late
     }
 
+    pub(crate) fn affinity(&self) -> Option<Affinity<J>> {
+        self.affinity.clone()
+    }
+
     #[cfg(any(test, feature = "sim", feature = "testing"))]
     pub(crate) fn push(&mut self, job: Queued<J>) {
-        self.keyed += usize::from(job.key().is_some());
+        self.keyed += usize::from(job.stays_with_desk());
         self.ordered(|order| order.push(job));
     }
 
@@ -157,8 +162,8 @@ impl<J: Send + 'static> Desk<J> {
         strategy: Box<dyn Dispatcher<J>>,
     ) -> Contained<Box<dyn Dispatcher<J>>> {
         self.late = strategy.late_binding();
-        self.affinity = !self.late && strategy.has_affinity();
-        if !self.affinity {
+        self.affinity = if self.late { None } else { strategy.affinity() };
+        if self.affinity.is_none() {
             // Nobody would see to them again.
             self.holders = Holders::default();
             self.in_hand.iter_mut().for_each(Vec::clear);
@@ -191,7 +196,7 @@ impl<J: Send + 'static> Desk<J> {
         worker: usize,
         in_hands: impl Fn(JobId) -> bool,
     ) -> Option<Queued<J>> {
-        if self.affinity {
+        if self.affinity.is_some() {
             self.release_keys(worker, in_hands);
         }
         let bound = self.inboxes[worker].front().map(|routed| routed.turn);
@@ -263,7 +268,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     pub(crate) fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
-        self.keyed += jobs.iter().filter(|job| job.key().is_some()).count();
+        self.keyed += jobs.iter().filter(|job| job.stays_with_desk()).count();
         if self.ordered(|order| order.append(jobs)).is_none() {
             // It broke on the way; its replacement takes the rest.
             self.ordered(|order| order.append(jobs));
@@ -290,7 +295,7 @@ impl<J: Send + 'static> Desk<J> {
     /// strategy says if they were `bound` and it keeps the jobs of a key together.
     pub(crate) fn put_back(&mut self, worker: usize, mut jobs: VecDeque<Queued<J>>, bound: bool) {
         self.places[worker].ahead = 0;
-        let ask_again = bound && self.affinity;
+        let ask_again = bound && self.affinity.is_some();
         let to = if ask_again {
             &mut self.returned
         } else {
@@ -318,12 +323,12 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// Takes a job that is not bound, for the worker of another desk: one without a key, since a key's jobs
+    /// Takes a job that is not bound, for the worker of another desk: none of a key, since a key's jobs
     /// stay with their desk while anybody is there. After a `route`, what is left in the backlog has no
     /// worker here to go to.
     pub(crate) fn take_unbound(&mut self) -> Option<Queued<J>> {
         let any = self.is_deserted();
-        let free = |routed: &Routed<J>| any || routed.job.key().is_none();
+        let free = |routed: &Routed<J>| any || !routed.job.stays_with_desk();
         for waiting in [&mut self.spare, &mut self.returned] {
             if let Some(at) = waiting.iter().position(free) {
                 return waiting.remove(at).map(|routed| routed.job);
@@ -351,7 +356,7 @@ impl<J: Send + 'static> Desk<J> {
     pub(crate) fn has_spare(&mut self) -> bool {
         let any = self.is_deserted();
         let mut waiting = self.spare.iter().chain(&self.returned);
-        waiting.any(|routed| any || routed.job.key().is_none()) || self.has_free(any)
+        waiting.any(|routed| any || !routed.job.stays_with_desk()) || self.has_free(any)
     }
 
     /// Whether the backlog has a job for other desks.
@@ -392,15 +397,14 @@ impl<J: Send + 'static> Desk<J> {
                 self.met += 1; // a tombstone
                 continue;
             };
-            let routed = Routed { key, ..job };
             match self.seat_of(target, key) {
                 Some(worker) => {
-                    self.bind(worker, routed);
+                    self.bind(worker, Routed { key, ..job });
                     if self.rouse(worker) {
                         called.push(worker);
                     }
                 }
-                None => self.spare.push_back(routed),
+                None => self.spare.push_back(job),
             }
         }
         called
@@ -446,17 +450,17 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// Where a job goes, and its key if the strategy keeps the key's jobs together. `None`: a tombstone.
-    fn ask_strategy(&mut self, job: &Queued<J>) -> Option<(Target, Option<u64>)> {
-        let workers = Workers::new(self.dispatcher, &self.places, self.depth, &self.holders);
-        let (strategy, affinity) = (&mut self.strategy, self.affinity);
+    fn ask_strategy(&mut self, job: &Queued<J>) -> Option<(Target, Option<Slot>)> {
+        let (strategy, affinity) = (&mut self.strategy, &self.affinity);
+        let (dispatcher, places, depth) = (self.dispatcher, &self.places, self.depth);
+        let holders = &mut self.holders;
         let answer = job.look(|job| {
             contain(|| {
-                let key = if affinity {
-                    strategy.affinity(job)
-                } else {
-                    None
-                };
-                (strategy.dispatch(job, &workers), key)
+                let key = affinity.as_ref().and_then(|affinity| affinity.key_of(job));
+                let key = key.map(|key| (key, holders.slot_of(key)));
+                let workers = Workers::new(dispatcher, places, depth, holders).for_key(key);
+                let target = strategy.dispatch(job, &workers);
+                (target, key.map(|(_, slot)| slot))
             })
         })?;
         Some(answer.unwrap_or_else(|panic| {
@@ -476,13 +480,13 @@ impl<J: Send + 'static> Desk<J> {
 
     /// The worker that a strategy named, if it can take the job. One that retires takes jobs of a key that
     /// it still holds, and no others.
-    fn seat_of(&self, target: Target, key: Option<u64>) -> Option<usize> {
+    fn seat_of(&self, target: Target, key: Option<Slot>) -> Option<usize> {
         let Target::Worker(id) = target else {
             return None;
         };
         let worker = id.index();
         let place = self.places.get(worker)?;
-        let holds = || key.and_then(|key| self.holders.holder_of(key)) == Some(worker);
+        let holds = || key.and_then(|key| self.holders.holder(key)) == Some(worker);
         let takes = place.present && (!place.retiring || holds());
         (id.dispatcher() == self.dispatcher && takes).then_some(worker)
     }
@@ -576,7 +580,7 @@ impl<J: Send + 'static> Desk<J> {
     pub(crate) fn retire(&mut self, worker: usize) {
         self.room -= self.room_of(worker);
         self.places[worker].retiring = true;
-        let running: Vec<u64> = self.in_hand[worker].iter().map(|&(_, key)| key).collect();
+        let running: Vec<Slot> = self.in_hand[worker].iter().map(|&(_, key)| key).collect();
         self.give_back(worker, |routed| {
             routed.key.is_none_or(|key| !running.contains(&key))
         });
@@ -593,7 +597,7 @@ impl<J: Send + 'static> Desk<J> {
                 self.holders.release(key);
             }
             // Behind what left the backlog sooner.
-            let to = if self.affinity {
+            let to = if self.affinity.is_some() {
                 &mut self.returned
             } else {
                 &mut self.spare
@@ -609,7 +613,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     pub(crate) fn set_idle(&mut self, worker: usize, in_hands: impl Fn(JobId) -> bool) {
-        if self.affinity {
+        if self.affinity.is_some() {
             self.release_keys(worker, in_hands);
         }
         self.places[worker].busy = false;
@@ -717,7 +721,7 @@ impl<J: Send + 'static> Desk<J> {
         self.ordered(|order| {
             order.retain(&mut |job| {
                 let keep = keep(job);
-                keyed += usize::from(keep && job.key().is_some());
+                keyed += usize::from(keep && job.stays_with_desk());
                 keep
             });
         });
@@ -742,7 +746,7 @@ impl<J: Send + 'static> Desk<J> {
     /// Jobs have left the backlog.
     fn note_popped<'a>(&mut self, jobs: impl Iterator<Item = &'a Queued<J>>) {
         if self.keyed > 0 {
-            let keyed = jobs.filter(|job| job.key().is_some()).count();
+            let keyed = jobs.filter(|job| job.stays_with_desk()).count();
             self.keyed = self.keyed.saturating_sub(keyed);
         }
     }
@@ -775,7 +779,7 @@ impl<J: Send + 'static> Desk<J> {
         self.arrival_order = true;
         self.keyed = 0;
         while let Ok(Some(job)) = contain(|| broken.pop()) {
-            self.keyed += usize::from(job.key().is_some());
+            self.keyed += usize::from(job.stays_with_desk());
             self.order.push(job);
         }
         self.waiting = self.order.len();
@@ -858,7 +862,7 @@ mod tests {
                 (0..3).for_each(|worker| drop(desk.take(worker, |_| false)));
             }
             assert_eq!(desk.backlog(), 0, "seed {seed}");
-            assert_eq!(desk.holders.len(), 0, "seed {seed}: {:?}", desk.holders);
+            assert_eq!(desk.holders.held(), 0, "seed {seed}: {:?}", desk.holders);
             assert!(desk.in_hand.iter().all(Vec::is_empty), "seed {seed}");
         }
     }

@@ -24,9 +24,13 @@ use std::time::Instant;
 /// cannot run a job twice or invent one. One that is dropped counts as
 /// [`Abandoned`](crate::JobError::Abandoned), and its handle says so.
 pub struct Queued<J> {
-    id: JobId,
+    /// The job's number, and [`STAYS`] or not.
+    number: u64,
     body: Body<J>,
 }
+
+/// Set in the number of a job whose key belongs to one of several desks. (Numbers are below a gate's last.)
+const STAYS: u64 = 1 << 63;
 
 /// Told apart by a whole word. With a smaller mark, the rest is moved in parts that do not match those that
 /// are read next, and the processor waits at each move: 40 bytes are quicker than 32.
@@ -41,21 +45,30 @@ impl<J> Queued<J> {
     #[inline]
     pub(crate) fn plain(id: JobId, pool: PoolNumber, job: Job<J>) -> Self {
         Queued {
-            id,
+            number: id.get(),
             body: Body::Plain { pool, job },
         }
     }
 
     pub(crate) fn tracked(id: JobId, cell: Arc<dyn Tracked<J>>, at: u32) -> Self {
         Queued {
-            id,
+            number: id.get(),
             body: Body::Tracked { cell, at },
         }
     }
 
     /// The number of the job: a lower one was let in earlier.
     pub fn id(&self) -> JobId {
-        self.id
+        JobId::from_ticket((self.number & !STAYS) - 1)
+    }
+
+    /// The job is for the workers of one desk: see [`KeyedIntake`](crate::intake::KeyedIntake).
+    pub(crate) fn stay_with_desk(&mut self) {
+        self.number |= STAYS;
+    }
+
+    pub(crate) fn stays_with_desk(&self) -> bool {
+        self.number & STAYS != 0
     }
 
     /// As [`Job::priority`].
@@ -174,7 +187,7 @@ impl<J> Queued<J> {
             },
             Body::Gone => return,
         };
-        let id = self.id;
+        let id = self.id();
         let options = job.share_options();
         // A queue order may drop envelopes, and it does so under the desk's lock.
         frame::outside_desk(move || {
@@ -200,7 +213,7 @@ impl<J> Queued<J> {
 impl<J> fmt::Debug for Queued<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queued")
-            .field("id", &self.id)
+            .field("id", &self.id())
             .finish_non_exhaustive()
     }
 }

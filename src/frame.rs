@@ -116,6 +116,28 @@ pub(crate) fn unmark_desk() {
     }
 }
 
+/// Marks this thread as holding a desk until the guard is dropped, for foreign code that may do no more than a
+/// strategy may.
+pub(crate) fn as_in_desk() -> AsInDesk {
+    let outermost = !in_desk();
+    if outermost {
+        mark_desk();
+    }
+    AsInDesk { outermost }
+}
+
+pub(crate) struct AsInDesk {
+    outermost: bool,
+}
+
+impl Drop for AsInDesk {
+    fn drop(&mut self) {
+        if self.outermost {
+            unmark_desk();
+        }
+    }
+}
+
 /// Whether this thread holds a desk, of whichever pool, so that foreign code runs under its lock. Then
 /// no other is taken: the desk's own strategy may be running further up, or the other thread's that
 /// holds the other desk and wants this one.

@@ -1,50 +1,149 @@
 //! Which worker holds a key: has jobs of it in its inbox, or runs one.
 //!
 //! A key is held from the moment one of its jobs is bound to a worker until the last one that worker was
-//! given is over. Kept for strategies with an affinity only, and bounded by what the inboxes hold.
+//! given is over. Kept for strategies with an affinity only. A key is looked up once a job; from then on it is
+//! known by its slot. Slots of keys that nobody holds are kept, because many a key comes again; when there are
+//! too many, all of them are given up at once.
 
 use crate::hash::Mixing;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+
+/// So many keys that nobody holds are remembered, or as many as there are keys that are held.
+const IDLE: usize = 1024;
 
 /// Part of a desk, behind its lock.
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
-    keys: HashMap<u64, Holder, Mixing>,
+    slots: HashMap<u64, Slot, Mixing>,
+    holders: Vec<Holder>,
+    /// Slots without a key.
+    free: Vec<Slot>,
+    /// How many slots have a key that nobody holds.
+    idle: usize,
 }
+
+/// Where a key is, as long as it is held; before that, until the next key is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot(u32);
 
 #[derive(Debug)]
 struct Holder {
-    worker: usize,
+    worker: u32,
     /// Bound to the worker and not over.
-    jobs: usize,
+    jobs: u32,
 }
 
 impl Holders {
+    /// Looks a key up, which need not be held.
+    pub(crate) fn slot_of(&mut self, key: u64) -> Slot {
+        match self.slots.get(&key) {
+            Some(&slot) => slot,
+            None => self.new_slot(key),
+        }
+    }
+
+    fn new_slot(&mut self, key: u64) -> Slot {
+        if self.idle > IDLE.max(self.held()) {
+            self.forget_idle();
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            let at = u32::try_from(self.holders.len()).expect("fewer keys than jobs in inboxes");
+            self.holders.push(Holder { worker: 0, jobs: 0 });
+            Slot(at)
+        });
+        self.slots.insert(key, slot);
+        self.idle += 1;
+        slot
+    }
+
+    fn forget_idle(&mut self) {
+        if self.held() == 0 {
+            *self = Holders::default();
+            return;
+        }
+        let (holders, free) = (&self.holders, &mut self.free);
+        self.slots.retain(|_, slot| {
+            let held = holders[slot.0 as usize].jobs > 0;
+            if !held {
+                free.push(*slot);
+            }
+            held
+        });
+        self.idle = 0;
+    }
+
+    /// How many keys are held.
+    pub(crate) fn held(&self) -> usize {
+        self.slots.len() - self.idle
+    }
+
     pub(crate) fn holder_of(&self, key: u64) -> Option<usize> {
-        self.keys.get(&key).map(|holder| holder.worker)
+        self.holder(*self.slots.get(&key)?)
+    }
+
+    pub(crate) fn holder(&self, slot: Slot) -> Option<usize> {
+        let holder = &self.holders[slot.0 as usize];
+        (holder.jobs > 0).then_some(holder.worker as usize)
     }
 
     /// A job of the key is bound to `worker`. A strategy that moves a key gives its order up, and the key
     /// is then with whom it got last.
-    pub(crate) fn bind(&mut self, key: u64, worker: usize) {
-        let holder = self.keys.entry(key).or_insert(Holder { worker, jobs: 0 });
-        holder.worker = worker;
+    pub(crate) fn bind(&mut self, slot: Slot, worker: usize) {
+        let holder = &mut self.holders[slot.0 as usize];
+        self.idle -= usize::from(holder.jobs == 0);
+        holder.worker = worker as u32;
         holder.jobs += 1;
     }
 
     /// A job of the key that was bound is over, or bound no more.
-    pub(crate) fn release(&mut self, key: u64) {
-        if let Entry::Occupied(mut holder) = self.keys.entry(key) {
-            holder.get_mut().jobs -= 1;
-            if holder.get().jobs == 0 {
-                holder.remove();
-            }
-        }
+    pub(crate) fn release(&mut self, slot: Slot) {
+        let holder = &mut self.holders[slot.0 as usize];
+        holder.jobs -= 1;
+        self.idle += usize::from(holder.jobs == 0);
     }
+}
 
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.keys.len()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_went_quiet_are_forgotten_and_those_that_are_held_are_not() {
+        let mut holders = Holders::default();
+        let held: Vec<Slot> = (0..3)
+            .map(|key| {
+                let slot = holders.slot_of(key);
+                holders.bind(slot, key as usize);
+                slot
+            })
+            .collect();
+        for key in 10..100_000 {
+            let slot = holders.slot_of(key);
+            assert_eq!(holders.holder(slot), None, "key {key} has another's slot");
+            if key % 2 == 0 {
+                holders.bind(slot, 9);
+                assert_eq!(holders.holder_of(key), Some(9));
+                holders.release(slot);
+            }
+            assert_eq!(holders.holder_of(key), None);
+        }
+        assert!(
+            holders.holders.len() <= IDLE + 8,
+            "{}",
+            holders.holders.len()
+        );
+        assert_eq!(holders.held(), 3);
+        for key in 0..3 {
+            assert_eq!(holders.holder_of(key), Some(key as usize));
+        }
+        held.into_iter().for_each(|slot| holders.release(slot));
+        for key in 0..2000 {
+            holders.slot_of(200_000 + key);
+        }
+        assert!(
+            holders.holders.len() <= IDLE + 8,
+            "{}",
+            holders.holders.len()
+        );
     }
 }

@@ -78,6 +78,7 @@ mod handle;
 mod handler;
 mod hash;
 mod holders;
+mod homes;
 mod intake;
 mod job;
 mod joins;
@@ -116,8 +117,8 @@ pub use async_trait::async_trait;
 pub use builder::PoolBuilder;
 pub use context::JobContext;
 pub use dispatcher::{
-    Any, Dispatcher, KeyAffinity, LeastBusy, Random, RoundRobin, Steer, Target, TwoChoices,
-    Weighted, Workers,
+    Affinity, Any, Dispatcher, KeyAffinity, LeastBusy, Random, RoundRobin, Steer, Target,
+    TwoChoices, Weighted, Workers,
 };
 pub use error::{BoxError, BuildError, FactoryError, RunError, SubmitAllError, SubmitError};
 pub use errors::{ErrorStream, JobFailure};

@@ -184,7 +184,7 @@ where
     ///
     /// Nothing is lost or reordered: what was bound to a worker stays bound, and what waits is for the new
     /// strategy to choose for. (But with a strategy that keeps no
-    /// [affinity](crate::Dispatcher::has_affinity), it is forgotten who holds which key.) The dispatchers
+    /// [affinity](crate::Dispatcher::affinity), it is forgotten who holds which key.) The dispatchers
     /// get their new strategies one after the other. Called by a strategy itself, it takes effect once that
     /// has answered.
     ///

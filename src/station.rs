@@ -281,7 +281,8 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// Takes in a job whose key belongs to this desk.
-    pub(crate) fn push_keyed(&self, job: Queued<J>) {
+    pub(crate) fn push_keyed(&self, mut job: Queued<J>) {
+        job.stay_with_desk();
         match &self.keyed {
             Some(keyed) => keyed.push(job),
             None => unreachable!("a single desk has all keys, and the common intake"),
@@ -444,7 +445,7 @@ impl<J: Send + 'static> Station<J> {
             tray.jobs.pop_front()?
         } else {
             // A key's jobs stay with their desk.
-            let at = tray.jobs.iter().position(|job| job.key().is_none())?;
+            let at = tray.jobs.iter().position(|job| !job.stays_with_desk())?;
             tray.jobs.remove(at)?
         };
         to.begin(job.id());
@@ -665,7 +666,7 @@ impl<J: Send + 'static> Station<J> {
     pub(crate) fn has_spare(&self) -> bool {
         let keyless = |seat: &Arc<Seat<J>>| {
             let tray = lock(&seat.tray);
-            !tray.bound && tray.jobs.iter().any(|job| job.key().is_none())
+            !tray.bound && tray.jobs.iter().any(|job| !job.stays_with_desk())
         };
         self.enter_for_others().desk.has_spare()
             || self.loaded.load(SeqCst) > 0 && self.seats.iter().any(keyless)
@@ -720,6 +721,11 @@ impl<J: Send + 'static> Station<J> {
             return 0;
         }
         self.met.swap(0, Relaxed)
+    }
+
+    /// The strategy broke its contract outside of its desk.
+    pub(crate) fn note_fault(&self) {
+        self.faults.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn faults(&self) -> u64 {

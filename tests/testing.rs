@@ -6,9 +6,9 @@ mod common;
 use common::watched;
 use fanpool::testing::{Order, Seen, check_dispatcher, check_dispatcher_with, check_queue_order};
 use fanpool::{
-    AdaptiveLifo, Any, Dispatcher, EarliestDeadline, FairShare, Fifo, Job, KeyAffinity, LeastBusy,
-    Lifo, Priority, QueueOrder, Queued, Random, RoundRobin, Steer, Target, TwoChoices, Weighted,
-    WorkerId, Workers,
+    AdaptiveLifo, Affinity, Any, Dispatcher, EarliestDeadline, FairShare, Fifo, Job, KeyAffinity,
+    LeastBusy, Lifo, Priority, QueueOrder, Queued, Random, RoundRobin, Steer, Target, TwoChoices,
+    Weighted, WorkerId, Workers,
 };
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -254,7 +254,7 @@ struct Broken<A> {
 
 impl<A> Dispatcher<u64> for Broken<A>
 where
-    A: Fn(&Job<u64>) -> Option<u64> + Send + 'static,
+    A: Fn(&Job<u64>) -> Option<u64> + Copy + Send + Sync + 'static,
 {
     fn dispatch(&mut self, job: &Job<u64>, workers: &Workers<'_>) -> Target {
         first_with_room(job, workers)
@@ -264,12 +264,8 @@ where
         (self.late)()
     }
 
-    fn has_affinity(&self) -> bool {
-        true
-    }
-
-    fn affinity(&self, job: &Job<u64>) -> Option<u64> {
-        (self.affinity)(job)
+    fn affinity(&self) -> Option<Affinity<u64>> {
+        Some(Affinity::by(self.affinity))
     }
 }
 
@@ -303,12 +299,13 @@ fn a_key_that_panics_is_noticed() {
 
 #[test]
 fn one_that_binds_late_and_chooses_is_noticed() {
-    of_strategy(&["`late_binding`", "so `has_affinity` cannot be"], || {
-        Broken {
+    of_strategy(
+        &["`late_binding`", "so it cannot have an `affinity`"],
+        || Broken {
             late: || true,
             affinity: |_: &Job<u64>| None,
-        }
-    });
+        },
+    );
     struct Late;
     impl Dispatcher<u64> for Late {
         fn dispatch(&mut self, job: &Job<u64>, workers: &Workers<'_>) -> Target {

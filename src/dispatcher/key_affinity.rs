@@ -1,4 +1,4 @@
-use super::{Dispatcher, Target, Workers};
+use super::{Affinity, Dispatcher, Target, Workers};
 use crate::hash;
 use crate::job::Job;
 use std::fmt;
@@ -34,28 +34,22 @@ use std::fmt;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct KeyAffinity<J> {
-    /// `None`: the key that the job was submitted with.
-    key_of: Option<Box<dyn Fn(&Job<J>) -> Option<u64> + Send>>,
+    affinity: Affinity<J>,
 }
 
 impl<J> KeyAffinity<J> {
     /// By the [key](crate::JobBuilder::key) that jobs were submitted with.
     pub fn new() -> Self {
-        KeyAffinity { key_of: None }
-    }
-
-    /// By what `key_of` makes of a job: a key, or `None` for a job that may go to anyone. It is called twice
-    /// a job, under the dispatcher's lock, and has to give the same key both times.
-    pub fn by<K: Into<Option<u64>>>(key_of: impl Fn(&Job<J>) -> K + Send + 'static) -> Self {
         KeyAffinity {
-            key_of: Some(Box::new(move |job| key_of(job).into())),
+            affinity: Affinity::by_key(),
         }
     }
 
-    fn key_of(&self, job: &Job<J>) -> Option<u64> {
-        match &self.key_of {
-            Some(key_of) => key_of(job),
-            None => job.key(),
+    /// By what `key_of` makes of a job: a key, or `None` for a job that may go to anyone. For when and how it
+    /// is called, see [`Affinity::by`].
+    pub fn by<K: Into<Option<u64>>>(key_of: impl Fn(&Job<J>) -> K + Send + Sync + 'static) -> Self {
+        KeyAffinity {
+            affinity: Affinity::by(key_of),
         }
     }
 }
@@ -67,25 +61,22 @@ impl<J> Default for KeyAffinity<J> {
 }
 
 impl<J: 'static> Dispatcher<J> for KeyAffinity<J> {
-    fn dispatch(&mut self, job: &Job<J>, workers: &Workers<'_>) -> Target {
-        let Some(key) = self.key_of(job) else {
+    fn dispatch(&mut self, _: &Job<J>, workers: &Workers<'_>) -> Target {
+        let Some(key) = workers.key() else {
             return Target::Any;
         };
         let home = workers.holder_of(key).or_else(|| {
+            let point = hash::point(key);
             workers
                 .iter()
                 .filter(|worker| !worker.is_retiring())
-                .max_by_key(|worker| hash::score(key, worker.index()))
+                .max_by_key(|worker| hash::score(point, worker.index()))
         });
         home.map_or(Target::Any, |worker| Target::Worker(worker.id()))
     }
 
-    fn has_affinity(&self) -> bool {
-        true
-    }
-
-    fn affinity(&self, job: &Job<J>) -> Option<u64> {
-        self.key_of(job)
+    fn affinity(&self) -> Option<Affinity<J>> {
+        Some(self.affinity.clone())
     }
 }
 

@@ -17,6 +17,7 @@
 //! What a strategy binds to a worker waits in that worker's inbox, of which the pool fills four places
 //! ahead ([`inbox_depth`](crate::PoolBuilder::inbox_depth)); nobody else takes it from there while that worker lives.
 
+mod affinity;
 mod any;
 mod key_affinity;
 mod least_busy;
@@ -26,6 +27,7 @@ mod steer;
 mod two_choices;
 mod weighted;
 
+pub use affinity::Affinity;
 pub use any::Any;
 pub use key_affinity::KeyAffinity;
 pub use least_busy::LeastBusy;
@@ -35,7 +37,7 @@ pub use steer::Steer;
 pub use two_choices::TwoChoices;
 pub use weighted::Weighted;
 
-use crate::holders::Holders;
+use crate::holders::{Holders, Slot};
 use crate::job::Job;
 use crate::metrics::WorkerCounts;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -93,17 +95,11 @@ pub trait Dispatcher<J>: Send + 'static {
         false
     }
 
-    /// Whether jobs have an [`affinity`](Self::affinity). Asked once; if not, the pool keeps no account of
-    /// keys.
-    fn has_affinity(&self) -> bool {
-        false
-    }
-
-    /// The key whose jobs are to stay with one worker, if this job has one. Asked before
-    /// [`dispatch`](Self::dispatch), which then finds the holder by
-    /// [`Workers::holder_of`].
-    fn affinity(&self, job: &Job<J>) -> Option<u64> {
-        job.key()
+    /// Which jobs are to stay together, if any: then the pool keeps account of keys, and
+    /// [`dispatch`](Self::dispatch) finds the job's key by [`Workers::key`] and who has its other jobs by
+    /// [`Workers::holder_of`]. Asked once. With several dispatchers, the first one's answer holds for all.
+    fn affinity(&self) -> Option<Affinity<J>> {
+        None
     }
 }
 
@@ -125,12 +121,8 @@ impl<J: 'static> Dispatcher<J> for Box<dyn Dispatcher<J>> {
         (**self).late_binding()
     }
 
-    fn has_affinity(&self) -> bool {
-        (**self).has_affinity()
-    }
-
-    fn affinity(&self, job: &Job<J>) -> Option<u64> {
-        (**self).affinity(job)
+    fn affinity(&self) -> Option<Affinity<J>> {
+        (**self).affinity()
     }
 }
 
@@ -154,6 +146,8 @@ pub struct Workers<'a> {
     places: &'a [Place],
     depth: usize,
     holders: &'a Holders,
+    /// Of the job that is dispatched, and where it was found.
+    key: Option<(u64, Slot)>,
 }
 
 /// What the desk knows of one worker.
@@ -210,7 +204,12 @@ impl<'a> Workers<'a> {
             places,
             depth,
             holders,
+            key: None,
         }
+    }
+
+    pub(crate) fn for_key(self, key: Option<(u64, Slot)>) -> Self {
+        Workers { key, ..self }
     }
 
     /// The dispatcher's number of places: indices are below it. Some may be vacant.
@@ -239,11 +238,20 @@ impl<'a> Workers<'a> {
         (0..self.places.len()).filter_map(move |index| workers.get(index))
     }
 
+    /// The key of the job that is dispatched, by the strategy's [affinity](Dispatcher::affinity), if it has
+    /// one.
+    pub fn key(&self) -> Option<u64> {
+        self.key.map(|(key, _)| key)
+    }
+
     /// The worker that has jobs of this key, waiting in its inbox or running: to go there keeps the key's
-    /// jobs in order. `None`: there are none, or the strategy said that it
-    /// [has no affinity](Dispatcher::has_affinity). O(1).
+    /// jobs in order. `None`: there are none, or the strategy has no [affinity](Dispatcher::affinity). O(1).
     pub fn holder_of(&self, key: u64) -> Option<WorkerView<'a>> {
-        self.get(self.holders.holder_of(key)?)
+        let holder = match self.key {
+            Some((known, slot)) if known == key => self.holders.holder(slot),
+            _ => self.holders.holder_of(key),
+        };
+        self.get(holder?)
     }
 }
 

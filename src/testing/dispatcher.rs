@@ -1,7 +1,7 @@
 //! A strategy that is watched while it chooses.
 
 use super::log::Log;
-use crate::dispatcher::{Dispatcher, Place, Target, Workers};
+use crate::dispatcher::{Affinity, Dispatcher, Place, Target, Workers};
 use crate::holders::Holders;
 use crate::job::Job;
 
@@ -16,8 +16,9 @@ impl<D> Watched<D> {
         Watched { inner, log }
     }
 
-    /// What is wrong with an answer for a job of this key, if the strategy keeps keys together.
-    fn fault_of(target: Target, key: Option<u64>, workers: &Workers<'_>) -> Option<String> {
+    /// What is wrong with an answer.
+    fn fault_of(target: Target, workers: &Workers<'_>) -> Option<String> {
+        let key = workers.key();
         let holder = key.and_then(|key| workers.holder_of(key));
         if let (Some(key), Some(holder)) = (key, holder) {
             let holder = holder.id();
@@ -47,17 +48,12 @@ impl<D> Watched<D> {
     }
 }
 
-impl<J, D: Dispatcher<J>> Dispatcher<J> for Watched<D> {
+impl<J: 'static, D: Dispatcher<J>> Dispatcher<J> for Watched<D> {
     fn dispatch(&mut self, job: &Job<J>, workers: &Workers<'_>) -> Target {
         let (inner, log) = (&mut self.inner, &self.log);
         let target = log.guard("dispatch", || inner.dispatch(job, workers));
-        let key = if self.inner.has_affinity() {
-            self.inner.affinity(job)
-        } else {
-            None
-        };
         self.log.step(format!("  asked, it says {target:?}"));
-        if let Some(fault) = Self::fault_of(target, key, workers) {
+        if let Some(fault) = Self::fault_of(target, workers) {
             self.log.complain(fault);
         }
         target
@@ -67,33 +63,33 @@ impl<J, D: Dispatcher<J>> Dispatcher<J> for Watched<D> {
         self.inner.late_binding()
     }
 
-    fn has_affinity(&self) -> bool {
-        self.inner.has_affinity()
-    }
-
-    fn affinity(&self, job: &Job<J>) -> Option<u64> {
-        let ask = || self.inner.affinity(job);
-        let key = self.log.guard("affinity", ask);
-        let again = self.log.guard("affinity", ask);
-        if key != again {
-            self.log.complain(format!(
-                "`affinity` gave two keys for one job: {key:?}, then {again:?}"
-            ));
-        }
-        key
+    fn affinity(&self) -> Option<Affinity<J>> {
+        let affinity = self.inner.affinity()?;
+        let log = self.log.clone();
+        Some(Affinity::by(move |job| {
+            let ask = || affinity.key_of(job);
+            let key = log.guard("affinity", ask);
+            let again = log.guard("affinity", ask);
+            if key != again {
+                log.complain(format!(
+                    "`affinity` gave two keys for one job: {key:?}, then {again:?}"
+                ));
+            }
+            key
+        }))
     }
 }
 
 /// What is asked once must have one answer.
 pub(super) fn check_answers<J, D: Dispatcher<J>>(one: &D, other: &D, log: &Log) {
-    let answers = |of: &D| (of.late_binding(), of.has_affinity());
+    let answers = |of: &D| (of.late_binding(), of.affinity().is_some());
     let (first, second, third) = (answers(one), answers(one), answers(other));
     if first != second || first != third {
-        log.complain("`late_binding` or `has_affinity` answers now this, now that".to_owned());
+        log.complain("`late_binding` or `affinity` answers now this, now that".to_owned());
     }
     if first == (true, true) {
         log.complain(
-            "with `late_binding`, it is never asked, so `has_affinity` cannot be".to_owned(),
+            "with `late_binding`, it is never asked, so it cannot have an `affinity`".to_owned(),
         );
     }
 }

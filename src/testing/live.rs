@@ -3,7 +3,7 @@
 
 use super::log::Log;
 use crate::context::JobContext;
-use crate::dispatcher::{Dispatcher, Target, Workers};
+use crate::dispatcher::{Affinity, Dispatcher, Target, Workers};
 use crate::error::BuildError;
 use crate::handler::handler_fn_with;
 use crate::job::Job;
@@ -164,12 +164,8 @@ impl<J: Send + 'static, D: Dispatcher<J>> Dispatcher<J> for Meddling<D, J> {
         self.inner.late_binding()
     }
 
-    fn has_affinity(&self) -> bool {
-        self.inner.has_affinity()
-    }
-
-    fn affinity(&self, job: &Job<J>) -> Option<u64> {
-        self.inner.affinity(job)
+    fn affinity(&self) -> Option<Affinity<J>> {
+        self.inner.affinity()
     }
 }
 

@@ -26,7 +26,7 @@
 //! | both | no panic; nothing lost; a call that submits to the pool hurts nobody |
 //! | a strategy | it names workers of its own dispatcher that are there and do not retire |
 //! | | [`late_binding`](Dispatcher::late_binding) means [`Target::Any`](crate::Target::Any), always |
-//! | | with [`has_affinity`](Dispatcher::has_affinity): a job has one key, however often it is asked for; a key that a worker holds stays there; its jobs start in order, and never two at once |
+//! | | with an [`affinity`](Dispatcher::affinity): a job has one key, however often it is asked for; a key that a worker holds stays there; its jobs start in order, and never two at once |
 //! | an order | what goes in comes out, once: nothing is lost, hidden, or miscounted by `len` |
 //! | | `retain` shows each job once, and drops those that are refused, and no others |
 //! | | `append` takes all, and `pop_many` gives what `pop` would |

@@ -3,7 +3,7 @@
 use super::log::Log;
 use crate::cell::{Cell, Token};
 use crate::desk::Desk;
-use crate::dispatcher::Dispatcher;
+use crate::dispatcher::{Affinity, Dispatcher};
 use crate::envelope::Queued;
 use crate::job::{Job, JobId};
 use crate::outcome::Cancellation;
@@ -27,7 +27,7 @@ pub(super) struct Program<'a, J> {
     log: &'a Log,
     make: &'a dyn Fn(u64) -> J,
     /// Tells the keys of jobs, for a strategy that keeps those of a key together.
-    keys: Option<Box<dyn Dispatcher<J>>>,
+    keys: Option<Affinity<J>>,
     /// What deadlines count from; it does not matter when that is.
     begun: Instant,
     /// The number of the job that came last.
@@ -69,13 +69,17 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         let depth = [1, 2, 4, 1000][rng.below(4)];
         log.step(format!("{workers} workers, inboxes of depth {depth}"));
         let keys = strategies();
-        let has_keys = !keys.late_binding() && keys.has_affinity();
+        let keys = if keys.late_binding() {
+            None
+        } else {
+            keys.affinity()
+        };
         let mut program = Program {
             desk: Desk::new(0, order, strategies(), workers, depth),
             rng,
             log,
             make,
-            keys: has_keys.then_some(keys),
+            keys,
             begun: Instant::now(),
             last: 0,
             waiting: BTreeMap::new(),
@@ -144,7 +148,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         let job = dress(Job::new((self.make)(number)), self.begun, &mut self.rng);
         let key = self.keys.as_ref();
         // Whether it panics is for the one that is watched to show.
-        let key = key.and_then(|keys| contain(|| keys.affinity(&job)).ok().flatten());
+        let key = key.and_then(|keys| contain(|| keys.key_of(&job)).ok().flatten());
         let id = JobId::from_ticket(number - 1);
         let (queued, cell) = if self.rng.unit_f64() < 0.3 {
             let cell = Cell::new(NOBODY, job, None);
