@@ -163,6 +163,7 @@ impl<J: Send + 'static> Desk<J> {
     ) -> Contained<Box<dyn Dispatcher<J>>> {
         self.late = strategy.late_binding();
         self.affinity = if self.late { None } else { strategy.affinity() };
+        self.holders.begin_era();
         if self.affinity.is_none() {
             // Nobody would see to them again.
             self.holders = Holders::default();
@@ -562,6 +563,7 @@ impl<J: Send + 'static> Desk<J> {
         }
         self.room -= self.room_of(worker);
         self.places[worker].present = present;
+        self.holders.begin_era();
         self.room += self.room_of(worker);
         if !present {
             self.give_back(worker, |_| true);
@@ -580,6 +582,7 @@ impl<J: Send + 'static> Desk<J> {
     pub(crate) fn retire(&mut self, worker: usize) {
         self.room -= self.room_of(worker);
         self.places[worker].retiring = true;
+        self.holders.begin_era();
         let running: Vec<Slot> = self.in_hand[worker].iter().map(|&(_, key)| key).collect();
         self.give_back(worker, |routed| {
             routed.key.is_none_or(|key| !running.contains(&key))

@@ -114,7 +114,7 @@ mod tests {
         let mut counts = [0_usize; PLACES];
         let together = (0..).filter(|&key| jump(key, 4) == 1).take(10_000);
         for key in together {
-            let best = (0..PLACES).max_by_key(|&place| score(key, place));
+            let best = (0..PLACES).max_by_key(|&place| score(point(key), place));
             counts[best.unwrap()] += 1;
         }
         // Five standard deviations.

@@ -20,6 +20,8 @@ pub(crate) struct Holders {
     free: Vec<Slot>,
     /// How many slots have a key that nobody holds.
     idle: usize,
+    /// Counts the changes after which a key may belong elsewhere.
+    era: u32,
 }
 
 /// Where a key is, as long as it is held; before that, until the next key is looked up.
@@ -31,6 +33,8 @@ struct Holder {
     worker: u32,
     /// Bound to the worker and not over.
     jobs: u32,
+    /// When the worker got the key.
+    era: u32,
 }
 
 impl Holders {
@@ -48,17 +52,26 @@ impl Holders {
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             let at = u32::try_from(self.holders.len()).expect("fewer keys than jobs in inboxes");
-            self.holders.push(Holder { worker: 0, jobs: 0 });
+            self.holders.push(Holder {
+                worker: 0,
+                jobs: 0,
+                era: 0,
+            });
             Slot(at)
         });
         self.slots.insert(key, slot);
         self.idle += 1;
+        // Another key's.
+        self.holders[slot.0 as usize].era = self.era.wrapping_sub(1);
         slot
     }
 
     fn forget_idle(&mut self) {
         if self.held() == 0 {
-            *self = Holders::default();
+            *self = Holders {
+                era: self.era,
+                ..Holders::default()
+            };
             return;
         }
         let (holders, free) = (&self.holders, &mut self.free);
@@ -81,16 +94,34 @@ impl Holders {
         self.holder(*self.slots.get(&key)?)
     }
 
+    pub(crate) fn last_holder_of(&self, key: u64) -> Option<usize> {
+        self.last_holder(*self.slots.get(&key)?)
+    }
+
     pub(crate) fn holder(&self, slot: Slot) -> Option<usize> {
         let holder = &self.holders[slot.0 as usize];
         (holder.jobs > 0).then_some(holder.worker as usize)
+    }
+
+    /// Who held the key last, if nothing changed since it got it.
+    pub(crate) fn last_holder(&self, slot: Slot) -> Option<usize> {
+        let holder = &self.holders[slot.0 as usize];
+        (holder.era == self.era).then_some(holder.worker as usize)
+    }
+
+    /// Keys may belong elsewhere from now on: a worker came or went, or the strategy is another one.
+    pub(crate) fn begin_era(&mut self) {
+        self.era = self.era.wrapping_add(1);
     }
 
     /// A job of the key is bound to `worker`. A strategy that moves a key gives its order up, and the key
     /// is then with whom it got last.
     pub(crate) fn bind(&mut self, slot: Slot, worker: usize) {
         let holder = &mut self.holders[slot.0 as usize];
-        self.idle -= usize::from(holder.jobs == 0);
+        if holder.jobs == 0 {
+            self.idle -= 1;
+            holder.era = self.era;
+        }
         holder.worker = worker as u32;
         holder.jobs += 1;
     }

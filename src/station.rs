@@ -327,7 +327,7 @@ impl<J: Send + 'static> Station<J> {
         let mut called = Vec::new();
         // Of tiny jobs, a worker that has enough of its own leaves the rest to be drawn in bulk by the first
         // that has not.
-        if most == 1 || floor.desk.count_bound(seat.id.index()) < most {
+        if most == 1 || !floor.desk.has_bound(seat.id.index()) {
             let coming = intake.about(gate.about_accepted());
             floor.draw_to_route(intake, coming, self.is_alone());
             called = floor.desk.route();

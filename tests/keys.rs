@@ -4,7 +4,10 @@ mod common;
 
 use common::{Door, Ledger, Payload, ended, lock, poll_once, until, watched};
 use fanpool::queue_order::FairShare;
-use fanpool::{BuildError, Cancellation, Pool, SubmitError, Submitter, handler_fn};
+use fanpool::{
+    Any, BuildError, Cancellation, Job, KeyAffinity, Pool, SubmitError, Submitter, WeakSubmitter,
+    handler_fn,
+};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Barrier, Mutex};
@@ -184,6 +187,118 @@ fn with_several_dispatchers_all_jobs_of_a_key_go_to_one() {
         assert_eq!(used, [true; 3], "twenty keys are spread over three");
         drop(seen);
         ledger.close(ended(&pool));
+    });
+}
+
+#[test]
+fn a_closures_keys_keep_their_order_with_several_dispatchers_also_after_a_swap() {
+    const KEYS: u64 = 8;
+    for swapped in [false, true] {
+        watched(move |ledger| {
+            let runs: Arc<[Mutex<Vec<u64>>; KEYS as usize]> = Arc::default();
+            let sees = runs.clone();
+            let pool = Pool::builder(handler_fn(move |(number, job): (u64, Payload)| {
+                job.run(|| {
+                    let mut run = sees[(number % KEYS) as usize]
+                        .try_lock()
+                        .expect("never two of a key at once");
+                    run.push(number);
+                });
+                Ok::<_, String>(())
+            }))
+            .dispatchers(3)
+            .workers_per_dispatcher(2)
+            .queue_capacity(32)
+            .dispatcher(Any::new);
+            let by_closure = || KeyAffinity::by(|job: &Job<(u64, Payload)>| job.data().0 % KEYS);
+            let pool = if swapped {
+                let pool = pool.build().unwrap();
+                pool.set_dispatcher(by_closure);
+                pool
+            } else {
+                pool.dispatcher(by_closure).build().unwrap()
+            };
+            ledger.watch(&pool);
+            let together = Barrier::new(4);
+            std::thread::scope(|scope| {
+                for producer in 0..4 {
+                    let (pool, ledger, together) = (&pool, &ledger, &together);
+                    scope.spawn(move || {
+                        together.wait();
+                        // Two keys each, so what one sends is in order.
+                        for number in (0..4000).filter(|number| number % 4 == producer) {
+                            let job = (number, ledger.job());
+                            match number % 3 {
+                                0 => drop(pool.submit_blocking(job).unwrap()),
+                                1 => pool.send_blocking(job).unwrap(),
+                                _ => pool.job(job).priority(1).send_blocking().unwrap(),
+                            }
+                        }
+                    });
+                }
+            });
+            pool.join_blocking();
+            for (key, run) in (0..).zip(&*runs) {
+                let run = lock(run);
+                assert!(run.iter().copied().eq((key..4000).step_by(KEYS as usize)));
+            }
+            ledger.close(ended(&pool));
+        });
+    }
+}
+
+#[test]
+fn a_closure_that_breaks_or_turns_on_its_pool_where_jobs_come_in_hurts_no_job() {
+    type Weak = WeakSubmitter<u64, u64, String>;
+    watched(|ledger| {
+        let own: Arc<std::sync::OnceLock<Weak>> = Arc::default();
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (asks, sees) = (own.clone(), told.clone());
+        let key_of = move |job: &Job<u64>| {
+            let number = *job.data();
+            let pool = asks.get().and_then(|pool| pool.upgrade());
+            match (number, pool) {
+                (3, _) => std::panic::resume_unwind(Box::new("as planned")),
+                (5, Some(pool)) => {
+                    let answer = pool.run_blocking(100);
+                    lock(&sees).push(format!("{answer:?}"));
+                }
+                (7, Some(pool)) => drop(pool.shutdown_now_blocking()),
+                _ => {}
+            }
+            number % 4
+        };
+        let pool = Pool::builder(handler_fn(|number: u64| Ok::<_, String>(number)))
+            .dispatchers(2)
+            .workers_per_dispatcher(1)
+            .dispatcher({
+                let key_of = Arc::new(key_of);
+                move || {
+                    let key_of = key_of.clone();
+                    KeyAffinity::by(move |job: &Job<u64>| key_of(job))
+                }
+            })
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        assert!(own.set(pool.submitter().downgrade()).is_ok());
+        let handles: Vec<_> = (0..8)
+            .map(|number| pool.submit_blocking(number).unwrap())
+            .collect();
+        for (number, handle) in (0..).zip(handles) {
+            let result = handle.wait();
+            assert!(
+                number == 7 || matches!(result, Ok(same) if same == number),
+                "{number}: {result:?}"
+            );
+        }
+        assert_eq!(lock(&told)[0], "Err(Job(WouldDeadlock))");
+        assert!(
+            pool.metrics().faults >= 2,
+            "where it came in, and where it went"
+        );
+        assert!(pool.submit_blocking(9).is_err(), "the closure closed it");
+        ledger.close_with_foreign_jobs(ended(&pool));
     });
 }
 

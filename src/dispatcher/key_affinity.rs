@@ -16,8 +16,12 @@ use std::fmt;
 ///
 /// Bad at: sharing out work. A worker with a hot key may be busy while others are idle, and keys are spread
 /// by number, not by load. Take it where a key's jobs must not run at once or pass each other, or find their
-/// data warm. O(1) a job whose key is with a worker, else O(workers); and the pool keeps an account of the
-/// keys in inboxes and hands, which is one entry of a hash map for each.
+/// data warm. O(1) a job whose key is with a worker or was lately, else O(workers); and the pool keeps an account
+/// of keys, those that were there lately and those in inboxes and hands, which is one entry of a hash map for each.
+///
+/// With several dispatchers, all jobs of a key go to one of them, and this promise holds across them all. It holds
+/// for what is submitted after such a strategy is there: a [swap](crate::Submitter::set_dispatcher) does not move what
+/// waits elsewhere.
 ///
 /// A job that waits for another one of its own pool stands aside: meanwhile its worker takes no jobs, and
 /// later ones of its key may run elsewhere. They start in order all the same.
@@ -65,12 +69,11 @@ impl<J: 'static> Dispatcher<J> for KeyAffinity<J> {
         let Some(key) = workers.key() else {
             return Target::Any;
         };
-        let home = workers.holder_of(key).or_else(|| {
+        let held = workers.holder_of(key);
+        let home = held.or_else(|| workers.last_holder_of(key)).or_else(|| {
             let point = hash::point(key);
-            workers
-                .iter()
-                .filter(|worker| !worker.is_retiring())
-                .max_by_key(|worker| hash::score(point, worker.index()))
+            let takers = workers.iter().filter(|worker| !worker.is_retiring());
+            takers.max_by_key(|worker| hash::score(point, worker.index()))
         });
         home.map_or(Target::Any, |worker| Target::Worker(worker.id()))
     }

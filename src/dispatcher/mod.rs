@@ -253,6 +253,18 @@ impl<'a> Workers<'a> {
         };
         self.get(holder?)
     }
+
+    /// The worker that had jobs of this key last, if it got them after the last change of the workers: none
+    /// came, went, stood aside or began to retire since, nor was the strategy swapped. For strategies to which
+    /// a key belongs as long as nothing changes, and to spare them looking for the place again. Keys that
+    /// nobody holds are remembered for a while only. O(1).
+    pub fn last_holder_of(&self, key: u64) -> Option<WorkerView<'a>> {
+        let holder = match self.key {
+            Some((known, slot)) if known == key => self.holders.last_holder(slot),
+            _ => self.holders.last_holder_of(key),
+        };
+        self.get(holder?)
+    }
 }
 
 impl fmt::Debug for Workers<'_> {

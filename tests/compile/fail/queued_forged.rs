@@ -4,7 +4,7 @@ use fanpool::{JobId, Queued};
 
 fn forge(id: JobId) -> Queued<u64> {
     Queued {
-        id,
+        number: id.get(),
         body: unreachable!(),
     }
 }
