@@ -157,6 +157,11 @@ impl<J: Send + 'static> Core<J> {
         if self.stations.len() == 1 {
             return self.intake.push(job);
         }
+        self.push_among_several(job);
+    }
+
+    #[inline(never)]
+    fn push_among_several(&self, job: Queued<J>) {
         if self.homes.asks() {
             return self.ask_and_push(job);
         }
