@@ -321,7 +321,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     fn take_from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
-        let most = hand.appetite(|| self.time.now());
+        let most = hand.appetite(&seat.vitals, || self.time.now());
         let own = self.station(seat.id);
         if hand.sees_to_others() {
             if let Some(job) = own.steal(seat) {
@@ -333,7 +333,7 @@ impl<J: Send + 'static> Core<J> {
             self.linger(own);
         }
         let taken = own.take(seat, most, &self.gate, &self.intake)?;
-        hand.ahead = taken.ahead;
+        hand.ahead = taken.ahead as u32;
         if taken.more {
             self.rouse();
         }

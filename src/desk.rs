@@ -55,7 +55,8 @@ pub(crate) struct Desk<J> {
     keyed: usize,
     /// Empty without affinity.
     holders: Holders,
-    /// For each worker, the keys of the jobs that it took and that are not known to be over.
+    /// For each worker, the keys of the jobs that it took and that are not known to be over. Empty without
+    /// affinity.
     in_hand: Vec<Vec<(JobId, Slot)>>,
     /// Jobs that have left the backlog to be routed.
     routed: u64,

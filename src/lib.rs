@@ -85,6 +85,7 @@ mod joins;
 mod keys;
 mod lifecycle;
 mod line;
+mod loaded;
 mod map;
 mod metrics;
 #[cfg(any(fanpool_loom, fanpool_shuttle))]

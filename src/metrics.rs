@@ -2,7 +2,6 @@
 
 use crate::gate::Gate;
 use crate::outcome::Ending;
-use crate::sync::Padded;
 use crate::sync::atomic::{AtomicU64, Ordering::*};
 use std::fmt;
 
@@ -100,12 +99,9 @@ pub(crate) enum Finish {
     Abandoned,
 }
 
-/// What one worker counts; on lines of its own, since only its worker writes it.
+/// What one worker counts. Only its worker writes it.
 #[derive(Debug, Default)]
-pub(crate) struct WorkerCounts(Padded<WorkerCells>);
-
-#[derive(Debug, Default)]
-struct WorkerCells {
+pub(crate) struct WorkerCounts {
     started: AtomicU64,
     completed: AtomicU64,
     failed: AtomicU64,
@@ -117,26 +113,25 @@ struct WorkerCells {
 
 impl WorkerCounts {
     pub(crate) fn detached(&self) {
-        count_one(&self.0.detached);
+        count_one(&self.detached);
     }
 
     #[inline]
     pub(crate) fn started(&self) {
-        count_one(&self.0.started);
+        count_one(&self.started);
     }
 
     pub(crate) fn total_started(&self) -> u64 {
-        self.0.started.load(Acquire)
+        self.started.load(Acquire)
     }
 
     pub(crate) fn total_finished(&self) -> u64 {
-        let cells = &self.0.0;
         [
-            &cells.completed,
-            &cells.failed,
-            &cells.panicked,
-            &cells.abandoned,
-            &cells.detached,
+            &self.completed,
+            &self.failed,
+            &self.panicked,
+            &self.abandoned,
+            &self.detached,
         ]
         .map(|counter| counter.load(Acquire))
         .iter()
@@ -146,10 +141,10 @@ impl WorkerCounts {
     #[inline]
     pub(crate) fn finished(&self, how: Finish) {
         let counter = match how {
-            Finish::Completed => &self.0.completed,
-            Finish::Failed => &self.0.failed,
-            Finish::Panicked => &self.0.panicked,
-            Finish::Abandoned => &self.0.abandoned,
+            Finish::Completed => &self.completed,
+            Finish::Failed => &self.failed,
+            Finish::Panicked => &self.panicked,
+            Finish::Abandoned => &self.abandoned,
         };
         count_one(counter);
     }
@@ -250,10 +245,10 @@ impl PoolCounts {
         let mut detached = 0;
         for counts in workers {
             let [completed, failed, panicked, abandoned] = [
-                &counts.0.completed,
-                &counts.0.failed,
-                &counts.0.panicked,
-                &counts.0.abandoned,
+                &counts.completed,
+                &counts.failed,
+                &counts.panicked,
+                &counts.abandoned,
             ]
             .map(|counter| counter.load(Acquire));
             metrics.completed += completed;
@@ -261,8 +256,8 @@ impl PoolCounts {
             metrics.panicked += panicked;
             metrics.abandoned += abandoned;
             let finished = completed + failed + panicked + abandoned;
-            let handed_on = counts.0.detached.load(Acquire);
-            let running = (counts.0.started.load(Acquire) - finished - handed_on).min(most);
+            let handed_on = counts.detached.load(Acquire);
+            let running = (counts.started.load(Acquire) - finished - handed_on).min(most);
             metrics.running += running;
             left += finished + running;
             detached += handed_on;

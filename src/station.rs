@@ -43,6 +43,7 @@ use crate::frame;
 use crate::gate::{Gate, Lane};
 use crate::intake::{Intake, KeyedIntake};
 use crate::job::JobId;
+use crate::loaded::Loaded;
 use crate::park::lock_soon;
 use crate::signal::call;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
@@ -165,8 +166,8 @@ pub(crate) struct Station<J> {
     seats: Box<[Arc<Seat<J>>]>,
     /// About how many jobs are on the desk and not bound: written under the lock, read as a hint.
     backlog: AtomicU64,
-    /// How many trays have jobs in them.
-    loaded: AtomicUsize,
+    /// Which trays have jobs for anyone in them.
+    loaded: Loaded,
     /// Contained panics and broken contracts of the strategy and the order.
     faults: AtomicU64,
     /// Tombstones that were met, and dropped, while routing.
@@ -252,7 +253,7 @@ impl<J: Send + 'static> Station<J> {
             keyed: (!alone).then(KeyedIntake::new),
             seats,
             backlog: AtomicU64::new(0),
-            loaded: AtomicUsize::new(0),
+            loaded: Loaded::new(workers),
             faults: AtomicU64::new(0),
             met: AtomicUsize::new(0),
         }
@@ -427,7 +428,7 @@ impl<J: Send + 'static> Station<J> {
             fill(&mut tray);
             ahead = tray.jobs.len();
             if ahead > 0 && !tray.bound {
-                self.loaded.fetch_add(1, SeqCst);
+                self.loaded.set(seat.id.index());
             }
         }
         let more = ahead > 0;
@@ -435,7 +436,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_from_tray(&self, of: &Seat<J>, to: &Seat<J>) -> Option<Queued<J>> {
         let mut tray = lock(&of.tray);
         if tray.bound && of.id != to.id {
@@ -450,19 +451,18 @@ impl<J: Send + 'static> Station<J> {
         };
         to.begin(job.id());
         if tray.jobs.is_empty() && !tray.bound {
-            self.loaded.fetch_sub(1, SeqCst);
+            self.loaded.clear(of.id.index());
         }
         Some(job)
     }
 
     /// A job that another worker of this desk took ahead.
     pub(crate) fn steal(&self, to: &Seat<J>) -> Option<Queued<J>> {
-        if self.loaded.load(SeqCst) == 0 || seeded(Fault::TrayUnseen) {
+        if !self.loaded.any() || seeded(Fault::TrayUnseen) {
             return None;
         }
-        let count = self.seats.len();
-        let start = to.id.index() + 1;
-        (start..start + count).find_map(|of| self.take_from_tray(&self.seats[of % count], to))
+        let mut loaded = self.loaded.from(to.id.index() + 1);
+        loaded.find_map(|of| self.take_from_tray(&self.seats[of], to))
     }
 
     /// A job of this desk that may go to anyone, for the worker of another desk.
@@ -513,7 +513,7 @@ impl<J: Send + 'static> Station<J> {
         up: impl FnOnce() -> bool,
     ) -> bool {
         let mut floor = self.enter();
-        let trays = self.loaded.load(SeqCst) > 0 && !seeded(Fault::TrayUnseen);
+        let trays = self.loaded.any() && !seeded(Fault::TrayUnseen);
         if up() || floor.desk.has_work_for(worker) || trays {
             return false;
         }
@@ -654,7 +654,7 @@ impl<J: Send + 'static> Station<J> {
     fn empty_tray(&self, seat: &Seat<J>) -> (VecDeque<Queued<J>>, bool) {
         let mut tray = lock(&seat.tray);
         if !tray.jobs.is_empty() && !tray.bound {
-            self.loaded.fetch_sub(1, SeqCst);
+            self.loaded.clear(seat.id.index());
         }
         (std::mem::take(&mut tray.jobs), tray.bound)
     }
@@ -664,12 +664,12 @@ impl<J: Send + 'static> Station<J> {
     /// Whether this desk has a job for the worker of another one: exact, for one that would search for it
     /// again and again.
     pub(crate) fn has_spare(&self) -> bool {
-        let keyless = |seat: &Arc<Seat<J>>| {
-            let tray = lock(&seat.tray);
+        let keyless = |of: usize| {
+            let tray = lock(&self.seats[of].tray);
             !tray.bound && tray.jobs.iter().any(|job| !job.stays_with_desk())
         };
         self.enter_for_others().desk.has_spare()
-            || self.loaded.load(SeqCst) > 0 && self.seats.iter().any(keyless)
+            || self.loaded.any() && self.loaded.from(0).any(keyless)
     }
 
     /// Takes out all that waits in the intake, on the desk and in its workers' trays.

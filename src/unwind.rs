@@ -1,5 +1,6 @@
 //! The only place where panics are caught.
 
+use crate::spawner::BoxFuture;
 use std::any::Any;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -119,6 +120,38 @@ impl<F: Future, M: FnOnce() -> F, G, E: Fn() -> G> Foreign<'_, M, F, E> {
             self.running.set(None);
         }
         polled
+    }
+}
+
+/// The same for a future in a box, which needs room for nothing but the box.
+pub(crate) struct ContainedBox<'a, T>(Option<BoxFuture<'a, T>>);
+
+impl<'a, T> ContainedBox<'a, T> {
+    pub(crate) fn make(make: impl FnOnce() -> BoxFuture<'a, T>) -> Result<Self, Panic> {
+        contain(make).map(|future| ContainedBox(Some(future)))
+    }
+}
+
+impl<T> Future for ContainedBox<'_, T> {
+    type Output = Result<T, Panic>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let running = &mut self.0;
+        let polled = contain(|| {
+            let Some(future) = running else {
+                unreachable!("polled after it was ready");
+            };
+            let polled = future.as_mut().poll(cx);
+            if polled.is_ready() {
+                // Dropped here, where a panic is contained.
+                *running = None;
+            }
+            polled
+        });
+        match polled {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
     }
 }
 

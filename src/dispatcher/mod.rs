@@ -176,8 +176,10 @@ pub(crate) struct Place {
     pub(crate) vitals: Arc<Vitals>,
 }
 
-/// What a worker writes, and a strategy may read.
+/// What a worker writes, and a strategy may read: a cache line, and before it the one with the reference count,
+/// which is seldom written.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct Vitals {
     pub(crate) counts: WorkerCounts,
     /// A moving average, in nanoseconds; 0 if not known.
@@ -186,8 +188,7 @@ pub(crate) struct Vitals {
 
 impl Vitals {
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
-    pub(crate) fn set_service(&self, average: Duration) {
-        let nanos = u64::try_from(average.as_nanos()).unwrap_or(u64::MAX);
+    pub(crate) fn set_service(&self, nanos: u64) {
         self.service.store(nanos, Relaxed);
     }
 }

@@ -154,7 +154,7 @@ impl Run {
             let vitals = desk.vitals(worker);
             Seat {
                 speed,
-                hand: Hand::new(vitals.clone()),
+                hand: Hand::new(),
                 vitals,
                 running: None,
             }
@@ -294,7 +294,8 @@ impl Run {
     /// As `Core::next_job` and `Station::take`.
     fn take(&mut self, worker: usize) -> Option<Claimed<SimJob>> {
         let now = self.instant();
-        self.seats[worker].hand.appetite(|| now);
+        let seat = &mut self.seats[worker];
+        seat.hand.appetite(&seat.vitals, || now);
         let mut job = if self.desk.may_leave_in_intake() {
             self.desk.take(worker, |_| false)
         } else {

@@ -5,92 +5,89 @@
 //! jobs by the dozen, all others one by one. What it took ahead stays open to the others.
 
 use crate::dispatcher::Vitals;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a worker takes ahead is done within this time.
-const AHEAD: Duration = Duration::from_micros(5);
+const AHEAD: u64 = 5_000;
 const MOST: u32 = 32;
 /// The clock is read once for this many jobs: it costs as much as a tiny one.
 const SAMPLE: u32 = 16;
 /// Once in so many looks for jobs, those that others took ahead come first.
 const SEE_TO_OTHERS: u32 = 16;
 
+/// Times are in nanoseconds.
 #[derive(Debug)]
 pub(crate) struct Hand {
     /// Jobs in the tray, or fewer if others took some.
-    pub(crate) ahead: usize,
+    pub(crate) ahead: u32,
     /// Times that it looked for more.
     looks: u32,
     /// Of one job, as strategies are told; zero until it was measured.
-    service: Duration,
+    service: u64,
     /// The same of the quicker of each two samples in a row: one slow sample by itself is about a thread that
     /// had to wait for its core, and that is no reason to take fewer jobs.
-    average: Duration,
+    average: u64,
     /// The last sample.
-    last: Duration,
+    last: u64,
     /// How many jobs are done within `AHEAD`, by that.
-    appetite: usize,
+    appetite: u32,
     /// The sample under way: its jobs, the time they took up to the last pause, and since when the
     /// worker has been at it again.
     jobs: u32,
-    busy: Duration,
+    busy: u64,
     since: Option<Instant>,
-    /// Where strategies read the average.
-    vitals: Arc<Vitals>,
 }
 
 impl Hand {
-    pub(crate) fn new(vitals: Arc<Vitals>) -> Self {
+    pub(crate) fn new() -> Self {
         Hand {
             ahead: 0,
             looks: 0,
-            service: Duration::ZERO,
-            average: Duration::ZERO,
-            last: Duration::MAX,
+            service: 0,
+            average: 0,
+            last: u64::MAX,
             appetite: 1,
             jobs: 0,
-            busy: Duration::ZERO,
+            busy: 0,
             since: None,
-            vitals,
         }
     }
 
-    /// How many jobs to take now, those before being done.
+    /// How many jobs to take now, those before being done. Strategies read the time they took in `vitals`.
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
-    pub(crate) fn appetite(&mut self, now: impl Fn() -> Instant) -> usize {
+    pub(crate) fn appetite(&mut self, vitals: &Vitals, now: impl Fn() -> Instant) -> usize {
         if self.jobs >= SAMPLE {
             self.measure(now);
+            vitals.set_service(self.service);
         }
-        self.appetite
+        self.appetite as usize
     }
 
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
     fn measure(&mut self, now: impl Fn() -> Instant) {
         self.pause(now);
-        let each = self.busy / self.jobs;
+        let each = self.busy / u64::from(self.jobs);
         let quicker = each.min(std::mem::replace(&mut self.last, each));
         self.service = follow(self.service, each);
         self.average = follow(self.average, quicker);
         self.jobs = 0;
-        self.busy = Duration::ZERO;
-        self.vitals.set_service(self.service);
+        self.busy = 0;
         // By a clock that stands still, nothing is known.
-        let most = AHEAD.as_nanos().checked_div(self.average.as_nanos());
-        self.appetite = most.map_or(1, |most| most.clamp(1, u128::from(MOST)) as usize);
+        let most = AHEAD.checked_div(self.average).unwrap_or(1);
+        self.appetite = most.clamp(1, u64::from(MOST)) as u32;
     }
 
     /// A model explores both ways with few jobs and no clock.
     #[cfg(any(fanpool_loom, fanpool_shuttle))]
-    pub(crate) fn appetite(&mut self, _: impl Fn() -> Instant) -> usize {
+    pub(crate) fn appetite(&mut self, _: &Vitals, _: impl Fn() -> Instant) -> usize {
         let _ = (AHEAD, MOST, SAMPLE, follow, self.appetite);
-        let _ = (self.service, self.last, &self.vitals);
+        let _ = (self.service, self.last);
         2
     }
 
     /// Whether jobs are so short that waiting for more of them pays.
     pub(crate) fn pays_to_linger(&self) -> bool {
-        !self.average.is_zero() && self.average * MOST <= AHEAD * 2
+        self.average > 0 && self.average * u64::from(MOST) <= AHEAD * 2
     }
 
     /// Whether it is time to see to what others took ahead, so that those who block are not for ever
@@ -111,13 +108,18 @@ impl Hand {
     /// The worker has nothing to do: the time until it has is not its jobs'.
     pub(crate) fn pause(&mut self, now: impl Fn() -> Instant) {
         if let Some(since) = self.since.take() {
-            self.busy += now() - since;
+            self.busy += nanos(now() - since);
         }
     }
 }
 
+/// Of five hundred years at most.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Up at once, down by and by: to take too few jobs is the cheaper mistake.
-fn follow(average: Duration, each: Duration) -> Duration {
+fn follow(average: u64, each: u64) -> u64 {
     if each < average {
         average - (average - each) / 4
     } else {
@@ -128,19 +130,19 @@ fn follow(average: Duration, each: Duration) -> Duration {
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
 mod tests {
     use super::*;
-    use crate::dispatcher::Vitals;
     use std::cell::Cell;
 
     #[test]
     fn one_slow_sample_does_not_make_a_worker_take_less_but_two_do() {
         let now = Cell::new(Instant::now());
-        let mut hand = Hand::new(Arc::new(Vitals::default()));
+        let (mut hand, vitals) = (Hand::new(), Vitals::default());
         let mut sample = |each: Duration| {
             for _ in 0..SAMPLE {
                 hand.took_one(|| now.get());
                 now.set(now.get() + each);
             }
-            (hand.appetite(|| now.get()), hand.service)
+            let appetite = hand.appetite(&vitals, || now.get());
+            (appetite, Duration::from_nanos(hand.service))
         };
         let (tiny, slow) = (Duration::from_nanos(500), Duration::from_micros(100));
         assert_eq!(sample(tiny), (10, tiny));

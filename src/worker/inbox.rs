@@ -59,7 +59,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     pub(crate) fn new(core: Arc<Core<J>>, worker: WorkerId) -> Self {
         let seat = core.seat(worker).clone();
         Inbox {
-            hand: Hand::new(seat.vitals.clone()),
+            hand: Hand::new(),
             seat,
             cx: JobContext::new(worker, core.stop.clone()),
             errors: ErrorLog::of(&core),

@@ -15,7 +15,7 @@ use crate::handler::{JobHandler, JobHandlerFactory};
 use crate::roster::Stage;
 use crate::spawner::{BoxFuture, SpawnError};
 use crate::sync::atomic::{AtomicU8, Ordering::*};
-use crate::unwind::{contain, contain_polls, dispose};
+use crate::unwind::{ContainedBox, contain, contain_polls, dispose};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -47,49 +47,55 @@ where
     }
 }
 
-async fn live<J, F>(
+/// A pool may have thousands of workers that sleep, so what is kept meanwhile is small: steps that a worker seldom
+/// takes are boxed, and no argument is kept twice, as an `async fn` would.
+#[expect(clippy::manual_async_fn, reason = "it would keep its arguments twice")]
+fn live<J, F>(
     core: Arc<Core<J>>,
     id: WorkerId,
     factory: Arc<F>,
     make: Arc<dyn Fn() -> Box<dyn Worker<J, F::Handler>> + Send + Sync>,
-) where
+) -> impl Future<Output = ()> + Send
+where
     J: Send + 'static,
     F: JobHandlerFactory<J>,
 {
-    let mut tenure = Tenure(Inbox::new(core.clone(), id));
-    let inbox = &mut tenure.0;
-    let mut worker = None;
-    let mut pace = Pace::new();
-    while let Some(mut handler) = hire(&core, id, &*factory, &mut pace).await {
-        core.station(id).set_present(id.index(), true);
-        core.roster.set(id, Stage::Ready);
-        inbox.mend();
-        let taken = inbox.taken();
-        let ended = serve(inbox, &mut worker, &mut handler, &*make).await;
-        inbox.finish();
-        // Before the handler is dropped, which is foreign code and may take its time.
-        if core.station(id).step_out(id.index()) {
-            core.rouse();
-        }
-        dispose(handler);
-        if inbox.is_leaving() {
-            break;
-        }
-        core.rouse();
-        if ended.is_err() {
-            dispose(worker.take());
-        }
-        if inbox.taken() == taken {
-            // A loop that does nothing but end would keep a core busy, and in a closed pool for ever.
-            pace.wait(&core).await;
-            if core.gate.is_closed() {
+    async move {
+        let mut tenure = Tenure(Inbox::new(core.clone(), id));
+        let inbox = &mut tenure.0;
+        let mut worker = None;
+        let mut pace = Pace::new();
+        while let Some(mut handler) = Box::pin(hire(&core, id, &*factory, &mut pace)).await {
+            core.station(id).set_present(id.index(), true);
+            core.roster.set(id, Stage::Ready);
+            inbox.mend();
+            let taken = inbox.taken();
+            let ended = serve(inbox, &mut worker, &mut handler, &*make).await;
+            inbox.finish();
+            // Before the handler is dropped, which is foreign code and may take its time.
+            if core.station(id).step_out(id.index()) {
+                core.rouse();
+            }
+            dispose(handler);
+            if inbox.is_leaving() {
                 break;
             }
-        } else {
-            pace = Pace::new();
+            core.rouse();
+            if ended.is_err() {
+                dispose(worker.take());
+            }
+            if inbox.taken() == taken {
+                // A loop that does nothing but end would keep a core busy, and in a closed pool for ever.
+                Box::pin(pace.wait(&core)).await;
+                if core.gate.is_closed() {
+                    break;
+                }
+            } else {
+                pace = Pace::new();
+            }
         }
+        dispose(worker);
     }
-    dispose(worker);
 }
 
 /// Settles what a worker's loop forgot, also when its task is dropped.
@@ -102,25 +108,29 @@ impl<J: Send + 'static, H: JobHandler<J>> Drop for Tenure<J, H> {
 }
 
 /// Runs the worker's loop until it returns; again if it returned early, with the handler unharmed.
-async fn serve<J, H>(
+#[expect(clippy::manual_async_fn, reason = "it would keep its arguments twice")]
+fn serve<J, H>(
     inbox: &mut Inbox<J, H>,
     worker: &mut Option<Box<dyn Worker<J, H>>>,
     handler: &mut H,
     make: &(dyn Fn() -> Box<dyn Worker<J, H>> + Send + Sync),
-) -> Result<(), crate::unwind::Panic>
+) -> impl Future<Output = Result<(), crate::unwind::Panic>> + Send
 where
     J: Send + 'static,
     H: JobHandler<J>,
 {
-    loop {
-        let taken = inbox.taken();
-        let worker = match worker {
-            Some(worker) => worker,
-            None => worker.insert(contain(make)?),
-        };
-        contain_polls(|| worker.run(inbox, handler), || ()).await?;
-        if inbox.is_broken() || inbox.is_leaving() || inbox.taken() == taken {
-            return Ok(());
+    async move {
+        loop {
+            let taken = inbox.taken();
+            let worker = match worker {
+                Some(worker) => worker,
+                None => worker.insert(contain(make)?),
+            };
+            // Not the box's own `run`, which would box what it runs once more.
+            ContainedBox::make(|| (**worker).run(inbox, handler))?.await?;
+            if inbox.is_broken() || inbox.is_leaving() || inbox.taken() == taken {
+                return Ok(());
+            }
         }
     }
 }
@@ -210,9 +220,9 @@ struct Task<J: Send + 'static> {
     core: Arc<Core<J>>,
     worker: WorkerId,
     replacement: bool,
-    polled: bool,
     finished: bool,
-    handover: Arc<Handover>,
+    /// Until it is polled.
+    handover: Option<Arc<Handover>>,
 }
 
 /// Tells a spawner that refuses a task from one that takes it and throws it away.
@@ -259,7 +269,7 @@ impl<J: Send + 'static> Future for Task<J> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.polled = true;
+        self.handover = None;
         let _working = frame::enter(self.frame());
         let Some(life) = &mut self.life else {
             return Poll::Ready(());
@@ -278,10 +288,12 @@ impl<J: Send + 'static> Drop for Task<J> {
         drop(working);
         if self.finished {
             self.core.worker_left(self.worker);
-        } else if self.polled {
-            self.core.worker_lost(self.worker);
-        } else if !self.handover.drop_under_way() {
-            self.core.worker_thrown_away(self.worker, self.replacement);
+            return;
+        }
+        match &self.handover {
+            None => self.core.worker_lost(self.worker),
+            Some(handover) if handover.drop_under_way() => {}
+            Some(_) => self.core.worker_thrown_away(self.worker, self.replacement),
         }
     }
 }
@@ -299,9 +311,8 @@ impl<J: Send + 'static> Core<J> {
             core: self.clone(),
             worker,
             replacement,
-            polled: false,
             finished: false,
-            handover: handover.clone(),
+            handover: Some(handover.clone()),
         };
         let spawned = contain(|| self.spawner.spawn(worker, Box::pin(task)));
         let thrown_away = handover.end();

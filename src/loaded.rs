@@ -1,0 +1,92 @@
+//! Which workers of a desk have jobs in their trays that others may take.
+//!
+//! A worker's mark is set and cleared under its tray's lock. `count` is changed after the mark is set and before it
+//! is cleared; so whoever sees by it that a tray is loaded finds a mark, unless the tray has been emptied since.
+
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
+
+pub(crate) struct Loaded {
+    count: AtomicUsize,
+    /// A bit for each worker: a desk may have thousands, of which few are awake.
+    marks: Box<[AtomicU64]>,
+}
+
+impl Loaded {
+    pub(crate) fn new(workers: usize) -> Self {
+        Loaded {
+            count: AtomicUsize::new(0),
+            marks: (0..workers.div_ceil(64))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
+        }
+    }
+
+    /// Once for many jobs, so kept out of the way of each.
+    #[inline(never)]
+    pub(crate) fn set(&self, worker: usize) {
+        self.marks[worker / 64].fetch_or(1 << (worker % 64), Relaxed);
+        self.count.fetch_add(1, SeqCst);
+    }
+
+    #[inline(never)]
+    pub(crate) fn clear(&self, worker: usize) {
+        self.count.fetch_sub(1, SeqCst);
+        self.marks[worker / 64].fetch_and(!(1 << (worker % 64)), Relaxed);
+    }
+
+    pub(crate) fn any(&self) -> bool {
+        self.count.load(SeqCst) > 0
+    }
+
+    /// The workers whose mark is set, from `start` on and round to it.
+    pub(crate) fn from(&self, start: usize) -> impl Iterator<Item = usize> {
+        let words = self.marks.len();
+        let (first, below) = (start / 64 % words, (1_u64 << (start % 64)) - 1);
+        (0..=words).flat_map(move |step| {
+            let word = (first + step) % words;
+            let marks = self.marks[word].load(Relaxed);
+            let marks = match step {
+                0 => marks & !below,
+                last if last == words => marks & below,
+                _ => marks,
+            };
+            bits(marks).map(move |bit| word * 64 + bit)
+        })
+    }
+}
+
+fn bits(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros();
+        word &= word.checked_sub(1)?;
+        Some(bit as usize)
+    })
+}
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mark_is_found_once_from_wherever_one_starts() {
+        for workers in [1, 5, 63, 64, 65, 128, 300] {
+            let loaded = Loaded::new(workers);
+            let marked: Vec<usize> = (0..workers).filter(|w| w % 7 % 3 == 0).collect();
+            marked.iter().for_each(|&worker| loaded.set(worker));
+            for start in 0..=workers {
+                let found: Vec<usize> = loaded.from(start).collect();
+                let (before, after): (Vec<usize>, _) =
+                    marked.iter().partition(|&&worker| worker < start);
+                let expected = if start == workers && workers % 64 == 0 {
+                    marked.clone()
+                } else {
+                    [after, before].concat()
+                };
+                assert_eq!(found, expected, "of {workers} from {start}");
+            }
+            assert!(loaded.any());
+            marked.iter().for_each(|&worker| loaded.clear(worker));
+            assert!(!loaded.any() && loaded.from(0).next().is_none());
+        }
+    }
+}
