@@ -2,7 +2,7 @@
 
 use crate::order::Order;
 use crate::parse::{Shares, classes, depth, keys, workers};
-use crate::plot::PlotOf;
+use crate::plot_of::PlotOf;
 use clap::{Parser, ValueEnum};
 use fanpool::sim::{
     Arrivals, Classes, Deadline, Depth, Keys, Recorded, Service, SimError, SimJob, Simulation,
@@ -174,11 +174,15 @@ impl Flags {
         let priorities = in_turn(&self.priorities, shares.len(), 0);
         let deadlines = in_turn(&self.deadlines, shares.len(), Deadline::none());
         let of_each = shares.iter().zip(priorities).zip(deadlines).enumerate();
-        let line = |(class, ((share, priority), deadline))| {
-            let percent = 100.0 * share / all;
-            format!(
-                "class {class}: {percent:.0} % of the jobs, priority {priority}, deadline {deadline}"
-            )
+        let line = |(class, ((share, priority), deadline)): (_, ((&f64, i32), Deadline))| {
+            let whose = match shares.len() {
+                1 => "all jobs".to_owned(),
+                _ => {
+                    let percent = (1000.0 * share / all).round() / 10.0;
+                    format!("class {class}: {percent} % of the jobs")
+                }
+            };
+            format!("{whose}, priority {priority}, deadline {deadline}")
         };
         of_each.map(line).collect()
     }
@@ -195,7 +199,9 @@ impl Flags {
             false => self.keys.is_none() && recorded(|job| job.deadline.is_some()),
         };
         let priorities = match self.has_classes() {
-            true => !self.priorities.is_empty(),
+            true => in_turn(&self.priorities, self.shares().len(), 0)
+                .windows(2)
+                .any(|two| two[0] != two[1]),
             false => self.keys.is_none() && recorded(|job| job.priority != 0),
         };
         let keys = self.keys.is_some() || recorded(|job| job.key.is_some());

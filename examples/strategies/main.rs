@@ -12,6 +12,7 @@ mod flags;
 mod order;
 mod parse;
 mod plot;
+mod plot_of;
 mod show;
 
 use clap::Parser;

@@ -1,10 +1,10 @@
-//! A figure against the load, one line for each strategy and order.
+//! A figure against the load, one colour for each strategy and order.
 
 use crate::Outcome;
-use clap::ValueEnum;
-use fanpool::sim::{ClassReport, KeyReport, Report};
+use crate::plot_of::PlotOf;
 use plotters::coord::ranged1d::ValueFormatter;
 use plotters::coord::types::RangedCoordf64;
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use std::error::Error;
 use std::path::Path;
@@ -18,81 +18,22 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(0x8c, 0x6d, 0x1f),
     RGBColor(0x40, 0x40, 0x40),
 ];
+/// Pixels of a dash, by the place among a run's lines.
+const DASHES: [i32; 4] = [0, 8, 4, 2];
 
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
-pub(crate) enum PlotOf {
-    /// The 99th percentile of the time in system.
-    P99,
-    /// The median of the time in system.
-    P50,
-    /// The mean time in system.
-    Mean,
-    /// The 99th percentile of the time in system, a line for each class.
-    ClassP99,
-    /// The mean time in system, a line for each class.
-    ClassMean,
-    /// The mean time in system, a line for the key with the most jobs and one for all others.
-    KeyMean,
-    /// How many of the jobs that have a deadline started after it, in per cent.
-    Missed,
+/// One line of the plot.
+struct Line {
+    name: String,
+    colour: RGBColor,
+    /// Of a run's several lines the first is drawn through; 0 for that one.
+    dash: i32,
+    points: Vec<(f64, f64)>,
 }
-
-impl PlotOf {
-    fn axis(self) -> &'static str {
-        match self {
-            PlotOf::P99 | PlotOf::ClassP99 => "p99 of the time in system, in mean service times",
-            PlotOf::P50 => "median time in system, in mean service times",
-            PlotOf::Mean | PlotOf::ClassMean | PlotOf::KeyMean => {
-                "mean time in system, in mean service times"
-            }
-            PlotOf::Missed => "started after their deadline, in per cent",
-        }
-    }
-
-    /// The figures of one run, each with what it is of, if there are several.
-    fn figures(self, report: &Report) -> Vec<(String, f64)> {
-        let unit = report.mean_service;
-        let of_classes = |figure: fn(&ClassReport) -> f64| {
-            let classes = report.classes.iter().enumerate();
-            let named = classes.map(|(at, class)| (format!("class {at}"), figure(class) / unit));
-            named.collect()
-        };
-        let one = |figure: f64| vec![(String::new(), figure)];
-        match self {
-            PlotOf::P99 => one(report.sojourn.percentile(99.0) / unit),
-            PlotOf::P50 => one(report.sojourn.percentile(50.0) / unit),
-            PlotOf::Mean => one(report.sojourn.mean() / unit),
-            PlotOf::ClassP99 => of_classes(|class| class.sojourn.percentile(99.0)),
-            PlotOf::ClassMean => of_classes(|class| class.sojourn.mean()),
-            PlotOf::KeyMean => of_keys(report),
-            PlotOf::Missed => one(100.0 * report.missed_share().unwrap_or(0.0)),
-        }
-    }
-}
-
-/// The mean of the key with the most jobs, and that of all others' jobs.
-fn of_keys(report: &Report) -> Vec<(String, f64)> {
-    let Some(busiest) = report.keys.iter().max_by_key(|key| key.jobs) else {
-        return Vec::new();
-    };
-    let others = || report.keys.iter().filter(|key| key.key != busiest.key);
-    let sum: f64 = others().map(|key| key.mean_sojourn * key.jobs as f64).sum();
-    let jobs: u64 = others().map(|key: &KeyReport| key.jobs).sum();
-    let others = sum / jobs.max(1) as f64;
-    [
-        ("busiest key", busiest.mean_sojourn),
-        ("other keys", others),
-    ]
-    .map(|(name, mean)| (name.to_owned(), mean / report.mean_service))
-    .to_vec()
-}
-
-/// A line's name, and its points.
-type Line = (String, Vec<(f64, f64)>);
 
 fn lines(of: PlotOf, outcomes: &[Outcome]) -> Vec<Line> {
     let first = outcomes.first().map(|outcome| &outcome.strategy);
     let one_strategy = outcomes.iter().all(|other| Some(&other.strategy) == first);
+    let mut runs: Vec<String> = Vec::new();
     let mut lines: Vec<Line> = Vec::new();
     for outcome in outcomes {
         let Some(load) = outcome.load else { continue };
@@ -101,14 +42,22 @@ fn lines(of: PlotOf, outcomes: &[Outcome]) -> Vec<Line> {
             Some(order) => format!("{}, {order}", outcome.strategy),
             None => outcome.strategy.clone(),
         };
-        for (what, figure) in of.figures(&outcome.report) {
+        if !runs.contains(&run) {
+            runs.push(run.clone());
+        }
+        for (at, (what, figure)) in of.figures(&outcome.report).into_iter().enumerate() {
             let name = match what.as_str() {
                 "" => run.clone(),
                 what => format!("{run}: {what}"),
             };
-            match lines.iter_mut().find(|line| line.0 == name) {
-                Some(line) => line.1.push((load, figure)),
-                None => lines.push((name, vec![(load, figure)])),
+            match lines.iter_mut().find(|line| line.name == name) {
+                Some(line) => line.points.push((load, figure)),
+                None => lines.push(Line {
+                    name,
+                    colour: COLOURS[(runs.len() - 1) % COLOURS.len()],
+                    dash: DASHES[at.min(DASHES.len() - 1)],
+                    points: vec![(load, figure)],
+                }),
             }
         }
     }
@@ -122,11 +71,14 @@ pub(crate) fn draw(
     outcomes: &[Outcome],
 ) -> Result<(), Box<dyn Error>> {
     let lines = lines(of, outcomes);
-    let points = || lines.iter().flat_map(|line| &line.1);
+    let points = || lines.iter().flat_map(|line| &line.points);
     let (from, to) =
         span(points().map(|point| point.0)).ok_or("a plot needs runs at a `--load`")?;
     let (low, high) = span(points().map(|point| point.1)).unwrap_or((1.0, 10.0));
-    let loads = from - 0.02..to + 0.02 + 0.3 * (to - from);
+    // Beside the lines there is room for their names.
+    let long = lines.iter().any(|line| line.name.len() > 16);
+    let room = if long { 0.45 } else { 0.3 };
+    let loads = from - 0.02..to + 0.02 + room * (to - from);
     let page = SVGBackend::new(path, (760, 480)).into_drawing_area();
     page.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&page);
@@ -160,13 +112,25 @@ fn fill<Y: Ranged<ValueType = f64> + ValueFormatter<f64>>(
         .y_desc(of.axis())
         .light_line_style(WHITE)
         .draw()?;
-    for (at, (name, points)) in lines.iter().enumerate() {
-        let colour = COLOURS[at % COLOURS.len()];
-        let points = points.iter().copied();
-        chart
-            .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(3))?
-            .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+    for line in lines {
+        let style = line.colour.stroke_width(2);
+        let points = || line.points.iter().copied();
+        let name = |x, y| [(x, y), (x + 18, y)];
+        if line.dash == 0 {
+            chart
+                .draw_series(LineSeries::new(points(), style).point_size(3))?
+                .label(&line.name)
+                .legend(move |(x, y)| PathElement::new(name(x, y), style));
+        } else {
+            let dash = line.dash;
+            chart.draw_series(points().map(|point| Circle::new(point, 3, style)))?;
+            chart
+                .draw_series(DashedLineSeries::new(points(), dash, dash, style))?
+                .label(&line.name)
+                .legend(move |(x, y)| {
+                    DashedPathElement::new(name(x, y), dash / 2 + 1, dash / 2 + 1, style)
+                });
+        }
     }
     chart
         .configure_series_labels()

@@ -110,7 +110,9 @@ pub(crate) fn table(title: &str, legend: &[String], outcomes: &[Outcome]) {
                 &percent(report.missed_share()),
             ],
         );
-        for (number, class) in report.classes.iter().enumerate() {
+        // A single one is as the whole run.
+        let classes = report.classes.iter().enumerate();
+        for (number, class) in classes.filter(|_| report.classes.len() > 1) {
             columns.line(
                 &format!("  class {number}"),
                 "",
