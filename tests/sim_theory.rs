@@ -562,6 +562,14 @@ fn classes_are_the_same_again_and_leave_all_else_as_it_is() {
         assert_ne!(simulate(1, 0.5), simulate(1, 0.4));
         assert_ne!(simulate(1, 0.5), simulate(2, 0.5));
     }
+    // Nothing else is drawn here.
+    let drawn = |seed| {
+        let simulation = new(seed).arrivals(Arrivals::deterministic());
+        let simulation = simulation.service(Service::deterministic());
+        simulation.classes(classes(0.5)).run().unwrap().classes
+    };
+    assert_eq!(drawn(1), drawn(1));
+    assert_ne!(drawn(1)[0].jobs, drawn(2)[0].jobs);
     // The same jobs at the same times, in arrival order: nothing but what is told of classes is new.
     let plain = keyed(1).run().unwrap();
     let mut urgent = keyed(1).classes(classes(0.5)).run().unwrap();

@@ -173,18 +173,18 @@ impl Flags {
         let all: f64 = shares.iter().sum();
         let priorities = in_turn(&self.priorities, shares.len(), 0);
         let deadlines = in_turn(&self.deadlines, shares.len(), Deadline::none());
-        let of_each = shares.iter().zip(priorities).zip(deadlines).enumerate();
-        let line = |(class, ((share, priority), deadline)): (_, ((&f64, i32), Deadline))| {
+        let line = |class: usize| {
+            let (priority, deadline) = (priorities[class], deadlines[class]);
             let whose = match shares.len() {
                 1 => "all jobs".to_owned(),
                 _ => {
-                    let percent = (1000.0 * share / all).round() / 10.0;
+                    let percent = (1000.0 * shares[class] / all).round() / 10.0;
                     format!("class {class}: {percent} % of the jobs")
                 }
             };
             format!("{whose}, priority {priority}, deadline {deadline}")
         };
-        of_each.map(line).collect()
+        (0..shares.len()).map(line).collect()
     }
 
     /// That no run is in vain: orders that look at what no job has, plots of it.

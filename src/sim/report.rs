@@ -295,6 +295,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_printed_has_the_classes_and_the_missed_deadlines_if_there_are_any() {
+        use crate::sim::{Classes, Deadline, Simulation};
+        let plain = Simulation::new().jobs(1_000);
+        let text = plain.run().unwrap().to_string();
+        assert!(
+            !text.contains("class") && !text.contains("missed"),
+            "{text}"
+        );
+        let classes = Classes::shares([1.0, 3.0]).priorities([7]);
+        let classes = classes.deadlines([Deadline::after(0.0)]);
+        let report = plain.classes(classes).run().unwrap();
+        let text = report.to_string();
+        println!("{text}");
+        let missed = format!("{} of {} deadlines missed", report.missed, report.deadlines);
+        assert!(report.missed > 0 && report.missed < report.deadlines);
+        let urgent = format!(
+            "\nclass 0, priority 7: {} jobs, 0 refused; ",
+            report.deadlines
+        );
+        let others = format!(
+            "\nclass 1, priority 0: {} jobs, 0 refused\n  wait ",
+            report.classes[1].jobs
+        );
+        for part in [format!("; {missed}\n"), urgent + &missed, others] {
+            assert!(text.contains(&part), "{part:?} is not in {text}");
+        }
+    }
+
+    #[test]
     fn jains_index_is_as_in_the_paper() {
         assert_eq!(jain_index([2.0, 2.0, 2.0]), Some(1.0));
         assert_eq!(jain_index([5.0, 0.0, 0.0, 0.0]), Some(0.25));
