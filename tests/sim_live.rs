@@ -6,10 +6,11 @@ mod common;
 use common::by_hand::ByHand;
 use common::{lock, watched};
 use fanpool::clock::ManualClock;
+use fanpool::queue_order::QueueOrder;
 use fanpool::sim::{Arrivals, Depth, Recorded, Service, SimJob, Simulation, Trace};
 use fanpool::{
-    Any, Dispatcher, JobContext, KeyAffinity, LeastBusy, Pool, RoundRobin, TwoChoices,
-    async_handler_fn_with, handler_fn,
+    AdaptiveLifo, Any, Dispatcher, EarliestDeadline, FairShare, Fifo, JobContext, KeyAffinity,
+    LeastBusy, Lifo, Pool, Priority, RoundRobin, TwoChoices, async_handler_fn_with, handler_fn,
 };
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use std::cmp::Reverse;
@@ -35,19 +36,32 @@ fn trace(jobs: usize, seed: u8, mean: f64, load: f64) -> Trace {
     Trace::new(recorded.collect::<Vec<_>>()).unwrap()
 }
 
+/// The same with some urgency: three priorities, and deadlines for two of three jobs.
+fn urgent(trace: &Trace) -> Trace {
+    let jobs = trace.jobs().iter().enumerate().map(|(number, job)| {
+        let mut job = job.clone();
+        job.priority = (number * 7 % 5) as i32 % 3;
+        job.deadline = (number % 3 != 0).then_some((number * 11 % 17) as f64);
+        job
+    });
+    Trace::new(jobs).unwrap()
+}
+
 /// Which worker started which job, in order.
 type Starts = Vec<(u64, usize)>;
 
-fn simulated<D: Dispatcher<SimJob>>(
+fn simulated<D: Dispatcher<SimJob>, Q: QueueOrder<SimJob>>(
     trace: &Trace,
     depth: usize,
     make: impl Fn() -> D + 'static,
+    order: impl Fn() -> Q + 'static,
 ) -> Starts {
     let report = Simulation::new()
         .workers(3)
         .depth(Depth::Jobs(depth))
         .arrivals(Arrivals::trace(trace))
         .dispatcher(make)
+        .queue_order(order)
         .warm_up(0)
         .log_starts(true)
         .run()
@@ -57,7 +71,12 @@ fn simulated<D: Dispatcher<SimJob>>(
 }
 
 /// Plays the trace with a live pool: time stands still while its workers are polled.
-fn live<D: Dispatcher<u64>>(trace: &Trace, depth: usize, make: impl Fn() -> D + 'static) -> Starts {
+fn live<D: Dispatcher<u64>, Q: QueueOrder<u64>>(
+    trace: &Trace,
+    depth: usize,
+    make: impl Fn() -> D + 'static,
+    order: impl Fn() -> Q + 'static,
+) -> Starts {
     type Started = Vec<(u64, usize, oneshot::Sender<()>)>;
     let hand = ByHand::new();
     let started: Arc<Mutex<Started>> = Arc::default();
@@ -75,6 +94,7 @@ fn live<D: Dispatcher<u64>>(trace: &Trace, depth: usize, make: impl Fn() -> D + 
     .queue_capacity(trace.len())
     .inbox_depth(depth)
     .dispatcher(make)
+    .queue_order(order)
     .spawner(hand.clone())
     .clock(ManualClock::new())
     .build()
@@ -94,11 +114,16 @@ fn live<D: Dispatcher<u64>>(trace: &Trace, depth: usize, make: impl Fn() -> D + 
             (None, None) => break,
             (Some(arrival), end) if end.is_none_or(|end| arrival < end) => {
                 let (number, job) = arrivals.next().unwrap();
-                let builder = pool.job(number as u64);
-                match job.key {
-                    Some(key) => builder.key(key).try_send().unwrap(),
-                    None => builder.try_send().unwrap(),
+                let mut builder = pool.job(number as u64).priority(job.priority);
+                if let Some(key) = job.key {
+                    builder = builder.key(key);
                 }
+                if let Some(deadline) = job.deadline {
+                    // From the beginning, where time stands still.
+                    let due = Duration::from_nanos(arrival + nanos(deadline));
+                    builder = builder.expires_in(due);
+                }
+                builder.try_send().unwrap();
                 arrival
             }
             (_, end) => {
@@ -130,20 +155,45 @@ fn same<S, L>(
     for seed in 0..4 {
         for depth in [1, 2, 4] {
             let trace = trace(400, seed, 1.0, 0.8);
-            let simulated = simulated(&trace, depth, sim.clone());
-            let live = live(&trace, depth, pool.clone());
-            assert_eq!(simulated.len(), 400, "{name}");
-            let differ = simulated
-                .iter()
-                .zip(&live)
-                .position(|(sim, live)| sim != live);
-            assert_eq!(
-                differ, None,
-                "{name}, seed {seed}, depth {depth}: first difference"
+            let simulated = simulated(&trace, depth, sim.clone(), Fifo::new);
+            let live = live(&trace, depth, pool.clone(), Fifo::new);
+            alike(
+                &format!("{name}, seed {seed}, depth {depth}"),
+                &simulated,
+                &live,
             );
-            assert_eq!(simulated, live);
         }
     }
+}
+
+fn same_order<S, L>(
+    name: &str,
+    sim: impl Fn() -> S + Clone + 'static,
+    pool: impl Fn() -> L + Clone + 'static,
+) where
+    S: QueueOrder<SimJob>,
+    L: QueueOrder<u64>,
+{
+    for seed in 0..4 {
+        // Busy enough for some to wait.
+        let trace = urgent(&trace(400, seed, 1.0, 1.2));
+        let what = format!("{name}, seed {seed}");
+        let simulated = simulated(&trace, 4, Any::new, sim.clone());
+        alike(&what, &simulated, &live(&trace, 4, Any::new, pool.clone()));
+        let simulated = self::simulated(&trace, 2, LeastBusy::new, sim.clone());
+        let live = live(&trace, 2, LeastBusy::new, pool.clone());
+        alike(&format!("{what}, bound ahead"), &simulated, &live);
+    }
+}
+
+fn alike(what: &str, simulated: &Starts, live: &Starts) {
+    assert_eq!(simulated.len(), 400, "{what}");
+    let differ = simulated
+        .iter()
+        .zip(live)
+        .position(|(sim, live)| sim != live);
+    assert_eq!(differ, None, "{what}: first difference");
+    assert_eq!(simulated, live);
 }
 
 #[test]
@@ -154,6 +204,23 @@ fn the_same_trace_gives_the_same_decisions_in_the_same_order() {
         same("least-busy", LeastBusy::new, LeastBusy::new);
         same("two-choices", || TwoChoices::new(5), || TwoChoices::new(5));
         same("key-affinity", KeyAffinity::new, KeyAffinity::new);
+    });
+}
+
+#[test]
+fn the_same_trace_leaves_every_order_in_the_same_order() {
+    watched(|_| {
+        same_order("fifo", Fifo::new, Fifo::new);
+        same_order("lifo", Lifo::new, Lifo::new);
+        same_order("adaptive", || AdaptiveLifo::new(9), || AdaptiveLifo::new(9));
+        same_order("fair", FairShare::new, FairShare::new);
+        same_order("priority", Priority::new, Priority::new);
+        same_order(
+            "ageing",
+            || Priority::new().ageing(9),
+            || Priority::new().ageing(9),
+        );
+        same_order("deadline", EarliestDeadline::new, EarliestDeadline::new);
     });
 }
 

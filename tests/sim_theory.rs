@@ -5,8 +5,14 @@
 //! seeds are fixed, so a test that passes once goes on passing; a formula that is a few per cent off fails.
 #![cfg(feature = "sim")]
 
-use fanpool::sim::{Arrivals, Depth, Keys, Report, Service, Simulation, max_min_shares};
-use fanpool::{Any, FairShare, LeastBusy, Random, RoundRobin, TwoChoices};
+use fanpool::sim::{
+    Arrivals, Classes, Deadline, Depth, Keys, Recorded, Report, Service, Simulation, Trace,
+    max_min_shares,
+};
+use fanpool::{
+    Any, EarliestDeadline, FairShare, Fifo, LeastBusy, Priority, Random, RoundRobin, TwoChoices,
+};
+use proptest::test_runner::{RngAlgorithm, TestRng};
 
 #[track_caller]
 fn close(what: &str, measured: f64, theory: f64, tolerance: f64) {
@@ -275,4 +281,302 @@ fn fair_share_gives_max_min_shares() {
         .jobs(100_000)
         .seed(9));
     assert!(fifo.fairness().unwrap() < 0.9, "{:?}", fifo.fairness());
+}
+
+// ---- urgency ----------------------------------------------------------------------------------
+
+/// Mean waits by class, the most urgent first, where jobs are not interrupted and all classes take equally
+/// long: Cobham, *Priority Assignment in Waiting Line Problems*, Operations Research 2, 1954. `busy` is the
+/// mean wait of one who finds nobody waiting and is overtaken by nobody.
+fn cobham(busy: f64, load: f64, shares: &[f64]) -> Vec<f64> {
+    let total: f64 = shares.iter().sum();
+    let mut above = 0.0;
+    let wait = |share| {
+        let with = above + load * share / total;
+        let wait = busy / ((1.0 - above) * (1.0 - with));
+        above = with;
+        wait
+    };
+    shares.iter().map(wait).collect()
+}
+
+#[test]
+fn urgent_jobs_wait_as_long_as_cobham_says() {
+    let two_lengths = || Service::bimodal((1.0, 0.8), (6.0, 0.2));
+    for (workers, load, service, shares, jobs, tolerances) in [
+        (
+            1,
+            0.5,
+            Service::exponential(),
+            vec![1.0, 1.0],
+            300_000,
+            [0.04, 0.06, 0.0],
+        ),
+        (
+            1,
+            0.8,
+            Service::exponential(),
+            vec![1.0, 9.0],
+            600_000,
+            [0.03, 0.06, 0.0],
+        ),
+        (
+            1,
+            0.9,
+            Service::exponential(),
+            vec![1.0, 2.0, 1.0],
+            900_000,
+            [0.02, 0.04, 0.11],
+        ),
+        (
+            1,
+            0.8,
+            Service::deterministic(),
+            vec![1.0, 1.0],
+            300_000,
+            [0.025, 0.08, 0.0],
+        ),
+        (
+            1,
+            0.7,
+            two_lengths(),
+            vec![1.0, 3.0],
+            600_000,
+            [0.03, 0.05, 0.0],
+        ),
+        (
+            4,
+            0.8,
+            Service::exponential(),
+            vec![1.0, 9.0],
+            600_000,
+            [0.035, 0.08, 0.0],
+        ),
+    ] {
+        let urgencies: Vec<i32> = (0..shares.len() as i32).rev().collect();
+        let report = run(Simulation::new()
+            .workers(workers)
+            .dispatcher(Any::new)
+            .queue_order(Priority::new)
+            .classes(Classes::shares(shares.clone()).priorities(urgencies))
+            .service(service.clone())
+            .load(load)
+            .jobs(jobs)
+            .seed(10));
+        // With several workers, all services are exponential.
+        let busy = match workers {
+            1 => pk_wait(load, service.mean(), second_moment(&service)) * (1.0 - load),
+            c => erlang_c(c as u32, load) / c as f64,
+        };
+        let theory = cobham(busy, load, &shares);
+        for ((class, theory), tolerance) in report.classes.iter().zip(theory).zip(tolerances) {
+            let what = format!("priority {} of {workers} at {load}", class.priority);
+            close(&what, class.wait.mean(), theory, tolerance);
+        }
+    }
+}
+
+fn second_moment(service: &Service) -> f64 {
+    [
+        (Service::exponential(), 2.0),
+        (Service::deterministic(), 1.0),
+        (Service::bimodal((1.0, 0.8), (6.0, 0.2)), 8.0),
+    ]
+    .into_iter()
+    .find_map(|(known, second)| (known == *service).then_some(second))
+    .expect("its second moment is known here")
+}
+
+fn two_classes(load: f64) -> Simulation {
+    Simulation::new()
+        .classes(Classes::shares([1.0, 4.0]).priorities([1, 0]))
+        .load(load)
+        .jobs(300_000)
+        .seed(11)
+}
+
+/// Kleinrock's conservation law: whoever is first, the mean wait of all stays the same, as long as nobody
+/// looks at how long jobs take.
+#[test]
+fn ageing_lies_between_priorities_and_arrival_order_and_takes_from_one_what_it_gives_another() {
+    let load = 0.9;
+    let fifo = run(two_classes(load).queue_order(Fifo::new));
+    let mut last = run(two_classes(load).queue_order(Priority::new));
+    for every in [40, 20, 5] {
+        let aged = run(two_classes(load).queue_order(move || Priority::new().ageing(every)));
+        let wait = |report: &Report, class: usize| report.classes[class].wait.mean();
+        assert!(wait(&last, 0) < wait(&aged, 0), "ageing({every})");
+        assert!(wait(&last, 1) > wait(&aged, 1), "ageing({every})");
+        close("the mean of all", aged.wait.mean(), fifo.wait.mean(), 0.01);
+        last = aged;
+    }
+    assert!(last.classes[0].wait.mean() < fifo.classes[0].wait.mean());
+}
+
+/// As [`Priority::ageing`] says: one level more urgent overtakes if fewer than so many came since.
+#[test]
+fn ageing_at_its_ends_is_arrival_order_and_strict_priority() {
+    let run = |simulation: Simulation| run(simulation.jobs(20_000).log_starts(true));
+    let fifo = run(two_classes(0.9).queue_order(Fifo::new));
+    let strict = run(two_classes(0.9).queue_order(Priority::new));
+    assert_ne!(fifo, strict);
+    assert_eq!(
+        fifo,
+        run(two_classes(0.9).queue_order(|| Priority::new().ageing(1)))
+    );
+    let never = || Priority::new().ageing(u64::MAX);
+    assert_eq!(strict, run(two_classes(0.9).queue_order(never)));
+}
+
+/// In arrival order, the wait in M/M/c is beyond `t` with probability C e^(-c (1 - load) t).
+#[test]
+fn as_many_start_after_their_deadline_as_wait_longer() {
+    for (workers, load, tolerance) in [(1, 0.6, 0.04), (1, 0.8, 0.04), (4, 0.8, 0.12)] {
+        let deadlines = [
+            Deadline::after(2.0),
+            Deadline::between(1.0, 9.0),
+            Deadline::none(),
+        ];
+        let report = run(Simulation::new()
+            .workers(workers)
+            .dispatcher(Any::new)
+            .classes(Classes::uniform(3).deadlines(deadlines))
+            .load(load)
+            .jobs(900_000)
+            .seed(12));
+        let rate = workers as f64 * (1.0 - load);
+        let first = erlang_c(workers as u32, load);
+        let theory = [
+            first * (-2.0 * rate).exp(),
+            // The mean over the deadlines from 1 to 9.
+            first * ((-rate).exp() - (-9.0 * rate).exp()) / (8.0 * rate),
+        ];
+        for (class, theory) in report.classes.iter().zip(theory) {
+            assert_eq!(class.deadlines, class.jobs);
+            close("missed", class.missed_share().unwrap(), theory, tolerance);
+        }
+        assert_eq!(report.classes[2].missed_share(), None);
+        let sum = |of: fn(&fanpool::sim::ClassReport) -> u64| report.classes.iter().map(of).sum();
+        assert_eq!(report.jobs, sum(|class| class.jobs));
+        assert_eq!(report.deadlines, sum(|class| class.deadlines));
+        assert_eq!(report.missed, sum(|class| class.missed));
+    }
+}
+
+/// Jobs of equal length on one worker that starts only at whole seconds, whose deadlines some order meets:
+/// that of a draw among those that wait. Then the earliest deadline first meets all of them, too (Jackson,
+/// 1955), and arrival order does not.
+#[test]
+fn the_earliest_deadline_first_misses_none_that_any_order_meets() {
+    for seed in 0..20 {
+        let trace = feasible(seed, 2_000);
+        let simulate = || {
+            Simulation::new()
+                .arrivals(Arrivals::trace(&trace))
+                .dispatcher(Any::new)
+        };
+        let earliest = run(simulate().queue_order(EarliestDeadline::new));
+        let fifo = run(simulate().queue_order(Fifo::new));
+        assert_eq!((earliest.jobs, earliest.deadlines), (2_000, 2_000));
+        assert_eq!(earliest.missed, 0, "seed {seed}");
+        assert!(fifo.missed > 200, "seed {seed}: {}", fifo.missed);
+    }
+}
+
+fn feasible(seed: u8, count: usize) -> Trace {
+    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+    let mut below = move |most: usize| {
+        use proptest::prelude::RngCore;
+        (rng.next_u64() % most as u64) as usize
+    };
+    // The worker is never idle, so it starts at whole seconds; all others come in between.
+    let mut jobs = vec![Recorded::new(0.0, 1.0)];
+    let mut waiting = vec![0];
+    for second in 0.. {
+        let now = f64::from(second);
+        if !waiting.is_empty() {
+            let job: usize = waiting.swap_remove(below(waiting.len()));
+            jobs[job].deadline = Some(now - jobs[job].arrival);
+        }
+        let left = count - jobs.len();
+        if left == 0 && waiting.is_empty() {
+            break;
+        }
+        let least = usize::from(waiting.is_empty());
+        for _ in 0..(least + below(3 - least)).min(left) {
+            waiting.push(jobs.len());
+            jobs.push(Recorded::new(now + 0.5, 1.0));
+        }
+    }
+    Trace::new(jobs).unwrap()
+}
+
+#[test]
+fn the_earliest_deadline_first_is_late_no_more_often_than_arrival_order_below_overload() {
+    for (load, workers) in [(0.5, 1), (0.7, 1), (0.8, 4), (0.9, 4)] {
+        let simulate = |deadline| {
+            Simulation::new()
+                .workers(workers)
+                .dispatcher(Any::new)
+                .classes(Classes::uniform(1).deadlines([deadline]))
+                .load(load)
+                .jobs(200_000)
+                .seed(13)
+        };
+        let spread = || simulate(Deadline::between(0.0, 20.0));
+        let earliest = run(spread().queue_order(EarliestDeadline::new));
+        let fifo = run(spread().queue_order(Fifo::new));
+        println!("{load}: {} and {} missed", earliest.missed, fifo.missed);
+        assert!(earliest.missed < fifo.missed && fifo.missed > 0);
+        // Deadlines that are all as far away are in the order of arrival.
+        let alike = || simulate(Deadline::after(3.0)).log_starts(true);
+        let earliest = run(alike().queue_order(EarliestDeadline::new));
+        assert_eq!(earliest, run(alike().queue_order(Fifo::new)));
+    }
+}
+
+#[test]
+fn classes_are_the_same_again_and_leave_all_else_as_it_is() {
+    let new = |seed| {
+        Simulation::new()
+            .workers(3)
+            .load(0.9)
+            .jobs(20_000)
+            .seed(seed)
+    };
+    let keyed = |seed| new(seed).keys(Keys::zipf(20, 1.0)).capacity(30);
+    let classes = |share| {
+        Classes::shares([share, 1.0])
+            .priorities([1])
+            .deadlines([Deadline::between(0.0, 5.0), Deadline::after(9.0)])
+    };
+    for order in [false, true] {
+        let simulate = |seed, share| {
+            let simulation = keyed(seed).classes(classes(share)).log_starts(true);
+            match order {
+                true => simulation.queue_order(Priority::new).run().unwrap(),
+                false => simulation.queue_order(EarliestDeadline::new).run().unwrap(),
+            }
+        };
+        assert_eq!(simulate(1, 0.5), simulate(1, 0.5));
+        assert_ne!(simulate(1, 0.5), simulate(1, 0.4));
+        assert_ne!(simulate(1, 0.5), simulate(2, 0.5));
+    }
+    // Nothing else is drawn here.
+    let drawn = |seed| {
+        let simulation = new(seed).arrivals(Arrivals::deterministic());
+        let simulation = simulation.service(Service::deterministic());
+        simulation.classes(classes(0.5)).run().unwrap().classes
+    };
+    assert_eq!(drawn(1), drawn(1));
+    assert_ne!(drawn(1)[0].jobs, drawn(2)[0].jobs);
+    // The same jobs at the same times, in arrival order: nothing but what is told of classes is new.
+    let plain = keyed(1).run().unwrap();
+    let mut urgent = keyed(1).classes(classes(0.5)).run().unwrap();
+    let refused: u64 = urgent.classes.iter().map(|class| class.refused).sum();
+    assert!(refused > 0);
+    assert_eq!((refused, urgent.deadlines), (plain.refused, plain.jobs));
+    urgent.classes.clear();
+    (urgent.deadlines, urgent.missed) = (0, 0);
+    assert_eq!(plain, urgent);
 }

@@ -1,18 +1,19 @@
 //! What is simulated: the flags, and a simulation made from them.
 
+use crate::order::Order;
+use crate::parse::{Shares, classes, depth, keys, workers};
+use crate::plot_of::PlotOf;
 use clap::{Parser, ValueEnum};
-use fanpool::queue_order::QueueOrder;
-use fanpool::sim::{Arrivals, Depth, Keys, Service, SimError, SimJob, Simulation, Trace};
+use fanpool::sim::{
+    Arrivals, Classes, Deadline, Depth, Keys, Recorded, Service, SimError, SimJob, Simulation,
+    Trace,
+};
 use fanpool::{
-    AdaptiveLifo, Any, BuildError, Dispatcher, FairShare, Fifo, KeyAffinity, LeastBusy, Lifo,
-    Random, RoundRobin, TwoChoices, Weighted,
+    Any, BuildError, Dispatcher, KeyAffinity, LeastBusy, Random, RoundRobin, TwoChoices, Weighted,
 };
 use std::path::PathBuf;
 
-const MAX_WORKERS: usize = 1 << 20;
-const MAX_KEYS: usize = 10_000_000;
-
-/// Compare dispatching strategies on a simulated workload. Times are in units of the mean service time.
+/// Compare dispatching strategies and queue orders on a simulated workload. Times are in units of the mean service time.
 #[derive(Parser, Debug)]
 pub(crate) struct Flags {
     /// The strategy; may be given several times. All, if none is.
@@ -57,18 +58,37 @@ pub(crate) struct Flags {
     /// `N:EXPONENT`, or the shares themselves, separated by commas.
     #[arg(long, value_parser = keys)]
     keys: Option<Keys>,
-    /// The order in which waiting jobs leave the queue.
-    #[arg(long, value_enum, default_value_t = Order::Fifo)]
-    order: Order,
+    /// The order in which waiting jobs leave the queue; may be given several times. `fifo`, `lifo`,
+    /// `adaptive-lifo[:THRESHOLD]` (newest first while more than 100 wait, or so many), `fair-share`,
+    /// `priority[:AGEING]` (a job gains a level for each so many that come after it) or
+    /// `earliest-deadline`.
+    #[arg(long, default_value = "fifo")]
+    order: Vec<Order>,
+    /// How many classes of jobs there are, which differ in urgency: `N` with equal shares, or the shares
+    /// themselves, separated by commas. Default: one, if there are priorities or deadlines.
+    #[arg(long, value_parser = classes)]
+    classes: Option<Shares>,
+    /// The classes' priorities, separated by commas; repeated in turn. The higher, the more urgent.
+    /// Default 0.
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    priorities: Vec<i32>,
+    /// The classes' deadlines, separated by commas; repeated in turn. How long after its arrival a job
+    /// should have started: `5`, `2..20` (drawn for each job) or `none`. In the unit of the service times,
+    /// whose mean is 1 unless they are bimodal or recorded. Default `none`.
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    deadlines: Vec<Deadline>,
     /// The queue's capacity in jobs: an arrival that finds it full is refused. Default: no bound.
     #[arg(long)]
     capacity: Option<u64>,
     /// A table for people, or one JSON object for each run, one a line.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
-    /// Write a plot of the 99th percentile against the load to this SVG file.
+    /// Write a plot against the load to this SVG file.
     #[arg(long)]
     pub(crate) plot: Option<PathBuf>,
+    /// What the plot shows.
+    #[arg(long, value_enum, default_value_t = PlotOf::P99)]
+    pub(crate) plot_of: PlotOf,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
@@ -88,26 +108,20 @@ pub(crate) enum Strategy {
     KeyAffinity,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug)]
-enum Order {
-    Fifo,
-    Lifo,
-    AdaptiveLifo,
-    FairShare,
-}
-
 /// What is the same for all strategies and loads; traces are read once.
 pub(crate) struct Workload {
     arrivals: Arrivals,
     service: Option<Service>,
-    recorded: bool,
+    recorded: Option<Trace>,
+    classes: Option<Classes>,
 }
 
 impl Flags {
     pub(crate) fn workload(&self) -> Result<Workload, SimError> {
         let recorded = self.arrivals.strip_prefix("trace:");
-        let arrivals = match recorded {
-            Some(path) => Arrivals::trace(&Trace::read(path)?),
+        let recorded = recorded.map(Trace::read).transpose()?;
+        let arrivals = match &recorded {
+            Some(trace) => Arrivals::trace(trace),
             None => self.arrivals.parse()?,
         };
         let service = match self.service.as_deref() {
@@ -120,8 +134,104 @@ impl Flags {
         Ok(Workload {
             arrivals,
             service,
-            recorded: recorded.is_some(),
+            recorded,
+            classes: self.classes(),
         })
+    }
+
+    fn classes(&self) -> Option<Classes> {
+        if !self.has_classes() {
+            return None;
+        }
+        let shares = self.shares();
+        // All that were given, so that too many are told.
+        let count = |given: usize| given.max(shares.len());
+        let priorities = in_turn(&self.priorities, count(self.priorities.len()), 0);
+        let deadlines = in_turn(
+            &self.deadlines,
+            count(self.deadlines.len()),
+            Deadline::none(),
+        );
+        let classes = Classes::shares(shares).priorities(priorities);
+        Some(classes.deadlines(deadlines))
+    }
+
+    fn has_classes(&self) -> bool {
+        self.classes.is_some() || !self.priorities.is_empty() || !self.deadlines.is_empty()
+    }
+
+    fn shares(&self) -> &[f64] {
+        self.classes.as_ref().map_or(&[1.0], |shares| &shares.0)
+    }
+
+    /// What each class is, for people.
+    pub(crate) fn legend(&self) -> Vec<String> {
+        if !self.has_classes() {
+            return Vec::new();
+        }
+        let shares = self.shares();
+        let all: f64 = shares.iter().sum();
+        let priorities = in_turn(&self.priorities, shares.len(), 0);
+        let deadlines = in_turn(&self.deadlines, shares.len(), Deadline::none());
+        let line = |class: usize| {
+            let (priority, deadline) = (priorities[class], deadlines[class]);
+            let whose = match shares.len() {
+                1 => "all jobs".to_owned(),
+                _ => {
+                    let percent = (1000.0 * shares[class] / all).round() / 10.0;
+                    format!("class {class}: {percent} % of the jobs")
+                }
+            };
+            format!("{whose}, priority {priority}, deadline {deadline}")
+        };
+        (0..shares.len()).map(line).collect()
+    }
+
+    /// That no run is in vain: orders that look at what no job has, plots of it.
+    pub(crate) fn check(&self, workload: &Workload) -> Result<(), String> {
+        let recorded = |has: fn(&Recorded) -> bool| {
+            let trace = workload.recorded.as_ref();
+            trace.is_some_and(|trace| trace.jobs().iter().any(has))
+        };
+        // Classes and keys replace what is recorded.
+        let deadlines = match self.has_classes() {
+            true => self.deadlines.iter().any(|of| *of != Deadline::none()),
+            false => self.keys.is_none() && recorded(|job| job.deadline.is_some()),
+        };
+        let priorities = match self.has_classes() {
+            true => in_turn(&self.priorities, self.shares().len(), 0)
+                .windows(2)
+                .any(|two| two[0] != two[1]),
+            false => self.keys.is_none() && recorded(|job| job.priority != 0),
+        };
+        let keys = self.keys.is_some() || recorded(|job| job.key.is_some());
+        for order in &self.order {
+            match order {
+                Order::Priority(_) if !priorities => {
+                    return Err(format!(
+                        "--order {order} needs jobs of unequal priority, such as --classes 1,9 --priorities 1,0"
+                    ));
+                }
+                Order::EarliestDeadline if !deadlines => {
+                    return Err(format!(
+                        "--order {order} needs jobs with deadlines, such as --deadlines 2..20"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        if self.plot.is_none() {
+            return Ok(());
+        }
+        let name = name_of(&self.plot_of);
+        match self.plot_of {
+            PlotOf::KeyMean if !keys => Err(format!("--plot-of {name} needs --keys")),
+            PlotOf::ClassMean | PlotOf::ClassP99 if !self.has_classes() => {
+                Err(format!("--plot-of {name} needs --classes"))
+            }
+            PlotOf::Missed if !deadlines => Err(format!("--plot-of {name} needs --deadlines")),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn strategies(&self) -> Vec<Strategy> {
@@ -132,9 +242,13 @@ impl Flags {
         }
     }
 
+    pub(crate) fn orders(&self) -> &[Order] {
+        &self.order
+    }
+
     /// `None`: as a trace has it.
     pub(crate) fn loads(&self, workload: &Workload) -> Vec<Option<f64>> {
-        match (self.load.is_empty(), workload.recorded) {
+        match (self.load.is_empty(), workload.recorded.is_some()) {
             (false, _) => self.load.iter().copied().map(Some).collect(),
             (true, true) => vec![None],
             (true, false) => [0.5, 0.7, 0.8, 0.9, 0.95].map(Some).to_vec(),
@@ -143,9 +257,7 @@ impl Flags {
 
     /// A strategy's name, with what it was given.
     pub(crate) fn label(&self, strategy: Strategy) -> String {
-        let name = strategy
-            .to_possible_value()
-            .map_or_else(String::new, |value| value.get_name().to_owned());
+        let name = name_of(&strategy);
         match strategy {
             Strategy::TwoChoices if self.choices != 2 => format!("{name} ({})", self.choices),
             _ => name,
@@ -169,6 +281,7 @@ impl Flags {
         &self,
         workload: &Workload,
         strategy: Strategy,
+        order: Order,
         load: Option<f64>,
     ) -> Result<Simulation, Box<dyn std::error::Error>> {
         let mut simulation = Simulation::new()
@@ -185,6 +298,9 @@ impl Flags {
         }
         if let Some(keys) = &self.keys {
             simulation = simulation.keys(keys.clone());
+        }
+        if let Some(classes) = &workload.classes {
+            simulation = simulation.classes(classes.clone());
         }
         if let Some(capacity) = self.capacity {
             simulation = simulation.capacity(capacity);
@@ -203,7 +319,6 @@ impl Flags {
             seed: self.seed,
         };
         settings.make()?;
-        let order = self.order;
         Ok(simulation
             .dispatcher(move || settings.make().expect("it was made before"))
             .queue_order(move || order.make()))
@@ -232,15 +347,9 @@ impl Settings {
     }
 }
 
-impl Order {
-    fn make(self) -> Box<dyn QueueOrder<SimJob>> {
-        match self {
-            Order::Fifo => Box::new(Fifo::new()),
-            Order::Lifo => Box::new(Lifo::new()),
-            Order::AdaptiveLifo => Box::new(AdaptiveLifo::new(100)),
-            Order::FairShare => Box::new(FairShare::new()),
-        }
-    }
+fn name_of(of: &impl ValueEnum) -> String {
+    of.to_possible_value()
+        .map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 fn in_turn<T: Copy>(given: &[T], count: usize, default: T) -> Vec<T> {
@@ -248,39 +357,4 @@ fn in_turn<T: Copy>(given: &[T], count: usize, default: T) -> Vec<T> {
         return vec![default; count];
     }
     given.iter().copied().cycle().take(count).collect()
-}
-
-fn depth(text: &str) -> Result<Depth, String> {
-    if text == "unbounded" {
-        return Ok(Depth::Unbounded);
-    }
-    match text.parse() {
-        Ok(jobs) if jobs > 0 => Ok(Depth::Jobs(jobs)),
-        _ => Err("allowed is 1 or more jobs, or `unbounded`".to_owned()),
-    }
-}
-
-fn workers(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(count) if (1..=MAX_WORKERS).contains(&count) => Ok(count),
-        _ => Err(format!("allowed is 1 to {MAX_WORKERS}")),
-    }
-}
-
-fn keys(text: &str) -> Result<Keys, String> {
-    let allowed = || "allowed is N, N:zipf, N:EXPONENT, or shares such as 8,1,1".to_owned();
-    if text.contains(',') {
-        let shares: Result<Vec<f64>, _> = text.split(',').map(str::parse).collect();
-        return shares.map(Keys::shares).map_err(|_| allowed());
-    }
-    let (count, exponent) = text.split_once(':').unwrap_or((text, "0"));
-    let count = count.parse().map_err(|_| allowed())?;
-    if !(1..=MAX_KEYS).contains(&count) {
-        return Err(format!("allowed is 1 to {MAX_KEYS} keys"));
-    }
-    let exponent = if exponent == "zipf" { "1" } else { exponent };
-    match exponent.parse() {
-        Ok(exponent) => Ok(Keys::zipf(count, exponent)),
-        Err(_) => Err(allowed()),
-    }
 }

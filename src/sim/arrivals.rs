@@ -39,7 +39,9 @@ impl Arrivals {
     }
 
     /// As recorded; with a load or a rate set, stretched evenly until they have that. After its last job,
-    /// none come. Keys, priorities and weights are the trace's, too.
+    /// none come. Keys, priorities, weights and deadlines are the trace's, too; but
+    /// [`keys`](super::Simulation::keys) replace them all, and [`classes`](super::Simulation::classes) the
+    /// priorities and deadlines.
     pub fn trace(trace: &Trace) -> Self {
         Arrivals(Kind::Trace(trace.clone()))
     }

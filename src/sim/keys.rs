@@ -1,10 +1,13 @@
 //! Whom jobs belong to.
 
+use super::classes::after;
+use super::shares::{self, Lots};
 use super::{Recorded, SimError};
 use crate::job::Options;
 use crate::rng::Rng;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Whom jobs belong to: key 0, 1, 2, .., each with its share of them.
 ///
@@ -56,18 +59,7 @@ impl Keys {
     }
 
     pub(super) fn check(&self) -> Result<(), SimError> {
-        let wrong = |share: &&f64| !(**share >= 0.0 && share.is_finite());
-        if let Some(share) = self.shares.iter().find(wrong) {
-            return Err(SimError::setting("a key's share", share, "0 or more"));
-        }
-        if self.shares.iter().sum::<f64>() <= 0.0 {
-            let shares = format!("{:?}", self.shares);
-            return Err(SimError::setting(
-                "the shares of the keys",
-                shares,
-                "one or more above 0",
-            ));
-        }
+        shares::check("a key's share", "the shares of the keys", &self.shares)?;
         if self.weights.contains(&0) {
             return Err(SimError::setting("a key's weight", 0, "1 or more"));
         }
@@ -78,8 +70,7 @@ impl Keys {
 /// Gives jobs their options. Those of one key share them, so that a job costs no allocation.
 #[derive(Debug)]
 pub(super) struct Labels {
-    /// The sums of the shares up to each key.
-    bounds: Vec<f64>,
+    lots: Lots,
     options: Vec<Arc<Options>>,
     rng: Rng,
 }
@@ -87,15 +78,12 @@ pub(super) struct Labels {
 impl Labels {
     pub(super) fn new(keys: Option<&Keys>, rng: Rng) -> Self {
         let mut labels = Labels {
-            bounds: Vec::new(),
+            lots: keys.map_or_else(Lots::default, |keys| Lots::new(&keys.shares)),
             options: Vec::new(),
             rng,
         };
         let Some(keys) = keys else { return labels };
-        let mut sum = 0.0;
-        for (key, share) in keys.shares.iter().enumerate() {
-            sum += share;
-            labels.bounds.push(sum);
+        for key in 0..keys.shares.len() {
             let weight = keys.weights.get(key).copied().unwrap_or(1);
             labels.options.push(Arc::new(Options {
                 key: Some(key as u64),
@@ -109,23 +97,22 @@ impl Labels {
 
     /// For the next job.
     pub(super) fn draw(&mut self) -> Option<Arc<Options>> {
-        let total = self.bounds.last()?;
-        let at = self.rng.unit_f64() * total;
-        let key = self.bounds.partition_point(|&bound| bound <= at);
-        // By a rounding, the draw may be the total itself.
-        self.options.get(key.min(self.options.len() - 1)).cloned()
+        let key = self.lots.draw(&mut self.rng)?;
+        self.options.get(key).cloned()
     }
 }
 
-/// For a recorded job.
-pub(super) fn recorded(job: &Recorded) -> Option<Arc<Options>> {
-    if job.key.is_none() && job.priority == 0 && job.weight == 1 {
+/// For a recorded job that comes now.
+pub(super) fn recorded(job: &Recorded, now: Instant) -> Option<Arc<Options>> {
+    let plain = job.key.is_none() && job.priority == 0 && job.weight == 1;
+    if plain && job.deadline.is_none() {
         return None;
     }
     Some(Arc::new(Options {
         key: job.key,
         priority: job.priority,
         weight: NonZeroU64::new(job.weight),
+        deadline: job.deadline.and_then(|seconds| after(now, seconds)),
         ..Options::default()
     }))
 }

@@ -40,14 +40,16 @@
 //! # Repeatable
 //!
 //! The same settings give the same report, to the byte and on every machine: the generator is our own
-//! (xoshiro256**), and so are the logarithms. The streams of arrival times, service times and keys do not
-//! depend on each other or on the strategy, so strategies are compared on the same jobs.
+//! (xoshiro256**), and so are the logarithms. The streams of arrival times, service times, keys, classes and
+//! deadlines do not depend on each other, on the strategy or on the order, so these are compared on the same
+//! jobs.
 //!
 //! # Traces
 //!
 //! A recorded workload is a [`Trace`], which gives the arrivals, the service times, or both.
 
 mod arrivals;
+mod classes;
 mod error;
 mod events;
 mod keys;
@@ -56,13 +58,15 @@ mod report;
 mod run;
 mod service;
 mod settings;
+mod shares;
 mod tally;
 mod trace;
 
 pub use arrivals::Arrivals;
+pub use classes::{Classes, Deadline};
 pub use error::SimError;
 pub use keys::Keys;
-pub use report::{Distribution, KeyReport, Report, Start, jain_index, max_min_shares};
+pub use report::{ClassReport, Distribution, KeyReport, Report, Start, jain_index, max_min_shares};
 pub use service::Service;
 pub use settings::{Depth, Simulation};
 pub use trace::{Recorded, Trace};
@@ -79,6 +83,7 @@ pub struct SimJob {
     /// In ticks.
     arrived: u64,
     service: u64,
+    class: usize,
 }
 
 impl SimJob {
@@ -95,5 +100,10 @@ impl SimJob {
     /// How long it runs on a worker of speed 1.
     pub fn service(&self) -> Duration {
         Duration::from_nanos(self.service)
+    }
+
+    /// Its class, as in [`Classes`]; 0 if there are none.
+    pub fn class(&self) -> usize {
+        self.class
     }
 }

@@ -23,6 +23,10 @@ pub struct Report {
     pub lost: u64,
     /// Panics and broken contracts of the strategy and the order, from the beginning of the run.
     pub faults: u64,
+    /// How many of `jobs` had a deadline.
+    pub deadlines: u64,
+    /// How many of those were started after it.
+    pub missed: u64,
     /// The fraction of time that workers were busy, from the first measured arrival to the last one.
     pub utilisation: f64,
     /// For each worker, how many of `jobs` it ran.
@@ -31,6 +35,8 @@ pub struct Report {
     pub busy: Vec<f64>,
     /// For each key that jobs had, by key.
     pub keys: Vec<KeyReport>,
+    /// For each class of [`Simulation::classes`](super::Simulation::classes); none without them.
+    pub classes: Vec<ClassReport>,
     /// The mean time that a job runs on a worker of speed 1, by the settings.
     pub mean_service: f64,
     /// Which worker started which job, from the beginning of the run, if
@@ -72,7 +78,43 @@ pub struct KeyReport {
     pub demand: f64,
 }
 
+/// What was measured of one class's jobs.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ClassReport {
+    /// The class's priority.
+    pub priority: i32,
+    /// From a job's arrival to its start, in seconds.
+    pub wait: Distribution,
+    /// From a job's arrival to its end, in seconds.
+    pub sojourn: Distribution,
+    /// Jobs that were run.
+    pub jobs: u64,
+    /// Arrivals that found the queue full.
+    pub refused: u64,
+    /// How many of `jobs` had a deadline.
+    pub deadlines: u64,
+    /// How many of those were started after it.
+    pub missed: u64,
+}
+
+impl ClassReport {
+    /// The part of the deadlines that was missed, 0 to 1. `None`: no job had one.
+    pub fn missed_share(&self) -> Option<f64> {
+        share(self.missed, self.deadlines)
+    }
+}
+
+fn share(part: u64, all: u64) -> Option<f64> {
+    (all > 0).then(|| part as f64 / all as f64)
+}
+
 impl Report {
+    /// The part of the deadlines that was missed, 0 to 1. `None`: no job had one.
+    pub fn missed_share(&self) -> Option<f64> {
+        share(self.missed, self.deadlines)
+    }
+
     /// Jain's index of what the keys got: of the work that was done for each, relative to its max-min share
     /// of all work that was done. 1: each got what it wanted, or as much as anybody. 1/n: one of n got
     /// everything. `None`: no job had a key.
@@ -186,10 +228,7 @@ impl fmt::Display for Report {
             ("sojourn", &self.sojourn),
             ("slowdown", &self.slowdown),
         ] {
-            write!(f, "{name:<10} {:>10.3}", of.mean())?;
-            for percent in [50.0, 90.0, 99.0, 99.9] {
-                write!(f, " {:>10.3}", of.percentile(percent))?;
-            }
+            row(f, name, of)?;
             writeln!(f)?;
         }
         let least = self.per_worker.iter().min().unwrap_or(&0);
@@ -202,7 +241,35 @@ impl fmt::Display for Report {
         if let Some(fairness) = self.fairness() {
             write!(f, "; fairness among {} keys {fairness:.3}", self.keys.len())?;
         }
+        missed(f, self.missed, self.deadlines)?;
+        for (number, class) in self.classes.iter().enumerate() {
+            write!(
+                f,
+                "\nclass {number}, priority {}: {} jobs, {} refused",
+                class.priority, class.jobs, class.refused
+            )?;
+            missed(f, class.missed, class.deadlines)?;
+            for (name, of) in [("  wait", &class.wait), ("  sojourn", &class.sojourn)] {
+                writeln!(f)?;
+                row(f, name, of)?;
+            }
+        }
         Ok(())
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, of: &Distribution) -> fmt::Result {
+    write!(f, "{name:<10} {:>10.3}", of.mean())?;
+    for percent in [50.0, 90.0, 99.0, 99.9] {
+        write!(f, " {:>10.3}", of.percentile(percent))?;
+    }
+    Ok(())
+}
+
+fn missed(f: &mut fmt::Formatter<'_>, missed: u64, deadlines: u64) -> fmt::Result {
+    match deadlines {
+        0 => Ok(()),
+        _ => write!(f, "; {missed} of {deadlines} deadlines missed"),
     }
 }
 
@@ -225,6 +292,35 @@ mod tests {
         assert_eq!(hundred.mean(), 50.5);
         let none = Distribution::new(Vec::new());
         assert_eq!((none.mean(), none.percentile(50.0)), (0.0, 0.0));
+    }
+
+    #[test]
+    fn what_is_printed_has_the_classes_and_the_missed_deadlines_if_there_are_any() {
+        use crate::sim::{Classes, Deadline, Simulation};
+        let plain = Simulation::new().jobs(1_000);
+        let text = plain.run().unwrap().to_string();
+        assert!(
+            !text.contains("class") && !text.contains("missed"),
+            "{text}"
+        );
+        let classes = Classes::shares([1.0, 3.0]).priorities([7]);
+        let classes = classes.deadlines([Deadline::after(0.0)]);
+        let report = plain.classes(classes).run().unwrap();
+        let text = report.to_string();
+        println!("{text}");
+        let missed = format!("{} of {} deadlines missed", report.missed, report.deadlines);
+        assert!(report.missed > 0 && report.missed < report.deadlines);
+        let urgent = format!(
+            "\nclass 0, priority 7: {} jobs, 0 refused; ",
+            report.deadlines
+        );
+        let others = format!(
+            "\nclass 1, priority 0: {} jobs, 0 refused\n  wait ",
+            report.classes[1].jobs
+        );
+        for part in [format!("; {missed}\n"), urgent + &missed, others] {
+            assert!(text.contains(&part), "{part:?} is not in {text}");
+        }
     }
 
     #[test]

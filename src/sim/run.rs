@@ -10,6 +10,7 @@
 //! jobs of less than five microseconds only.
 
 use super::arrivals::Clockwork;
+use super::classes::Urgency;
 use super::events::{Ends, ticks};
 use super::keys::{self, Labels};
 use super::tally::{Running, Tally};
@@ -17,7 +18,7 @@ use super::{Report, SimError, SimJob, Simulation};
 use crate::desk::Desk;
 use crate::dispatcher::Vitals;
 use crate::envelope::{Claimed, Queued};
-use crate::job::{Job, JobId, Options};
+use crate::job::{Job, JobId};
 use crate::metrics::Finish;
 use crate::registry::NO_POOL;
 use crate::rng::Rng;
@@ -64,6 +65,7 @@ struct Source<'a> {
     service: super::Service,
     service_rng: Rng,
     labels: Labels,
+    urgency: Urgency<'a>,
     /// Arrivals so far.
     count: u64,
     warm_up: u64,
@@ -109,6 +111,7 @@ impl<'a> Source<'a> {
             service: settings.service_of_jobs(),
             service_rng: stream(),
             labels: Labels::new(settings.keys.as_ref(), stream()),
+            urgency: Urgency::new(settings.classes.as_ref(), stream(), stream()),
             settings,
             count: 0,
             warm_up,
@@ -126,15 +129,22 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// How long the next job runs, and its options.
-    fn draw(&mut self) -> (u64, Option<Arc<Options>>) {
+    /// The next job, which comes now; `number` is its own among the accepted ones.
+    fn draw(&mut self, number: u64, arrived: u64, now: Instant) -> Job<SimJob> {
         let service = self.service.draw(self.count, &mut self.service_rng);
-        let options = match (&self.settings.keys, self.settings.arrivals.recorded()) {
-            (None, Some(trace)) => keys::recorded(&trace.jobs()[self.count as usize]),
+        let mut options = match (&self.settings.keys, self.settings.arrivals.recorded()) {
+            (None, Some(trace)) => keys::recorded(&trace.jobs()[self.count as usize], now),
             _ => self.labels.draw(),
         };
+        let class = self.urgency.draw(&mut options, now);
         self.count += 1;
-        (ticks(service), options)
+        let data = SimJob {
+            number,
+            arrived,
+            service: ticks(service),
+            class,
+        };
+        Job::with_options(data, options)
     }
 }
 
@@ -174,7 +184,7 @@ impl Run {
             waiting_of_key: HashMap::new(),
             accepted: 0,
             finished: 0,
-            tally: Tally::new(workers, settings.log_starts),
+            tally: Tally::new(workers, settings.classes.as_ref(), settings.log_starts),
         }
     }
 
@@ -184,13 +194,7 @@ impl Run {
         if source.count == source.warm_up {
             self.tally.begin(self.accepted, self.now);
         }
-        let (service, options) = source.draw();
-        let data = SimJob {
-            number: self.accepted,
-            arrived: self.now,
-            service,
-        };
-        let job = Job::with_options(data, options);
+        let job = source.draw(self.accepted, self.now, self.instant());
         let fits =
             self.occupied.saturating_add(job.weight()) <= self.capacity && self.let_in(job.key());
         self.tally.arrived(job.data(), job.key(), fits);
@@ -326,11 +330,13 @@ impl Run {
     }
 
     fn start(&mut self, worker: usize, claimed: Claimed<SimJob>) {
+        let now = self.instant();
         let seat = &mut self.seats[worker];
-        let key = claimed.job.key();
+        let deadline = claimed.job.deadline();
         let running = Running {
+            key: claimed.job.key(),
+            late: deadline.map(|deadline| now > deadline),
             job: claimed.job.into_inner(),
-            key,
             started: self.now,
         };
         let time = (running.job.service as f64 / seat.speed).round() as u64;

@@ -1,8 +1,8 @@
 //! Keeps the figures while a simulation runs.
 
-use super::SimJob;
 use super::events::seconds;
-use super::report::{Distribution, KeyReport, Report, Start};
+use super::report::{ClassReport, Distribution, KeyReport, Report, Start};
+use super::{Classes, SimJob};
 use std::collections::HashMap;
 
 /// A job that runs.
@@ -11,6 +11,8 @@ pub(super) struct Running {
     pub(super) job: SimJob,
     pub(super) key: Option<u64>,
     pub(super) started: u64,
+    /// Whether it started after its deadline, if it has one.
+    pub(super) late: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -24,9 +26,12 @@ pub(super) struct Tally {
     sojourns: Vec<u64>,
     slowdowns: Vec<u64>,
     refused: u64,
+    deadlines: u64,
+    missed: u64,
     per_worker: Vec<u64>,
     busy: Vec<u64>,
     keys: HashMap<u64, KeyTally>,
+    classes: Vec<ClassTally>,
     starts: Option<Vec<Start>>,
 }
 
@@ -40,8 +45,22 @@ struct KeyTally {
     demand: u128,
 }
 
+#[derive(Debug, Default)]
+struct ClassTally {
+    priority: i32,
+    waits: Vec<u64>,
+    sojourns: Vec<u64>,
+    refused: u64,
+    deadlines: u64,
+    missed: u64,
+}
+
 impl Tally {
-    pub(super) fn new(workers: usize, log_starts: bool) -> Self {
+    pub(super) fn new(workers: usize, classes: Option<&Classes>, log_starts: bool) -> Self {
+        let class = |class| ClassTally {
+            priority: classes.map_or(0, |classes| classes.priority(class)),
+            ..ClassTally::default()
+        };
         Tally {
             from_number: u64::MAX,
             from: u64::MAX,
@@ -50,9 +69,12 @@ impl Tally {
             sojourns: Vec::new(),
             slowdowns: Vec::new(),
             refused: 0,
+            deadlines: 0,
+            missed: 0,
             per_worker: vec![0; workers],
             busy: vec![0; workers],
             keys: HashMap::new(),
+            classes: (0..classes.map_or(0, Classes::count)).map(class).collect(),
             starts: log_starts.then(Vec::new),
         }
     }
@@ -71,6 +93,9 @@ impl Tally {
     pub(super) fn arrived(&mut self, job: &SimJob, key: Option<u64>, accepted: bool) {
         let measured = self.from != u64::MAX;
         self.refused += u64::from(measured && !accepted);
+        if let Some(class) = self.classes.get_mut(job.class) {
+            class.refused += u64::from(measured && !accepted);
+        }
         if let Some(key) = key.filter(|_| measured || accepted) {
             self.keys.entry(key).or_default().demand += u128::from(job.service);
         }
@@ -100,6 +125,18 @@ impl Tally {
             self.sojourns.push(sojourn);
             self.slowdowns.extend(slowdown);
             self.per_worker[worker] += 1;
+            let (deadlines, missed) = match running.late {
+                Some(late) => (1, u64::from(late)),
+                None => (0, 0),
+            };
+            self.deadlines += deadlines;
+            self.missed += missed;
+            if let Some(class) = self.classes.get_mut(job.class) {
+                class.waits.push(wait);
+                class.sojourns.push(sojourn);
+                class.deadlines += deadlines;
+                class.missed += missed;
+            }
         }
         let Some(key) = key else { return };
         if now < self.from {
@@ -133,10 +170,13 @@ impl Tally {
             refused: self.refused,
             lost,
             faults,
+            deadlines: self.deadlines,
+            missed: self.missed,
             utilisation: busy.iter().sum::<f64>() / busy.len() as f64,
             per_worker: self.per_worker,
             busy,
             keys,
+            classes: self.classes.into_iter().map(ClassTally::report).collect(),
             mean_service,
             starts: self.starts.unwrap_or_default(),
         }
@@ -154,6 +194,20 @@ impl KeyTally {
             mean_slowdown: mean(self.slowdown),
             work: self.work as f64 * 1e-9,
             demand: self.demand as f64 * 1e-9,
+        }
+    }
+}
+
+impl ClassTally {
+    fn report(self) -> ClassReport {
+        ClassReport {
+            priority: self.priority,
+            jobs: self.waits.len() as u64,
+            wait: Distribution::new(self.waits),
+            sojourn: Distribution::new(self.sojourns),
+            refused: self.refused,
+            deadlines: self.deadlines,
+            missed: self.missed,
         }
     }
 }

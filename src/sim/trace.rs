@@ -9,8 +9,9 @@ use std::sync::Arc;
 ///
 /// # Format
 ///
-/// One job a line: `arrival,service[,key[,priority[,weight]]]`, the first two in seconds, in order of
-/// arrival. An empty field stands for no key, priority 0 and weight 1. Empty lines and those that begin
+/// One job a line: `arrival,service[,key[,priority[,weight[,deadline]]]]`, in order of arrival. The first two
+/// are in seconds, and so is the deadline: how long after its arrival the job should have started. An empty
+/// field stands for no key, priority 0, weight 1 and no deadline. Empty lines and those that begin
 /// with `#` are passed over, and so is a first line of names that begins with `arrival`.
 ///
 /// ```
@@ -41,6 +42,8 @@ pub struct Recorded {
     pub priority: i32,
     /// As [`JobBuilder::weight`](crate::JobBuilder::weight).
     pub weight: u64,
+    /// As [`JobBuilder::expires_in`](crate::JobBuilder::expires_in), in seconds from the arrival.
+    pub deadline: Option<f64>,
 }
 
 impl Recorded {
@@ -52,15 +55,19 @@ impl Recorded {
             key: None,
             priority: 0,
             weight: 1,
+            deadline: None,
         }
     }
 
     /// `last` is when the job before it came.
     fn problem(&self, last: f64) -> Option<String> {
-        if !(self.arrival.is_finite() && self.arrival >= 0.0) {
+        let time = |seconds: f64| seconds.is_finite() && seconds >= 0.0;
+        if !time(self.arrival) {
             Some("an arrival is a number of seconds, 0 or more".to_owned())
-        } else if !(self.service.is_finite() && self.service >= 0.0) {
+        } else if !time(self.service) {
             Some("a service time is a number of seconds, 0 or more".to_owned())
+        } else if !self.deadline.is_none_or(time) {
+            Some("a deadline is a number of seconds after the arrival, 0 or more".to_owned())
         } else if self.arrival < last {
             Some(format!("it arrives before the job above it, at {last}"))
         } else if self.weight == 0 {
@@ -181,9 +188,9 @@ impl Trace {
 
 fn parse_line(line: &str) -> Result<Recorded, String> {
     let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-    if !(2..=5).contains(&fields.len()) {
+    if !(2..=6).contains(&fields.len()) {
         return Err(format!(
-            "2 to 5 fields are expected, arrival,service[,key[,priority[,weight]]], and there are {}",
+            "2 to 6 fields are expected, arrival,service[,key[,priority[,weight[,deadline]]]], and there are {}",
             fields.len()
         ));
     }
@@ -194,13 +201,14 @@ fn parse_line(line: &str) -> Result<Recorded, String> {
             .map_err(|_| format!("{name} is {field:?}, which is no number"))
     };
     let mut job = Recorded::new(seconds(0, "arrival")?, seconds(1, "service")?);
-    job.key = whole(&fields, 2, "key", "0 to 2^64 - 1")?;
-    job.priority = whole(&fields, 3, "priority", "-2^31 to 2^31 - 1")?.unwrap_or(0);
-    job.weight = whole(&fields, 4, "weight", "1 to 2^64 - 1")?.unwrap_or(1);
+    job.key = number(&fields, 2, "key", "0 to 2^64 - 1")?;
+    job.priority = number(&fields, 3, "priority", "-2^31 to 2^31 - 1")?.unwrap_or(0);
+    job.weight = number(&fields, 4, "weight", "1 to 2^64 - 1")?.unwrap_or(1);
+    job.deadline = number(&fields, 5, "deadline", "0 or more seconds")?;
     Ok(job)
 }
 
-fn whole<N: std::str::FromStr>(
+fn number<N: std::str::FromStr>(
     fields: &[&str],
     at: usize,
     name: &str,
@@ -233,8 +241,8 @@ mod tests {
     #[test]
     fn a_malformed_line_is_named_with_its_number_and_text() {
         for (text, line, part, why) in [
-            ("0,1\n\n# a note\n1;2\n", 4, "1;2", "2 to 5 fields"),
-            ("0,1,2,3,4,5", 1, "0,1,2,3,4,5", "there are 6"),
+            ("0,1\n\n# a note\n1;2\n", 4, "1;2", "2 to 6 fields"),
+            ("0,1,2,3,4,5,6", 1, "0,1,2,3,4,5,6", "there are 7"),
             ("arrival,service\n0,1\nx,1", 3, "x,1", "arrival is \"x\""),
             ("0,one", 1, "0,one", "service is \"one\""),
             ("0,NaN", 1, "0,NaN", "0 or more"),
@@ -243,6 +251,8 @@ mod tests {
             ("0,1,-7", 1, "0,1,-7", "key is \"-7\""),
             ("0,1,,x", 1, "0,1,,x", "priority is \"x\""),
             ("0,1,,,0", 1, "0,1,,,0", "1 or more"),
+            ("0,1,,,,x", 1, "0,1,,,,x", "deadline is \"x\""),
+            ("0,1,,,,-1", 1, "0,1,,,,-1", "0 or more"),
             ("# nothing", 1, "", "one job or more"),
             ("0,1\narrival,service", 2, "arrival,service", "no number"),
         ] {
@@ -255,11 +265,13 @@ mod tests {
     #[test]
     fn all_fields_are_read() {
         let trace =
-            Trace::parse("arrival,service,key,priority,weight\r\n 1 , 2.5,7,-3,9\r\n").unwrap();
+            Trace::parse("arrival,service,key,priority,weight,deadline\r\n 1 , 2.5,7,-3,9,0.5\r\n")
+                .unwrap();
         let job = Recorded {
             key: Some(7),
             priority: -3,
             weight: 9,
+            deadline: Some(0.5),
             ..Recorded::new(1.0, 2.5)
         };
         assert_eq!(trace.jobs(), [job]);
