@@ -219,6 +219,7 @@ where
             ..
         } = self;
         spawner.set_pool_name(&name);
+        let dedicated = spawner.is_dedicated();
         let mut desks = Vec::with_capacity(dispatchers);
         let mut key_bound = None;
         for dispatcher in 0..dispatchers {
@@ -240,10 +241,13 @@ where
             stations: desks
                 .into_iter()
                 .enumerate()
-                .map(|(dispatcher, desk)| Station::new(dispatcher, desk, workers, dispatchers == 1))
+                .map(|(dispatcher, desk)| {
+                    Station::new(dispatcher, desk, workers, dispatchers == 1, dedicated)
+                })
                 .collect(),
             time: Timekeeper::new(clock, format!("{name}-time")),
             spawner,
+            dedicated,
             errors: Arc::new(ErrorLog::<ErrorOf<J, H>>::new(error_capacity)),
             shelf: |pool, most| Shelf::<J, OutputOf<J, H>, ErrorOf<J, H>>::new(pool, most),
             crew: Box::new(CrewOf {

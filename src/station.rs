@@ -58,7 +58,8 @@ const SLEEPER: u64 = 1 << 32;
 const SEARCHER: u64 = 1;
 const SEARCHERS: u64 = SLEEPER - 1;
 
-/// A worker takes one in so many of the waiting jobs ahead. (A model has few jobs.)
+/// A worker takes at least one in so many of the waiting jobs ahead; on an executor more, if there are fewer workers
+/// than this. (A model has few jobs.)
 const SHARE: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     1
 } else {
@@ -166,6 +167,8 @@ pub(crate) struct Station<J> {
     seats: Box<[Arc<Seat<J>>]>,
     /// About how many jobs are on the desk and not bound: written under the lock, read as a hint.
     backlog: AtomicU64,
+    /// A worker takes one in so many of the waiting jobs ahead.
+    share: usize,
     /// Which trays have jobs for anyone in them.
     loaded: Loaded,
     /// Contained panics and broken contracts of the strategy and the order.
@@ -235,8 +238,14 @@ impl<J: Send + 'static> DerefMut for Inside<'_, J> {
 }
 
 impl<J: Send + 'static> Station<J> {
-    /// `alone`: there are no other desks.
-    pub(crate) fn new(dispatcher: usize, desk: Desk<J>, workers: usize, alone: bool) -> Self {
+    /// `alone`: there are no other desks. `dedicated`: workers have threads of their own.
+    pub(crate) fn new(
+        dispatcher: usize,
+        desk: Desk<J>,
+        workers: usize,
+        alone: bool,
+        dedicated: bool,
+    ) -> Self {
         let seats = (0..workers)
             .map(|index| {
                 let id = WorkerId::new(dispatcher, index);
@@ -254,6 +263,11 @@ impl<J: Send + 'static> Station<J> {
             seats,
             backlog: AtomicU64::new(0),
             loaded: Loaded::new(workers),
+            share: if dedicated {
+                SHARE
+            } else {
+                workers.clamp(1, SHARE)
+            },
             faults: AtomicU64::new(0),
             met: AtomicUsize::new(0),
         }
@@ -359,7 +373,7 @@ impl<J: Send + 'static> Station<J> {
         let desk = &mut floor.desk;
         let job = desk.take(worker, |id| seat.has_detached(id))?;
         let bound = desk.count_bound(worker);
-        let most = (most - 1).min(bound.max(desk.backlog() / SHARE));
+        let most = (most - 1).min(bound.max(desk.backlog() / self.share));
         let fill = |tray: &mut Tray<J>| {
             tray.bound = true;
             while tray.jobs.len() < most && desk.count_bound(worker) > 0 {
@@ -369,6 +383,11 @@ impl<J: Send + 'static> Station<J> {
         };
         let most = if bound == 0 { 0 } else { most };
         Some(self.hand_over(seat, job, most, fill))
+    }
+
+    /// How many of `waiting` jobs a worker takes beyond the first.
+    fn further(&self, waiting: usize, most: usize) -> usize {
+        (waiting / self.share).min(most).saturating_sub(1)
     }
 
     /// Whether there are no other desks.
@@ -395,7 +414,7 @@ impl<J: Send + 'static> Station<J> {
             if coming < DRAIN_FROM {
                 let job = intake.pop();
                 floor.desk.set_busy(worker, job.is_some());
-                let more = further(coming as usize, most);
+                let more = self.further(coming as usize, most);
                 let rest = std::iter::from_fn(|| intake.pop()).take(more);
                 let taken = self.hand_over(seat, job?, more, |tray| tray.jobs.extend(rest));
                 intake.note_drawn(1 + taken.ahead);
@@ -405,7 +424,7 @@ impl<J: Send + 'static> Station<J> {
             waiting = floor.desk.backlog();
         }
         let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
-        let more = further(waiting, most);
+        let more = self.further(waiting, most);
         let fill = |tray: &mut Tray<J>| floor.desk.take_many(more, &mut tray.jobs);
         Some(self.hand_over(seat, job, more, fill))
     }
@@ -731,11 +750,6 @@ impl<J: Send + 'static> Station<J> {
     pub(crate) fn faults(&self) -> u64 {
         self.faults.load(Relaxed)
     }
-}
-
-/// How many of `waiting` jobs a worker takes beyond the first.
-fn further(waiting: usize, most: usize) -> usize {
-    (waiting / SHARE).min(most).saturating_sub(1)
 }
 
 impl<J: Send + 'static> Floor<J> {
