@@ -3,7 +3,7 @@
 //! `foo_blocking()` is `block_on(foo())`, so each wait has one state machine, seen twice.
 
 use crate::sync::atomic::{AtomicBool, Ordering::*};
-use crate::sync::{Mutex, MutexGuard, local, lock, spin_loop, thread};
+use crate::sync::{Mutex, MutexGuard, local, lock, spin_loop, thread, try_lock};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
@@ -103,7 +103,7 @@ impl Lookout {
 pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     let mut guard = None;
     Lookout::with(PAUSES, LOCK_YIELDS).until(|| {
-        guard = mutex.try_lock().ok();
+        guard = try_lock(mutex);
         guard.is_some()
     });
     guard.unwrap_or_else(|| lock(mutex))
