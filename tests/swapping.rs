@@ -107,6 +107,41 @@ fn what_waits_behind_a_job_for_anyone_is_for_the_new_strategy() {
     });
 }
 
+/// A strategy that is no good: it panics when it is asked what it is.
+struct Unaskable;
+
+impl Dispatcher<Payload> for Unaskable {
+    fn dispatch(&mut self, _: &Job<Payload>, _: &Workers<'_>) -> Target {
+        Target::Any
+    }
+
+    fn late_binding(&self) -> bool {
+        panic!("do not ask")
+    }
+}
+
+#[test]
+fn a_strategy_that_swaps_itself_for_one_that_panics_keeps_no_worker_asleep() {
+    watched(|ledger| {
+        let own: Arc<OnceLock<Own>> = Arc::default();
+        let pool = own.clone();
+        let swaps = move |_: &Job<Payload>, workers: &Workers<'_>| {
+            if let Some(pool) = pool.get() {
+                pool.set_dispatcher(|| Unaskable);
+            }
+            workers
+                .get(0)
+                .map_or(Target::Any, |worker| Target::Worker(worker.id()))
+        };
+        let (pool, hand, ran) = by_hand(&ledger, 2, 4, move || swaps.clone());
+        own.set(pool.clone()).unwrap();
+        pool.send_blocking(ledger.job()).unwrap();
+        hand.run();
+        assert_eq!(*lock(&ran), [(0, 0)]);
+        close(&ledger, &pool, &hand);
+    });
+}
+
 #[test]
 fn one_worker_keeps_the_order_under_every_swap() {
     watched(|ledger| {
