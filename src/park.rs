@@ -168,7 +168,7 @@ pub(crate) fn glance(cx: &Context<'_>, happened: impl FnMut() -> bool) {
         last.set(next);
         give_way
     });
-    if give_way == Ok(true) {
+    if give_way.unwrap_or(false) {
         cx.waker().wake_by_ref();
     }
 }
