@@ -173,8 +173,10 @@ impl<J: Send + 'static> Desk<J> {
                 .iter_mut()
                 .flatten()
                 .for_each(|routed| routed.key = None);
-            let mut returned = std::mem::take(&mut self.returned);
-            self.spare.append(&mut returned);
+        }
+        if self.late {
+            // Nobody would ask it.
+            self.spare.append(&mut self.returned);
         }
         std::mem::replace(&mut self.strategy, Contained::new(strategy))
     }

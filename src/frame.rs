@@ -7,6 +7,7 @@
 use crate::job::JobId;
 use crate::registry::PoolNumber;
 use crate::sync::local;
+use crate::unwind::{contain, dispose};
 use crate::worker::WorkerId;
 use std::cell::{Cell, RefCell};
 
@@ -111,7 +112,12 @@ pub(crate) fn unmark_desk() {
             if due.is_empty() {
                 break;
             }
-            due.into_iter().for_each(|act| act());
+            // It may ask a new strategy what it is, and those who hold wakers are still to call them.
+            for act in due {
+                if let Err(panic) = contain(act) {
+                    dispose(panic);
+                }
+            }
         }
     }
 }

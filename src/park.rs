@@ -3,12 +3,13 @@
 //! `foo_blocking()` is `block_on(foo())`, so each wait has one state machine, seen twice.
 
 use crate::sync::atomic::{AtomicBool, Ordering::*};
-use crate::sync::{Mutex, MutexGuard, local, lock, spin_loop, thread};
+use crate::sync::{Mutex, MutexGuard, local, lock, spin_loop, thread, try_lock};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 /// How a thread waits for a wake before it parks: a futex wake costs 5 to 20 µs, a pause some 25 ns.
 const PAUSES: u32 = 10;
@@ -19,6 +20,11 @@ const LOCK_YIELDS: u32 = 10;
 
 /// So many glances are left out at most.
 const MAX_PENALTY: u32 = 31;
+/// A glance that takes longer is given up, and in vain: on a busy machine, each yield may last milliseconds.
+const LONGEST_GLANCE: Duration = Duration::from_micros(50);
+/// After so many glances in a row that were worth it, the executor is let run its other tasks: few, since it may
+/// look for timers and input only once in some dozens of polls.
+const MOST_IN_A_ROW: u32 = 8;
 
 struct Parker {
     thread: thread::Thread,
@@ -97,7 +103,7 @@ impl Lookout {
 pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     let mut guard = None;
     Lookout::with(PAUSES, LOCK_YIELDS).until(|| {
-        guard = mutex.try_lock().ok();
+        guard = try_lock(mutex);
         guard.is_some()
     });
     guard.unwrap_or_else(|| lock(mutex))
@@ -111,48 +117,71 @@ struct LastGlance {
     wait: u32,
     /// How many were left out before the last one, if it was in vain.
     penalty: u32,
+    /// How many in a row were worth it.
+    in_a_row: u32,
 }
 
 local! {
-    static LAST_GLANCE: Cell<LastGlance> = Cell::new(LastGlance { task: 0, wait: 0, penalty: 0 });
+    static LAST_GLANCE: Cell<LastGlance> = Cell::new(LastGlance {
+        task: 0,
+        wait: 0,
+        penalty: 0,
+        in_a_row: 0,
+    });
 }
 
 /// Looks out, on whatever thread this is, for what may well happen within microseconds: to sleep and be woken
 /// costs as much as dozens of tiny jobs. Only for a task that waited here last, too, since others have no time
 /// to lose; and if it was worth it lately: each glance in vain has twice as many left out after it.
+///
+/// That nobody else waits here does not say that nobody else is here. So a glance is short by the clock, too; and
+/// now and then, instead of a glance, the task is called at once to be polled again, after others.
 pub(crate) fn glance(cx: &Context<'_>, happened: impl FnMut() -> bool) {
     if cfg!(any(fanpool_loom, fanpool_shuttle)) {
         return;
     }
     let task = cx.waker().data().addr();
-    let _ = LAST_GLANCE.try_with(|last| {
+    let give_way = LAST_GLANCE.try_with(|last| {
         let LastGlance {
             task: before,
             wait,
             penalty,
+            in_a_row,
         } = last.get();
-        let next = if task != before || wait > 0 {
-            LastGlance {
-                task,
-                wait: wait.saturating_sub(1),
-                penalty,
-            }
-        } else if Lookout::new().until(happened) {
-            LastGlance {
-                task,
-                wait: 0,
-                penalty: 0,
-            }
-        } else {
-            let penalty = (2 * penalty + 1).min(MAX_PENALTY);
-            LastGlance {
-                task,
-                wait: penalty,
-                penalty,
-            }
+        let mut next = LastGlance {
+            task,
+            wait: wait.saturating_sub(1),
+            penalty,
+            in_a_row: 0,
         };
+        let looks = task == before && wait == 0;
+        let give_way = looks && in_a_row == MOST_IN_A_ROW;
+        if looks && !give_way {
+            if happens_soon(happened) {
+                next.penalty = 0;
+                next.in_a_row = in_a_row + 1;
+            } else {
+                next.penalty = (2 * penalty + 1).min(MAX_PENALTY);
+                next.wait = next.penalty;
+            }
+        }
         last.set(next);
+        give_way
     });
+    if give_way.unwrap_or(false) {
+        cx.waker().wake_by_ref();
+    }
+}
+
+fn happens_soon(mut happened: impl FnMut() -> bool) -> bool {
+    // By the real time, whatever the pool's clock: this is about a thread that others need.
+    let begun = Instant::now();
+    let mut late = false;
+    let over = Lookout::new().until(|| {
+        late = begun.elapsed() > LONGEST_GLANCE;
+        late || happened()
+    });
+    over && !late
 }
 
 local! {
@@ -188,6 +217,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
 mod tests {
     use super::*;
+    use crate::sync::atomic::AtomicU32;
 
     struct Task;
 
@@ -214,7 +244,7 @@ mod tests {
                 assert_eq!((looks(&one, true), looks(&other, true)), (0, 0));
             }
             looks(&one, true);
-            for _ in 0..10 {
+            for _ in 1..MOST_IN_A_ROW {
                 assert_eq!(looks(&one, true), 1);
             }
             let all = PAUSES + YIELDS;
@@ -224,6 +254,43 @@ mod tests {
             assert!((31..=34).contains(&many), "one in 32 at least: {many}");
             while looks(&one, true) == 0 {}
             assert_eq!(looks(&one, true), 1, "as soon as it is worth it again");
+        });
+        test.join().unwrap();
+    }
+
+    #[test]
+    fn a_task_that_always_finds_its_outcome_lets_others_run_now_and_then() {
+        struct Called(AtomicU32);
+        impl Wake for Called {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Relaxed);
+            }
+        }
+        let test = std::thread::spawn(|| {
+            let called = Arc::new(Called(AtomicU32::new(0)));
+            let task = Waker::from(called.clone());
+            looks(&task, true);
+            let left_out = (0..900).filter(|_| looks(&task, true) == 0).count();
+            assert_eq!(left_out, 100);
+            assert_eq!(called.0.load(Relaxed), 100, "it does not sleep then");
+        });
+        test.join().unwrap();
+    }
+
+    #[test]
+    fn a_glance_that_takes_long_is_given_up_and_in_vain() {
+        let test = std::thread::spawn(|| {
+            let task = Waker::from(Arc::new(Task));
+            looks(&task, true);
+            let begun = Instant::now();
+            let mut looks_of_one = 0;
+            glance(&Context::from_waker(&task), || {
+                looks_of_one += 1;
+                while begun.elapsed() < 2 * LONGEST_GLANCE {}
+                false
+            });
+            assert_eq!(looks_of_one, 1);
+            assert_eq!(looks(&task, true), 0, "it was not worth it");
         });
         test.join().unwrap();
     }

@@ -592,8 +592,17 @@ impl<J: Send + 'static> Station<J> {
         let mut wakers = Vec::new();
         let mut anybody = true;
         if floor.desk.routes() {
-            floor.draw_to_route(intake, intake.about(gate.about_accepted()), self.is_alone());
-            let called = floor.desk.route();
+            let mut called = Vec::new();
+            // Until somebody is called, who goes on from there: what is drawn may all be for workers that are
+            // awake, or cancelled, while a sleeper's job is further back.
+            loop {
+                let coming = intake.about(gate.about_accepted());
+                let drawn = floor.draw_to_route(intake, coming, self.is_alone());
+                called.extend(floor.desk.route());
+                if drawn == 0 || !called.is_empty() {
+                    break;
+                }
+            }
             anybody = called.is_empty() && (siblings || floor.desk.has_unbound());
             wakers = self.collect_wakers(&mut floor, called);
         }
@@ -762,8 +771,8 @@ impl<J: Send + 'static> Floor<J> {
     }
 
     /// Moves to the desk what it can route now, or all, if its order has to see all to choose or no other
-    /// desk could take it. The rest stays in the intake, for any desk.
-    fn draw_to_route(&mut self, intake: &Intake<J>, coming: u64, alone: bool) {
+    /// desk could take it. The rest stays in the intake, for any desk. Answers how many there were.
+    fn draw_to_route(&mut self, intake: &Intake<J>, coming: u64, alone: bool) -> usize {
         if !self.desk.in_arrival_order() {
             return self.draw(intake, coming);
         }
@@ -771,27 +780,31 @@ impl<J: Send + 'static> Floor<J> {
             return self.draw(intake, coming);
         }
         let most = self.desk.room().saturating_sub(self.desk.backlog());
-        self.draw_some(intake, most);
+        self.draw_some(intake, most)
     }
 
     /// Moves up to `most` jobs from the intake to the desk.
-    fn draw_some(&mut self, intake: &Intake<J>, most: usize) {
+    fn draw_some(&mut self, intake: &Intake<J>, most: usize) -> usize {
         let jobs = std::iter::from_fn(|| intake.pop());
         self.in_hand.extend(jobs.take(most));
-        if !self.in_hand.is_empty() {
-            intake.note_drawn(self.in_hand.len());
-            self.desk.append(&mut self.in_hand);
-        }
+        self.append_drawn(intake)
     }
 
     /// Moves all that waits in the intake to the desk: `coming` or so.
-    fn draw(&mut self, intake: &Intake<J>, coming: u64) {
-        if coming >= DRAIN_FROM {
-            self.in_hand.extend(intake.drain());
-            intake.note_drawn(self.in_hand.len());
-            self.desk.append(&mut self.in_hand);
-        } else {
-            self.draw_some(intake, usize::MAX);
+    fn draw(&mut self, intake: &Intake<J>, coming: u64) -> usize {
+        if coming < DRAIN_FROM {
+            return self.draw_some(intake, usize::MAX);
         }
+        self.in_hand.extend(intake.drain());
+        self.append_drawn(intake)
+    }
+
+    fn append_drawn(&mut self, intake: &Intake<J>) -> usize {
+        let drawn = self.in_hand.len();
+        if drawn > 0 {
+            intake.note_drawn(drawn);
+            self.desk.append(&mut self.in_hand);
+        }
+        drawn
     }
 }

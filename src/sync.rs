@@ -35,6 +35,7 @@ mod imp {
 }
 
 pub(crate) use imp::*;
+use std::sync::TryLockError;
 
 /// `thread_local!` in its const form, which costs one instruction to reach where nothing is dropped;
 /// the model checkers have no const form.
@@ -62,6 +63,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
+/// Locks if that is possible now, also when a panic poisoned the lock.
+#[inline]
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
 /// Keeps a value on cache lines of its own, so that writers of its neighbours do not slow it down.
 ///
 /// 128 bytes, because current x86-64 processors fetch lines in pairs.
@@ -73,5 +84,24 @@ impl<T> std::ops::Deref for Padded<T> {
     type Target = T;
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::unwind::contain;
+
+    #[test]
+    fn a_poisoned_lock_is_free_once_it_is_unlocked() {
+        let mutex = Mutex::new(1);
+        let panicked = contain(|| {
+            let _guard = lock(&mutex);
+            panic!("under the lock");
+        });
+        assert!(panicked.is_err() && mutex.is_poisoned());
+        let guard = try_lock(&mutex).expect("nobody holds it");
+        assert!(try_lock(&mutex).is_none());
+        drop(guard);
     }
 }

@@ -10,9 +10,9 @@ use common::{Ledger, Payload, poll_once, watched};
 use fanpool::clock::Clock;
 use fanpool::worker::{Inbox, Worker};
 use fanpool::{
-    Cancellation, Job, JobContext, JobError, JobHandle, JobHandler, JobHandlerFactory, LeastBusy,
-    Pool, PoolBuilder, QueueOrder, Queued, RoundRobin, Submitter, Target, WorkerId, Workers,
-    async_handler_fn_with, async_trait, handler_fn,
+    BoxFuture, Cancellation, Job, JobContext, JobError, JobHandle, JobHandler, JobHandlerFactory,
+    LeastBusy, Pool, PoolBuilder, QueueOrder, Queued, RoundRobin, SpawnError, Spawner, Submitter,
+    Target, WorkerId, Workers, async_handler_fn_with, async_trait, handler_fn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
@@ -592,6 +592,109 @@ fn a_sleeper_is_called_for_a_job_bound_behind_one_for_anyone() {
             pool.join_blocking();
             let _ = numbers(&starts);
         }
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}
+
+/// An executor by hand that passes for threads of the pool's own: there, one searcher is enough for any
+/// number of jobs.
+struct LikeThreads(ByHand);
+
+impl Spawner for LikeThreads {
+    fn spawn(&self, worker: WorkerId, task: BoxFuture<'static, ()>) -> Result<(), SpawnError> {
+        self.0.spawn(worker, task)
+    }
+
+    fn is_dedicated(&self) -> bool {
+        true
+    }
+}
+
+/// While a called worker is on its way, a burst comes in: more for it than there is room for in all inboxes,
+/// and behind that one job for the other, who sleeps. Nobody else comes to see to that one.
+#[test]
+fn a_sleeper_is_called_for_a_job_far_behind_others_jobs() {
+    watched(|ledger| {
+        let (builder, starts) = visits();
+        let hand = ByHand::new();
+        let pool = builder
+            .workers_per_dispatcher(2)
+            .queue_capacity(100)
+            .spawner(LikeThreads(hand.clone()))
+            .dispatcher(|| {
+                |job: &Job<Visit>, workers: &Workers<'_>| {
+                    let worker = workers.get(job.data().key);
+                    worker.map_or(Target::Any, |worker| Target::Worker(worker.id()))
+                }
+            })
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        hand.run();
+        let [first, second] = hand.workers()[..] else {
+            panic!("two workers");
+        };
+        let (long, release) = held(&ledger);
+        let mut jobs: Vec<Visit> = (0..60).map(|_| quick(&ledger)).collect();
+        jobs.insert(0, long);
+        jobs.push(Visit {
+            key: 1,
+            ..quick(&ledger)
+        });
+        let group = pool.submit_all_blocking(jobs).unwrap();
+        hand.run_only(first);
+        hand.run_only(second);
+        let started: Vec<_> = starts.try_iter().collect();
+        assert_eq!(started, [(0, first), (61, second)]);
+        drop(release);
+        pool.close();
+        hand.run();
+        assert_eq!(group.wait().len(), 62);
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}
+
+/// The same with jobs that were cancelled before the live one.
+#[test]
+fn a_sleeper_is_called_for_a_job_far_behind_cancelled_ones() {
+    watched(|ledger| {
+        let (builder, starts) = visits();
+        let hand = ByHand::new();
+        let pool = builder
+            .workers_per_dispatcher(2)
+            .queue_capacity(100)
+            .spawner(LikeThreads(hand.clone()))
+            .dispatcher(|| {
+                |job: &Job<Visit>, workers: &Workers<'_>| {
+                    let worker = workers.get(job.data().key);
+                    worker.map_or(Target::Any, |worker| Target::Worker(worker.id()))
+                }
+            })
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        hand.run();
+        let [first, second] = hand.workers()[..] else {
+            panic!("two workers");
+        };
+        let (long, release) = held(&ledger);
+        pool.send_blocking(long).unwrap();
+        for _ in 0..30 {
+            let job = pool.submit_blocking(quick(&ledger)).unwrap();
+            assert_eq!(job.cancel(), Cancellation::Removed);
+        }
+        let last = Visit {
+            key: 1,
+            ..quick(&ledger)
+        };
+        pool.send_blocking(last).unwrap();
+        hand.run_only(first);
+        hand.run_only(second);
+        let started: Vec<_> = starts.try_iter().collect();
+        assert_eq!(started, [(0, first), (31, second)]);
+        drop(release);
+        pool.close();
+        hand.run();
         ledger.close(pool.shutdown_blocking().counts);
     });
 }

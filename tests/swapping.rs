@@ -82,6 +82,66 @@ fn what_is_bound_stays_and_what_waits_is_for_the_new_strategy() {
     });
 }
 
+/// Jobs leave the backlog in bulk to be routed, and those behind one that may go to anyone are not bound yet.
+#[test]
+fn what_waits_behind_a_job_for_anyone_is_for_the_new_strategy() {
+    watched(|ledger| {
+        let to_anyone = |_: &Job<Payload>, _: &Workers<'_>| Target::Any;
+        let (pool, hand, ran) = by_hand(&ledger, 2, 4, move || to_anyone);
+        let jobs: Vec<Payload> = (0..4).map(|_| ledger.job()).collect();
+        let group = pool.submit_all_blocking(jobs).unwrap();
+        let to_second = |_: &Job<Payload>, workers: &Workers<'_>| {
+            workers
+                .get(1)
+                .map_or(Target::Any, |worker| Target::Worker(worker.id()))
+        };
+        pool.set_dispatcher(move || to_second);
+        hand.run();
+        let by: BTreeMap<u64, usize> = lock(&ran).iter().copied().collect();
+        assert!(
+            (1..4).all(|job| by[&job] == 1),
+            "the new strategy's: {by:?}"
+        );
+        assert_eq!(group.wait().len(), 4);
+        close(&ledger, &pool, &hand);
+    });
+}
+
+/// A strategy that is no good: it panics when it is asked what it is.
+struct Unaskable;
+
+impl Dispatcher<Payload> for Unaskable {
+    fn dispatch(&mut self, _: &Job<Payload>, _: &Workers<'_>) -> Target {
+        Target::Any
+    }
+
+    fn late_binding(&self) -> bool {
+        panic!("do not ask")
+    }
+}
+
+#[test]
+fn a_strategy_that_swaps_itself_for_one_that_panics_keeps_no_worker_asleep() {
+    watched(|ledger| {
+        let own: Arc<OnceLock<Own>> = Arc::default();
+        let pool = own.clone();
+        let swaps = move |_: &Job<Payload>, workers: &Workers<'_>| {
+            if let Some(pool) = pool.get() {
+                pool.set_dispatcher(|| Unaskable);
+            }
+            workers
+                .get(0)
+                .map_or(Target::Any, |worker| Target::Worker(worker.id()))
+        };
+        let (pool, hand, ran) = by_hand(&ledger, 2, 4, move || swaps.clone());
+        own.set(pool.clone()).unwrap();
+        pool.send_blocking(ledger.job()).unwrap();
+        hand.run();
+        assert_eq!(*lock(&ran), [(0, 0)]);
+        close(&ledger, &pool, &hand);
+    });
+}
+
 #[test]
 fn one_worker_keeps_the_order_under_every_swap() {
     watched(|ledger| {
