@@ -3,7 +3,8 @@
 
 use crate::clock::Timekeeper;
 use crate::context::StopAll;
-use crate::dispatcher::{Affinity, Dispatcher};
+use crate::desk::Strategy;
+use crate::dispatcher::Affinity;
 use crate::envelope::{Claimed, Queued};
 use crate::errors::Untold;
 use crate::frame;
@@ -422,9 +423,9 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Gives each desk a strategy of its own.
-    pub(crate) fn set_strategies(&self, strategies: Vec<Box<dyn Dispatcher<J>>>) {
+    pub(crate) fn set_strategies(&self, strategies: Vec<Strategy<J>>) {
         self.homes
-            .set(strategies.first().and_then(|first| first.affinity()));
+            .set(strategies.first().and_then(Strategy::affinity));
         for (station, strategy) in self.stations.iter().zip(strategies) {
             station.set_strategy(strategy);
         }

@@ -32,13 +32,9 @@ pub(crate) const MAX_INBOX_DEPTH: usize = u32::MAX as usize;
 pub(crate) struct Desk<J> {
     dispatcher: usize,
     order: Contained<Box<dyn QueueOrder<J>>>,
-    strategy: Contained<Box<dyn Dispatcher<J>>>,
-    /// The strategy only ever says `Any`, so jobs go straight from the backlog to who asks.
-    late: bool,
-    /// The order only ever gives the job that came first. Asked once, as is the strategy.
+    strategy: Strategy<J>,
+    /// The order only ever gives the job that came first. Asked once.
     arrival_order: bool,
-    /// Which jobs the strategy keeps together.
-    affinity: Option<Affinity<J>>,
     spare: VecDeque<Routed<J>>,
     /// Jobs that were bound to a worker that is lost, for the strategy to bind again; and others that left
     /// the backlog and are next.
@@ -74,6 +70,33 @@ pub(crate) struct Desk<J> {
     pub(crate) met: usize,
 }
 
+/// A strategy, and what it was asked once, where a panic hurts nobody: it is foreign code.
+pub(crate) struct Strategy<J> {
+    dispatcher: Contained<Box<dyn Dispatcher<J>>>,
+    /// It only ever says `Any`, so jobs go straight from the backlog to who asks.
+    late: bool,
+    /// Which jobs it keeps together.
+    affinity: Option<Affinity<J>>,
+}
+
+impl<J: 'static> Strategy<J> {
+    /// Not under a lock.
+    pub(crate) fn new(dispatcher: Box<dyn Dispatcher<J>>) -> Self {
+        let dispatcher = Contained::new(dispatcher);
+        let late = dispatcher.late_binding();
+        let affinity = if late { None } else { dispatcher.affinity() };
+        Strategy {
+            dispatcher,
+            late,
+            affinity,
+        }
+    }
+
+    pub(crate) fn affinity(&self) -> Option<Affinity<J>> {
+        self.affinity.clone()
+    }
+}
+
 /// A job that has left the backlog.
 struct Routed<J> {
     /// How many left it before; 0 for those that were taken ahead and came back, which are first.
@@ -91,16 +114,12 @@ impl<J: Send + 'static> Desk<J> {
         workers: usize,
         depth: usize,
     ) -> Self {
-        let late = strategy.late_binding();
-        let affinity = if late { None } else { strategy.affinity() };
         let arrival_order = order.in_arrival_order();
         Desk {
             dispatcher,
             order: Contained::new(order),
-            strategy: Contained::new(strategy),
-            late,
+            strategy: Strategy::new(strategy),
             arrival_order,
-            affinity,
             spare: VecDeque::new(),
             returned: VecDeque::new(),
             drawn: VecDeque::new(),
@@ -124,7 +143,7 @@ impl<J: Send + 'static> Desk<J> {
     /// Whether jobs may stay in the intake until a worker has nothing else: nobody needs to see them
     /// all to say which is next, or where it goes.
     pub(crate) fn may_leave_in_intake(&self) -> bool {
-        self.late && self.arrival_order
+        self.strategy.late && self.arrival_order
     }
 
     pub(crate) fn in_arrival_order(&self) -> bool {
@@ -138,11 +157,11 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Whether somebody has to ask the strategy before a worker can take.
     pub(crate) fn routes(&self) -> bool {
-        !self.late
+        !self.strategy.late
     }
 
     pub(crate) fn affinity(&self) -> Option<Affinity<J>> {
-        self.affinity.clone()
+        self.strategy.affinity()
     }
 
     #[cfg(any(test, feature = "sim", feature = "testing"))]
@@ -158,14 +177,10 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Puts another strategy in the place of the one there is, which is answered, to be dropped elsewhere.
     /// What is bound stays so, and what waits is the new one's.
-    pub(crate) fn set_strategy(
-        &mut self,
-        strategy: Box<dyn Dispatcher<J>>,
-    ) -> Contained<Box<dyn Dispatcher<J>>> {
-        self.late = strategy.late_binding();
-        self.affinity = if self.late { None } else { strategy.affinity() };
+    pub(crate) fn set_strategy(&mut self, strategy: Strategy<J>) -> Strategy<J> {
+        let old = std::mem::replace(&mut self.strategy, strategy);
         self.holders.begin_era();
-        if self.affinity.is_none() {
+        if self.strategy.affinity.is_none() {
             // Nobody would see to them again.
             self.holders = Holders::default();
             self.in_hand.iter_mut().for_each(Vec::clear);
@@ -174,11 +189,11 @@ impl<J: Send + 'static> Desk<J> {
                 .flatten()
                 .for_each(|routed| routed.key = None);
         }
-        if self.late {
+        if self.strategy.late {
             // Nobody would ask it.
             self.spare.append(&mut self.returned);
         }
-        std::mem::replace(&mut self.strategy, Contained::new(strategy))
+        old
     }
 
     /// What `worker` had taken is over, but for what it has in its hands still.
@@ -200,7 +215,7 @@ impl<J: Send + 'static> Desk<J> {
         worker: usize,
         in_hands: impl Fn(JobId) -> bool,
     ) -> Option<Queued<J>> {
-        if self.affinity.is_some() {
+        if self.strategy.affinity.is_some() {
             self.release_keys(worker, in_hands);
         }
         let bound = self.inboxes[worker].front().map(|routed| routed.turn);
@@ -214,7 +229,7 @@ impl<J: Send + 'static> Desk<J> {
         let place = &mut self.places[worker];
         place.busy = job.is_some();
         place.ahead = 0;
-        if !self.late {
+        if !self.strategy.late {
             place.taken_weight = job.as_ref().map_or(0, Queued::weight);
         }
         job
@@ -288,7 +303,7 @@ impl<J: Send + 'static> Desk<J> {
     pub(crate) fn take_many(&mut self, most: usize, out: &mut VecDeque<Queued<J>>) {
         let from_spare = most.min(self.spare.len());
         out.extend(self.spare.drain(..from_spare).map(|routed| routed.job));
-        if self.late {
+        if self.strategy.late {
             let before = out.len();
             self.ordered(|order| order.pop_many(most - from_spare, out));
             self.note_popped(out.range(before.min(out.len())..));
@@ -299,7 +314,7 @@ impl<J: Send + 'static> Desk<J> {
     /// strategy says if they were `bound` and it keeps the jobs of a key together.
     pub(crate) fn put_back(&mut self, worker: usize, mut jobs: VecDeque<Queued<J>>, bound: bool) {
         self.places[worker].ahead = 0;
-        let ask_again = bound && self.affinity.is_some();
+        let ask_again = bound && self.strategy.affinity.is_some();
         let to = if ask_again {
             &mut self.returned
         } else {
@@ -322,7 +337,7 @@ impl<J: Send + 'static> Desk<J> {
     /// Takes the next job that may go to anyone.
     pub(crate) fn take_spare(&mut self) -> Option<Queued<J>> {
         match self.spare.pop_front() {
-            None if self.late => self.pop(),
+            None if self.strategy.late => self.pop(),
             spare => spare.map(|routed| routed.job),
         }
     }
@@ -346,7 +361,7 @@ impl<J: Send + 'static> Desk<J> {
                 return Some(routed.job);
             }
             // Not passed by: it is the next one here.
-            let to = if self.late {
+            let to = if self.strategy.late {
                 &mut self.spare
             } else {
                 &mut self.returned
@@ -374,7 +389,7 @@ impl<J: Send + 'static> Desk<J> {
         if self.places[worker].retiring {
             return !self.inboxes[worker].is_empty();
         }
-        let routable = self.late || self.room > 0;
+        let routable = self.strategy.late || self.room > 0;
         !self.inboxes[worker].is_empty() || !self.spare.is_empty() || routable && self.has_unbound()
     }
 
@@ -387,7 +402,7 @@ impl<J: Send + 'static> Desk<J> {
     /// sleeping workers that got one; they count as called.
     pub(crate) fn route(&mut self) -> Vec<usize> {
         let mut called = Vec::new();
-        if self.late {
+        if self.strategy.late {
             return called;
         }
         while self.room > 0 && self.spare.is_empty() {
@@ -455,7 +470,11 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Where a job goes, and its key if the strategy keeps the key's jobs together. `None`: a tombstone.
     fn ask_strategy(&mut self, job: &Queued<J>) -> Option<(Target, Option<Slot>)> {
-        let (strategy, affinity) = (&mut self.strategy, &self.affinity);
+        let Strategy {
+            dispatcher: strategy,
+            affinity,
+            ..
+        } = &mut self.strategy;
         let (dispatcher, places, depth) = (self.dispatcher, &self.places, self.depth);
         let holders = &mut self.holders;
         let answer = job.look(|job| {
@@ -603,7 +622,7 @@ impl<J: Send + 'static> Desk<J> {
                 self.holders.release(key);
             }
             // Behind what left the backlog sooner.
-            let to = if self.affinity.is_some() {
+            let to = if self.strategy.affinity.is_some() {
                 &mut self.returned
             } else {
                 &mut self.spare
@@ -619,7 +638,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     pub(crate) fn set_idle(&mut self, worker: usize, in_hands: impl Fn(JobId) -> bool) {
-        if self.affinity.is_some() {
+        if self.strategy.affinity.is_some() {
             self.release_keys(worker, in_hands);
         }
         self.places[worker].busy = false;

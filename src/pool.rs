@@ -2,6 +2,7 @@
 
 use crate::builder::PoolBuilder;
 use crate::core::Core;
+use crate::desk::Strategy;
 use crate::dispatcher::Dispatcher;
 use crate::frame;
 use crate::handler::{JobHandler, JobHandlerFactory};
@@ -197,11 +198,9 @@ where
     /// ```
     pub fn set_dispatcher<D: Dispatcher<J>>(&self, make: impl Fn() -> D) {
         let core = self.core().clone();
-        let strategies: Vec<Box<dyn Dispatcher<J>>> = core
-            .stations
-            .iter()
-            .map(|_| Box::new(make()) as Box<dyn Dispatcher<J>>)
-            .collect();
+        // Made and asked here, where a panic is the caller's and changes nothing.
+        let make = |_| Strategy::new(Box::new(make()));
+        let strategies: Vec<_> = core.stations.iter().map(make).collect();
         frame::outside_desk(move || core.set_strategies(strategies));
     }
 }

@@ -35,8 +35,8 @@
 //!
 //! A waker is foreign code: it is cloned, called and dropped outside the lock.
 
-use crate::desk::Desk;
-use crate::dispatcher::{Dispatcher, Vitals};
+use crate::desk::{Desk, Strategy};
+use crate::dispatcher::Vitals;
 use crate::envelope::Queued;
 use crate::fault::{Fault, seeded};
 use crate::frame;
@@ -732,7 +732,7 @@ impl<J: Send + 'static> Station<J> {
         floor.desk.drop_tombstones()
     }
 
-    pub(crate) fn set_strategy(&self, strategy: Box<dyn Dispatcher<J>>) {
+    pub(crate) fn set_strategy(&self, strategy: Strategy<J>) {
         let old = self.enter().desk.set_strategy(strategy);
         // Foreign code: not under the lock.
         drop(old);
