@@ -374,15 +374,14 @@ impl<J: Send + 'static> Station<J> {
         let job = desk.take(worker, |id| seat.has_detached(id))?;
         let bound = desk.count_bound(worker);
         let most = (most - 1).min(bound.max(desk.backlog() / self.share));
-        let fill = |tray: &mut Tray<J>| {
-            tray.bound = true;
-            while tray.jobs.len() < most && desk.count_bound(worker) > 0 {
-                desk.take_many_bound(worker, most - tray.jobs.len(), &mut tray.jobs);
+        let fill = |jobs: &mut VecDeque<_>| {
+            while jobs.len() < most && desk.count_bound(worker) > 0 {
+                desk.take_many_bound(worker, most - jobs.len(), jobs);
                 called.extend(desk.route());
             }
         };
         let most = if bound == 0 { 0 } else { most };
-        Some(self.hand_over(seat, job, most, fill))
+        Some(self.hand_over(seat, job, most, true, fill))
     }
 
     /// How many of `waiting` jobs a worker takes beyond the first.
@@ -416,7 +415,7 @@ impl<J: Send + 'static> Station<J> {
                 floor.desk.set_busy(worker, job.is_some());
                 let more = self.further(coming as usize, most);
                 let rest = std::iter::from_fn(|| intake.pop()).take(more);
-                let taken = self.hand_over(seat, job?, more, |tray| tray.jobs.extend(rest));
+                let taken = self.hand_over(seat, job?, more, false, |jobs| jobs.extend(rest));
                 intake.note_drawn(1 + taken.ahead);
                 return Some(taken);
             }
@@ -425,8 +424,8 @@ impl<J: Send + 'static> Station<J> {
         }
         let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
         let more = self.further(waiting, most);
-        let fill = |tray: &mut Tray<J>| floor.desk.take_many(more, &mut tray.jobs);
-        Some(self.hand_over(seat, job, more, fill))
+        let fill = |jobs: &mut VecDeque<_>| floor.desk.take_many(more, jobs);
+        Some(self.hand_over(seat, job, more, false, fill))
     }
 
     /// Gives a worker a job to run now, and if there are to be `more`, fills its tray. Under the desk's
@@ -436,17 +435,20 @@ impl<J: Send + 'static> Station<J> {
         seat: &Seat<J>,
         job: Queued<J>,
         more: usize,
-        fill: impl FnOnce(&mut Tray<J>),
+        bound: bool,
+        fill: impl FnOnce(&mut VecDeque<Queued<J>>),
     ) -> Taken<J> {
         seat.begin(job.id());
         let mut ahead = 0;
         if more > 0 {
+            // Filled apart: the strategy or the order is asked meanwhile, which is foreign code.
+            let mut jobs = std::mem::take(&mut lock(&seat.tray).jobs);
+            debug_assert!(jobs.is_empty(), "its worker has nothing in hand");
+            fill(&mut jobs);
+            ahead = jobs.len();
             let mut tray = lock(&seat.tray);
-            debug_assert!(tray.jobs.is_empty(), "its worker has nothing in hand");
-            tray.bound = false;
-            fill(&mut tray);
-            ahead = tray.jobs.len();
-            if ahead > 0 && !tray.bound {
+            *tray = Tray { jobs, bound };
+            if ahead > 0 && !bound {
                 self.loaded.set(seat.id.index());
             }
         }
