@@ -250,10 +250,10 @@ where
             dedicated,
             errors: Arc::new(ErrorLog::<ErrorOf<J, H>>::new(error_capacity)),
             shelf: |pool, most| Shelf::<J, OutputOf<J, H>, ErrorOf<J, H>>::new(pool, most),
-            crew: Box::new(CrewOf {
-                factory: Arc::new(factory),
+            crew: Box::new(Arc::new(CrewOf {
+                factory,
                 make: worker,
-            }),
+            })),
             name,
         });
         let pool = Pool::new(core.clone());

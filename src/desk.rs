@@ -51,8 +51,8 @@ pub(crate) struct Desk<J> {
     keyed: usize,
     /// Empty without affinity.
     holders: Holders,
-    /// For each worker, the keys of the jobs that it took and that are not known to be over. Empty without
-    /// affinity.
+    /// For each worker, the keys of the jobs that it took and that are not known to be over. Without affinity,
+    /// there is nothing here, not even workers.
     in_hand: Vec<Vec<(JobId, Slot)>>,
     /// Jobs that have left the backlog to be routed.
     routed: u64,
@@ -61,7 +61,7 @@ pub(crate) struct Desk<J> {
     /// Sleeping workers; the last one to lie down is woken first, its caches being warmest.
     asleep: Vec<usize>,
     /// For each worker, where in `asleep` it is.
-    bed: Vec<Option<usize>>,
+    bed: Vec<Option<u32>>,
     /// Counts the events of workers going idle.
     idle_events: u64,
     /// Contained panics and broken contracts, until somebody collects the count.
@@ -115,7 +115,7 @@ impl<J: Send + 'static> Desk<J> {
         depth: usize,
     ) -> Self {
         let arrival_order = order.in_arrival_order();
-        Desk {
+        let mut desk = Desk {
             dispatcher,
             order: Contained::new(order),
             strategy: Strategy::new(strategy),
@@ -129,7 +129,7 @@ impl<J: Send + 'static> Desk<J> {
             waiting: 0,
             keyed: 0,
             holders: Holders::default(),
-            in_hand: vec![Vec::new(); workers],
+            in_hand: Vec::new(),
             routed: 0,
             room: 0,
             asleep: Vec::new(),
@@ -137,7 +137,9 @@ impl<J: Send + 'static> Desk<J> {
             idle_events: 0,
             faults: 0,
             met: 0,
-        }
+        };
+        desk.make_hands();
+        desk
     }
 
     /// Whether jobs may stay in the intake until a worker has nothing else: nobody needs to see them
@@ -183,12 +185,13 @@ impl<J: Send + 'static> Desk<J> {
         if self.strategy.affinity.is_none() {
             // Nobody would see to them again.
             self.holders = Holders::default();
-            self.in_hand.iter_mut().for_each(Vec::clear);
+            self.in_hand = Vec::new();
             self.inboxes
                 .iter_mut()
                 .flatten()
                 .for_each(|routed| routed.key = None);
         }
+        self.make_hands();
         if self.strategy.late {
             // Nobody would ask it.
             self.spare.append(&mut self.returned);
@@ -196,10 +199,19 @@ impl<J: Send + 'static> Desk<J> {
         old
     }
 
+    fn make_hands(&mut self) {
+        if self.strategy.affinity.is_some() {
+            self.in_hand.resize_with(self.places.len(), Vec::new);
+        }
+    }
+
     /// What `worker` had taken is over, but for what it has in its hands still.
     pub(crate) fn release_keys(&mut self, worker: usize, in_hands: impl Fn(JobId) -> bool) {
+        let Some(in_hand) = self.in_hand.get_mut(worker) else {
+            return;
+        };
         let holders = &mut self.holders;
-        self.in_hand[worker].retain(|&(job, key)| {
+        in_hand.retain(|&(job, key)| {
             let keep = in_hands(job);
             if !keep {
                 holders.release(key);
@@ -271,12 +283,14 @@ impl<J: Send + 'static> Desk<J> {
         out: &mut VecDeque<Queued<J>>,
     ) {
         let most = most.min(self.count_bound(worker));
-        let in_hand = &mut self.in_hand[worker];
+        let mut in_hand = self.in_hand.get_mut(worker);
         let mut weight = 0;
         out.extend(self.inboxes[worker].drain(..most).map(|routed| {
             weight += routed.job.weight();
             // Held until it is known to be over.
-            in_hand.extend(routed.key.map(|key| (routed.job.id(), key)));
+            if let (Some(in_hand), Some(key)) = (&mut in_hand, routed.key) {
+                in_hand.push((routed.job.id(), key));
+            }
             routed.job
         }));
         let place = &mut self.places[worker];
@@ -321,10 +335,11 @@ impl<J: Send + 'static> Desk<J> {
             &mut self.spare
         };
         while let Some(job) = jobs.pop_back() {
-            let in_hand = &mut self.in_hand[worker];
-            if let Some(at) = in_hand.iter().position(|&(id, _)| id == job.id()) {
-                let (_, key) = in_hand.swap_remove(at);
-                self.holders.release(key);
+            if let Some(in_hand) = self.in_hand.get_mut(worker) {
+                if let Some(at) = in_hand.iter().position(|&(id, _)| id == job.id()) {
+                    let (_, key) = in_hand.swap_remove(at);
+                    self.holders.release(key);
+                }
             }
             to.push_front(Routed {
                 turn: 0,
@@ -605,7 +620,8 @@ impl<J: Send + 'static> Desk<J> {
         self.room -= self.room_of(worker);
         self.places[worker].retiring = true;
         self.holders.begin_era();
-        let running: Vec<Slot> = self.in_hand[worker].iter().map(|&(_, key)| key).collect();
+        let in_hand = self.in_hand.get(worker).into_iter().flatten();
+        let running: Vec<Slot> = in_hand.map(|&(_, key)| key).collect();
         self.give_back(worker, |routed| {
             routed.key.is_none_or(|key| !running.contains(&key))
         });
@@ -649,7 +665,7 @@ impl<J: Send + 'static> Desk<J> {
 
     pub(crate) fn lie_down(&mut self, worker: usize) {
         debug_assert!(self.bed[worker].is_none());
-        self.bed[worker] = Some(self.asleep.len());
+        self.bed[worker] = Some(self.asleep.len() as u32);
         self.asleep.push(worker);
     }
 
@@ -658,8 +674,8 @@ impl<J: Send + 'static> Desk<J> {
         let Some(at) = self.bed[worker].take() else {
             return false;
         };
-        self.asleep.swap_remove(at);
-        if let Some(&moved) = self.asleep.get(at) {
+        self.asleep.swap_remove(at as usize);
+        if let Some(&moved) = self.asleep.get(at as usize) {
             self.bed[moved] = Some(at);
         }
         true

@@ -15,7 +15,7 @@ use crate::handler::{JobHandler, JobHandlerFactory};
 use crate::roster::Stage;
 use crate::spawner::{BoxFuture, SpawnError};
 use crate::sync::atomic::{AtomicU8, Ordering::*};
-use crate::unwind::{ContainedBox, contain, contain_polls, dispose};
+use crate::unwind::{ContainedBox, Panic, contain, contain_polls, dispose};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -32,18 +32,17 @@ pub(crate) trait Crew<J>: Send + Sync {
 }
 
 pub(crate) struct CrewOf<J, F: JobHandlerFactory<J>> {
-    pub(crate) factory: Arc<F>,
+    pub(crate) factory: F,
     pub(crate) make: Arc<dyn Fn() -> Box<dyn Worker<J, F::Handler>> + Send + Sync>,
 }
 
-impl<J, F> Crew<J> for CrewOf<J, F>
+impl<J, F> Crew<J> for Arc<CrewOf<J, F>>
 where
     J: Send + 'static,
     F: JobHandlerFactory<J>,
 {
     fn life(&self, core: Arc<Core<J>>, worker: WorkerId) -> BoxFuture<'static, ()> {
-        let (factory, make) = (self.factory.clone(), self.make.clone());
-        Box::pin(live(core, worker, factory, make))
+        Box::pin(live(core, worker, self.clone()))
     }
 }
 
@@ -53,8 +52,7 @@ where
 fn live<J, F>(
     core: Arc<Core<J>>,
     id: WorkerId,
-    factory: Arc<F>,
-    make: Arc<dyn Fn() -> Box<dyn Worker<J, F::Handler>> + Send + Sync>,
+    crew: Arc<CrewOf<J, F>>,
 ) -> impl Future<Output = ()> + Send
 where
     J: Send + 'static,
@@ -65,12 +63,12 @@ where
         let inbox = &mut tenure.0;
         let mut worker = None;
         let mut pace = Pace::new();
-        while let Some(mut handler) = Box::pin(hire(&core, id, &*factory, &mut pace)).await {
+        while let Some(mut handler) = Box::pin(hire(&core, id, &crew.factory, &mut pace)).await {
             core.station(id).set_present(id.index(), true);
             core.roster.set(id, Stage::Ready);
             inbox.mend();
             let taken = inbox.taken();
-            let ended = serve(inbox, &mut worker, &mut handler, &*make).await;
+            let ended = serve(inbox, &mut worker, &mut handler, &*crew.make).await;
             inbox.finish();
             // Before the handler is dropped, which is foreign code and may take its time.
             if core.station(id).step_out(id.index()) {
@@ -114,7 +112,7 @@ fn serve<J, H>(
     worker: &mut Option<Box<dyn Worker<J, H>>>,
     handler: &mut H,
     make: &(dyn Fn() -> Box<dyn Worker<J, H>> + Send + Sync),
-) -> impl Future<Output = Result<(), crate::unwind::Panic>> + Send
+) -> impl Future<Output = Result<(), Panic>> + Send
 where
     J: Send + 'static,
     H: JobHandler<J>,
@@ -122,17 +120,31 @@ where
     async move {
         loop {
             let taken = inbox.taken();
-            let worker = match worker {
-                Some(worker) => worker,
-                None => worker.insert(contain(make)?),
-            };
-            // Not the box's own `run`, which would box what it runs once more.
-            ContainedBox::make(|| (**worker).run(inbox, handler))?.await?;
+            begin(inbox, worker, handler, make)?.await?;
             if inbox.is_broken() || inbox.is_leaving() || inbox.taken() == taken {
                 return Ok(());
             }
         }
     }
+}
+
+/// Apart from `serve`, which would keep the result while it waits.
+fn begin<'a, J, H>(
+    inbox: &'a mut Inbox<J, H>,
+    worker: &'a mut Option<Box<dyn Worker<J, H>>>,
+    handler: &'a mut H,
+    make: &(dyn Fn() -> Box<dyn Worker<J, H>> + Send + Sync),
+) -> Result<ContainedBox<'a, ()>, Panic>
+where
+    J: Send + 'static,
+    H: JobHandler<J>,
+{
+    let worker = match worker {
+        Some(worker) => worker,
+        None => worker.insert(contain(make)?),
+    };
+    // Not the box's own `run`, which would box what it runs once more.
+    ContainedBox::make(|| (**worker).run(inbox, handler))
 }
 
 /// Gets a handler, asking again and again. `None`: the pool does not need one any more, or it is
