@@ -227,9 +227,7 @@ impl<J: Send + 'static> Desk<J> {
         worker: usize,
         in_hands: impl Fn(JobId) -> bool,
     ) -> Option<Queued<J>> {
-        if self.strategy.affinity.is_some() {
-            self.release_keys(worker, in_hands);
-        }
+        self.release_keys(worker, in_hands);
         let bound = self.inboxes[worker].front().map(|routed| routed.turn);
         let spare = self.spare.front().map(|routed| routed.turn);
         let job = match (bound, spare) {
@@ -654,9 +652,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     pub(crate) fn set_idle(&mut self, worker: usize, in_hands: impl Fn(JobId) -> bool) {
-        if self.strategy.affinity.is_some() {
-            self.release_keys(worker, in_hands);
-        }
+        self.release_keys(worker, in_hands);
         self.places[worker].busy = false;
         self.places[worker].ahead = 0;
         self.places[worker].idle_since = self.idle_events;

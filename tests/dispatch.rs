@@ -610,6 +610,11 @@ impl Spawner for LikeThreads {
     }
 }
 
+fn to_its_own(job: &Job<Visit>, workers: &Workers<'_>) -> Target {
+    let worker = workers.get(job.data().key);
+    worker.map_or(Target::Any, |worker| Target::Worker(worker.id()))
+}
+
 /// While a called worker is on its way, a burst comes in: more for it than there is room for in all inboxes,
 /// and behind that one job for the other, who sleeps. Nobody else comes to see to that one.
 #[test]
@@ -621,12 +626,7 @@ fn a_sleeper_is_called_for_a_job_far_behind_others_jobs() {
             .workers_per_dispatcher(2)
             .queue_capacity(100)
             .spawner(LikeThreads(hand.clone()))
-            .dispatcher(|| {
-                |job: &Job<Visit>, workers: &Workers<'_>| {
-                    let worker = workers.get(job.data().key);
-                    worker.map_or(Target::Any, |worker| Target::Worker(worker.id()))
-                }
-            })
+            .dispatcher(|| to_its_own)
             .build()
             .unwrap();
         ledger.watch(&pool);
@@ -664,12 +664,7 @@ fn a_sleeper_is_called_for_a_job_far_behind_cancelled_ones() {
             .workers_per_dispatcher(2)
             .queue_capacity(100)
             .spawner(LikeThreads(hand.clone()))
-            .dispatcher(|| {
-                |job: &Job<Visit>, workers: &Workers<'_>| {
-                    let worker = workers.get(job.data().key);
-                    worker.map_or(Target::Any, |worker| Target::Worker(worker.id()))
-                }
-            })
+            .dispatcher(|| to_its_own)
             .build()
             .unwrap();
         ledger.watch(&pool);

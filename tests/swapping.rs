@@ -46,6 +46,11 @@ fn close(ledger: &Ledger, pool: &Own, hand: &ByHand) {
     ledger.close(ended(pool));
 }
 
+fn to_second(_: &Job<Payload>, workers: &Workers<'_>) -> Target {
+    let second = workers.get(1);
+    second.map_or(Target::Any, |worker| Target::Worker(worker.id()))
+}
+
 #[test]
 fn what_is_bound_stays_and_what_waits_is_for_the_new_strategy() {
     watched(|ledger| {
@@ -56,12 +61,7 @@ fn what_is_bound_stays_and_what_waits_is_for_the_new_strategy() {
         let (pool, hand, ran) = by_hand(&ledger, 2, 2, move || to_first);
         // Bound to the first worker: 0 and 1. Then nobody may pass 2, which goes to anyone.
         (0..6).for_each(|_| pool.send_blocking(ledger.job()).unwrap());
-        let to_second = |_: &Job<Payload>, workers: &Workers<'_>| {
-            workers
-                .get(1)
-                .map_or(Target::Any, |worker| Target::Worker(worker.id()))
-        };
-        pool.set_dispatcher(move || to_second);
+        pool.set_dispatcher(|| to_second);
         hand.run();
         let ran = lock(&ran);
         let by: BTreeMap<u64, usize> = ran.iter().copied().collect();
@@ -90,12 +90,7 @@ fn what_waits_behind_a_job_for_anyone_is_for_the_new_strategy() {
         let (pool, hand, ran) = by_hand(&ledger, 2, 4, move || to_anyone);
         let jobs: Vec<Payload> = (0..4).map(|_| ledger.job()).collect();
         let group = pool.submit_all_blocking(jobs).unwrap();
-        let to_second = |_: &Job<Payload>, workers: &Workers<'_>| {
-            workers
-                .get(1)
-                .map_or(Target::Any, |worker| Target::Worker(worker.id()))
-        };
-        pool.set_dispatcher(move || to_second);
+        pool.set_dispatcher(|| to_second);
         hand.run();
         let by: BTreeMap<u64, usize> = lock(&ran).iter().copied().collect();
         assert!(
