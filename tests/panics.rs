@@ -130,7 +130,8 @@ fn drops_of_jobs_results_and_errors_may_panic() {
             let pool = pool.clone();
             std::thread::spawn(move || pool.shutdown_now_blocking())
         };
-        while !pool.is_closed() {
+        // Closed is not yet handed back: between the two, a worker may take what waits.
+        while pool.metrics().handed_back == 0 {
             std::thread::yield_now();
         }
         assert!(common::poll_once(&mut busy).is_pending());
