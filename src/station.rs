@@ -9,7 +9,8 @@
 //!   somebody sleeps, it *calls* one: under the desk's lock it takes one sleeper off the list, counts
 //!   it as a searcher, and wakes it after the lock. So at most one worker is called for each push, and
 //!   none while one is on its way. On an executor a called worker may be long in coming, behind a busy
-//!   task; there searchers excuse a push only while there is one for each job that waits.
+//!   task; there searchers excuse a push only while they are enough for all that waits, at what a worker
+//!   takes at once of such jobs: one for each job, but of tiny ones.
 //! - **Found.** A searcher that found a job stops counting as one. If it was the last and more is
 //!   waiting, it calls the next: a burst wakes as many workers as it needs, one after the other.
 //!   It reads the gate *after* it stopped counting, and a submitter reads `watch` after its ticket,
