@@ -1,16 +1,18 @@
 //! How many jobs a worker takes at once.
 //!
 //! Each look at the desk costs locks that all workers share, as much as several tiny jobs. So a worker
-//! takes as many jobs as it runs in about five microseconds, by a moving average of what they take: tiny
-//! jobs by the dozen, all others one by one. What it took ahead stays open to the others.
+//! takes as many jobs as it runs in about fifty microseconds, by a moving average of what they take: tiny
+//! jobs by the dozen, all that take longer than some twenty-five one by one. What it took ahead stays open to the others.
 
 use crate::dispatcher::Vitals;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// What a worker takes ahead is done within this time.
-const AHEAD: u64 = 5_000;
+/// What a worker takes at once is done within this time: no more than a thread may have to wait for a core.
+const AHEAD: u64 = 50_000;
 const MOST: u32 = 32;
+/// Jobs are so short that waiting for more of them pays.
+const TINY: u64 = 300;
 /// The clock is read once for this many jobs: it costs as much as a tiny one.
 const SAMPLE: u32 = 16;
 /// Once in so many looks for jobs, those that others took ahead come first.
@@ -118,7 +120,7 @@ impl Hand {
 
     /// Whether jobs are so short that waiting for more of them pays.
     pub(crate) fn pays_to_linger(&self) -> bool {
-        self.average > 0 && self.average * u64::from(MOST) <= AHEAD * 2
+        self.average > 0 && self.average <= TINY
     }
 
     /// Whether it is time to see to what others took ahead, so that those who block are not for ever
@@ -177,7 +179,7 @@ mod tests {
         };
         let fresh = || Hand::new().appetite(&vitals, &usual, || now.get());
         assert_eq!(fresh(), 1);
-        sample(Duration::from_nanos(500));
+        sample(Duration::from_micros(5));
         assert_eq!(fresh(), 10);
         sample(Duration::from_millis(1));
         assert_eq!(fresh(), 1);
@@ -195,7 +197,7 @@ mod tests {
             let appetite = hand.appetite(&vitals, &usual, || now.get());
             (appetite, Duration::from_nanos(hand.service))
         };
-        let (tiny, slow) = (Duration::from_nanos(500), Duration::from_micros(100));
+        let (tiny, slow) = (Duration::from_micros(5), Duration::from_micros(100));
         assert_eq!(sample(tiny), (10, tiny));
         assert_eq!(sample(slow), (10, slow), "strategies are told at once");
         assert_eq!(sample(tiny).0, 10);
