@@ -34,9 +34,7 @@ struct Parker {
 impl Parker {
     /// Waits for a wake since the last one seen; a wake before the call counts.
     fn park(&self) {
-        let _ = WAKES.try_with(|wakes| {
-            look_out(wakes, || Lookout::new().until(|| self.woken.load(Relaxed)));
-        });
+        Lookout::new().until(|| self.woken.load(Relaxed));
         while !self.woken.swap(false, Acquire) {
             thread::park();
         }
@@ -111,54 +109,14 @@ pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     guard.unwrap_or_else(|| lock(mutex))
 }
 
-/// Whether looking out pays, by how it went lately: each time in vain has twice as many left out after it.
-#[derive(Clone, Copy)]
-pub(crate) struct Patience {
-    /// Times to leave out before the next one.
-    wait: u32,
-    /// How many were left out before the last one, if it was in vain.
-    penalty: u32,
-}
-
-impl Patience {
-    pub(crate) const fn new() -> Self {
-        Patience {
-            wait: 0,
-            penalty: 0,
-        }
-    }
-
-    /// Whether to look out this time.
-    fn looks(&mut self) -> bool {
-        let looks = self.wait == 0;
-        self.wait = self.wait.saturating_sub(1);
-        looks
-    }
-
-    fn learn(&mut self, was_worth_it: bool) {
-        self.penalty = if was_worth_it {
-            0
-        } else {
-            (2 * self.penalty + 1).min(MAX_PENALTY)
-        };
-        self.wait = self.penalty;
-    }
-}
-
-/// Looks out by `look`, which answers whether it was worth it, or leaves it out.
-pub(crate) fn look_out(patience: &Cell<Patience>, look: impl FnOnce() -> bool) {
-    let mut now = patience.get();
-    if now.looks() {
-        now.learn(look());
-    }
-    patience.set(now);
-}
-
 #[derive(Clone, Copy)]
 struct LastGlance {
     /// The task that waited last on this thread, by its waker.
     task: usize,
-    patience: Patience,
+    /// Glances to leave out before the next one.
+    wait: u32,
+    /// How many were left out before the last one, if it was in vain.
+    penalty: u32,
     /// How many in a row were worth it.
     in_a_row: u32,
 }
@@ -166,18 +124,15 @@ struct LastGlance {
 local! {
     static LAST_GLANCE: Cell<LastGlance> = Cell::new(LastGlance {
         task: 0,
-        patience: Patience::new(),
+        wait: 0,
+        penalty: 0,
         in_a_row: 0,
     });
-}
-local! {
-    /// Of this thread with wakes, when it blocks.
-    static WAKES: Cell<Patience> = Cell::new(Patience::new());
 }
 
 /// Looks out, on whatever thread this is, for what may well happen within microseconds: to sleep and be woken
 /// costs as much as dozens of tiny jobs. Only for a task that waited here last, too, since others have no time
-/// to lose; and if it was worth it lately.
+/// to lose; and if it was worth it lately: each glance in vain has twice as many left out after it.
 ///
 /// That nobody else waits here does not say that nobody else is here. So a glance is short by the clock, too; and
 /// now and then, instead of a glance, the task is called at once to be polled again, after others.
@@ -189,22 +144,28 @@ pub(crate) fn glance(cx: &Context<'_>, happened: impl FnMut() -> bool) {
     let give_way = LAST_GLANCE.try_with(|last| {
         let LastGlance {
             task: before,
-            mut patience,
-            mut in_a_row,
-        } = last.get();
-        let looks = patience.looks() && task == before;
-        let give_way = looks && in_a_row == MOST_IN_A_ROW;
-        let mut worth_it = false;
-        if looks && !give_way {
-            worth_it = happens_soon(happened);
-            patience.learn(worth_it);
-        }
-        in_a_row = if worth_it { in_a_row + 1 } else { 0 };
-        last.set(LastGlance {
-            task,
-            patience,
+            wait,
+            penalty,
             in_a_row,
-        });
+        } = last.get();
+        let mut next = LastGlance {
+            task,
+            wait: wait.saturating_sub(1),
+            penalty,
+            in_a_row: 0,
+        };
+        let looks = task == before && wait == 0;
+        let give_way = looks && in_a_row == MOST_IN_A_ROW;
+        if looks && !give_way {
+            if happens_soon(happened) {
+                next.penalty = 0;
+                next.in_a_row = in_a_row + 1;
+            } else {
+                next.penalty = (2 * penalty + 1).min(MAX_PENALTY);
+                next.wait = next.penalty;
+            }
+        }
+        last.set(next);
         give_way
     });
     if give_way.unwrap_or(false) {

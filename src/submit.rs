@@ -9,12 +9,11 @@ use crate::gate::{Refusal, Ticket, Want};
 use crate::handle::JobHandle;
 use crate::job::{Job, JobId};
 use crate::keys::KeyFull;
-use crate::park::{Lookout, Patience, block_on, look_out};
+use crate::park::{Lookout, block_on};
 use crate::pool::Submitter;
 use crate::shelf::Shelf;
 use crate::standstill::{For, unless_stuck};
-use crate::sync::{local, thread};
-use std::cell::Cell;
+use crate::sync::thread;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -63,11 +62,6 @@ impl NoRoom {
 
 /// How long a submitter waits at most for more room than it needs.
 const LOOKOUT: Duration = Duration::from_micros(200);
-
-local! {
-    /// Of this thread with room in a full queue.
-    static ROOM: Cell<Patience> = Cell::new(Patience::new());
-}
 
 /// Whether waiting may help.
 fn is_full(entered: &Entered) -> bool {
@@ -119,17 +113,8 @@ impl<J: Send + 'static> Core<J> {
         // Yields only, and for more than the first unit that frees: each look reads what the workers write
         // for every job, and slows them. By the real time, whatever the pool's clock: this is about a core
         // that others may not give back for long.
-        let _ = ROOM.try_with(|room| {
-            look_out(room, || {
-                let begun = Instant::now();
-                let mut free = false;
-                Lookout::yielding(20).until(|| {
-                    free = self.gate.has_half_free();
-                    free || begun.elapsed() > LOOKOUT
-                });
-                free
-            });
-        });
+        let begun = Instant::now();
+        Lookout::yielding(20).until(|| self.gate.has_half_free() || begun.elapsed() > LOOKOUT);
         let entered = self.try_enter(want);
         if is_full(&entered) {
             return block_on(self.enter(want));
