@@ -137,9 +137,12 @@ local! {
 /// That nobody else waits here does not say that nobody else is here. So a glance is short by the clock, too; and
 /// now and then, instead of a glance, the task is called at once to be polled again, after others.
 pub(crate) fn glance(cx: &Context<'_>, happened: impl FnMut() -> bool) {
-    if cfg!(any(fanpool_loom, fanpool_shuttle)) {
-        return;
+    if !cfg!(any(fanpool_loom, fanpool_shuttle)) {
+        glance_for(LONGEST_GLANCE, cx, happened);
     }
+}
+
+fn glance_for(longest: Duration, cx: &Context<'_>, happened: impl FnMut() -> bool) {
     let task = cx.waker().data().addr();
     let give_way = LAST_GLANCE.try_with(|last| {
         let LastGlance {
@@ -157,7 +160,7 @@ pub(crate) fn glance(cx: &Context<'_>, happened: impl FnMut() -> bool) {
         let looks = task == before && wait == 0;
         let give_way = looks && in_a_row == MOST_IN_A_ROW;
         if looks && !give_way {
-            if happens_soon(happened) {
+            if happens_within(longest, happened) {
                 next.penalty = 0;
                 next.in_a_row = in_a_row + 1;
             } else {
@@ -173,12 +176,12 @@ pub(crate) fn glance(cx: &Context<'_>, happened: impl FnMut() -> bool) {
     }
 }
 
-fn happens_soon(mut happened: impl FnMut() -> bool) -> bool {
+fn happens_within(longest: Duration, mut happened: impl FnMut() -> bool) -> bool {
     // By the real time, whatever the pool's clock: this is about a thread that others need.
     let begun = Instant::now();
     let mut late = false;
     let over = Lookout::new().until(|| {
-        late = begun.elapsed() > LONGEST_GLANCE;
+        late = begun.elapsed() > longest;
         late || happened()
     });
     over && !late
@@ -225,10 +228,10 @@ mod tests {
         fn wake(self: Arc<Self>) {}
     }
 
-    /// How often it looks, in one wait of the task.
+    /// How often it looks, in one wait of the task, however long that takes.
     fn looks(task: &Waker, happens: bool) -> u32 {
         let mut looks = 0;
-        glance(&Context::from_waker(task), || {
+        glance_for(Duration::MAX, &Context::from_waker(task), || {
             looks += 1;
             happens
         });

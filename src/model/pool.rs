@@ -483,9 +483,17 @@ fn a_join_waits_for_all_before_it_and_not_for_what_comes_after() {
 
 /// The worker leaves the seat of one job by taking the next out of its tray.
 fn a_join_comes_while_a_worker_goes_from_job_to_job() {
-    let pool = pool(1, 4).build().unwrap();
-    (0..3).for_each(|n| pool.send_blocking(n).unwrap());
-    pool.join_blocking();
+    let pool = pool(1, 8).build().unwrap();
+    (0..4).for_each(|n| pool.send_blocking(n).unwrap());
+    let joiners: Vec<_> = (0..4)
+        .map(|_| {
+            let pool = pool.clone();
+            thread::spawn(move || (0..2).for_each(|_| pool.join_blocking()))
+        })
+        .collect();
+    joiners
+        .into_iter()
+        .for_each(|joiner| joiner.join().unwrap());
     assert_closed_books(pool.shutdown_blocking().counts);
 }
 
