@@ -99,13 +99,17 @@ fn jobs_cost_few_allocations() {
         drop(pool.shutdown_blocking());
         // The queue of 1000 grows anew for bursts of that size, the one of 100 does not.
         for capacity in [100, 1000] {
-            let (submit, wait, take) = groups(workers, capacity);
+            // A submitter that sleeps for room pays two allocations, and how often it does is up to the machine:
+            // so of three tries, the one with the fewest.
+            let tries = (0..3).map(|_| groups(workers, capacity));
+            let fewest = tries.min_by(|one, other| one.0.total_cmp(&other.0));
+            let (submit, wait, take) = fewest.unwrap();
             println!(
                 "{workers} workers, groups of 1000 through a queue of {capacity}: {submit:.4} a job to \
                  submit, {wait:.4} to wait for all, {take:.4} to take one by one"
             );
-            // Who sleeps for room, which on a slow machine is each time that the short one is full, pays two.
-            assert!(submit <= 0.05, "{submit} allocations a submit");
+            let queue = if capacity == 100 { 0.0 } else { 0.02 };
+            assert!(submit <= 0.01 + queue, "{submit} allocations a submit");
             assert!(wait <= 0.01, "{wait} allocations a wait");
             assert!(take <= 0.01, "{take} allocations a take");
         }
