@@ -451,7 +451,8 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Takes every waiting job of a closed and halted pool out of the queue and ends it. Waits, without
-    /// sleeping, for submitters between their ticket and their push.
+    /// sleeping, for submitters between their ticket and their push. `keep` must not be foreign code: who
+    /// shuts the pool down waits for the end of this.
     pub(crate) fn sweep(&self, why: Ending, mut keep: impl FnMut(Job<J>)) {
         for round in 0_u64.. {
             if round == FRUITLESS_SWEEPS {
@@ -462,15 +463,16 @@ impl<J: Send + 'static> Core<J> {
                 for mut job in station.sweep(&self.intake) {
                     let id = job.id();
                     let Some(claimed) = job.claim() else { continue };
+                    let options = claimed.job.share_options();
+                    self.counts.unrun(why);
                     match claimed.slot {
-                        Some(slot) => {
-                            self.unrun(claimed.job.options(), why);
-                            slot.cell.into_ending().end(slot.at, why);
-                        }
-                        None => self.untold(id, claimed.job.share_options(), why),
+                        Some(slot) => slot.cell.into_ending().end(slot.at, why),
+                        None => self.errors.unrun(id, options.clone(), why),
                     }
                     self.over(id);
                     keep(claimed.job);
+                    // Last: once the gate is drained, all that was swept is accounted for and kept.
+                    self.leave_queue(options.as_deref(), Lane::COMMON);
                 }
             }
             if self.gate.is_drained() {
@@ -493,9 +495,11 @@ impl<J: Send + 'static> Core<J> {
     pub(crate) fn collapse(&self) {
         self.close();
         self.halt();
-        self.sweep(Ending::Abandoned, |job| {
+        let mut jobs = Vec::new();
+        self.sweep(Ending::Abandoned, |job| jobs.push(job));
+        for job in jobs {
             dispose(job);
-        });
+        }
     }
 
     pub(crate) fn metrics(&self) -> Metrics {

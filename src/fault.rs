@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     TrayUnseen,
     /// A worker goes to sleep without looking into its desk's intake for jobs with a key.
     KeyedUnseen,
+    /// A shutdown is over once all workers have left, although the last one still hands jobs back.
+    LeftUnswept,
     /// A called worker that is dropped does not call another.
     CallSwallowed,
 }

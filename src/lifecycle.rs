@@ -13,7 +13,8 @@
 //! 4. **Leave.** Each worker drops its handler and its task. The last one to leave stops the timekeeper.
 //!    If jobs are still waiting then, because no worker got a handler, they are handed back, or abandoned
 //!    when the pool was closed and nobody waits for a report. (When the executor died, they were
-//!    abandoned before.)
+//!    abandoned before.) Since that is done after it has left, a shutdown waits for both: that everybody has
+//!    left, and that the gate is drained.
 //! 5. **Join.** A shutdown that waited for all of this joins the threads, then reports.
 //!
 //! Any number of shutdowns may be under way at once: each step is taken once, all of them wait for the
@@ -26,6 +27,7 @@
 use crate::clock::first;
 use crate::core::Core;
 use crate::error::FactoryError;
+use crate::fault::{Fault, seeded};
 use crate::frame;
 use crate::job::{Job, JobId};
 use crate::metrics::Metrics;
@@ -77,7 +79,7 @@ pub struct RunningJob {
 }
 
 impl<J: Send + 'static> Core<J> {
-    /// Waits until every worker has left, or until waiting is pointless.
+    /// Waits until every worker has left and nothing waits, or until waiting is pointless.
     async fn all_gone(&self) {
         let mut news = None;
         let gone = poll_fn(|cx| {
@@ -97,7 +99,12 @@ impl<J: Send + 'static> Core<J> {
 
     fn nobody_to_wait_for(&self) -> bool {
         match frame::current(self.number) {
-            None => self.roster.all_left(|_| false),
+            // The last worker may have left while jobs that nobody will start are still being swept out. The
+            // end of that is heard of, too: whoever drains a closed gate calls all.
+            None => {
+                let swept = self.gate.is_drained() || seeded(Fault::LeftUnswept);
+                swept && self.roster.all_left(|_| false)
+            }
             Some(frame) => {
                 let waiting = self.standstill.waiting_for_the_rest();
                 self.roster

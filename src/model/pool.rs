@@ -235,6 +235,28 @@ fn two_shutdowns_hand_back_each_job_once() {
     });
 }
 
+/// The only worker never gets a handler, and has left before the job that waits is handed back.
+fn a_shutdown_comes_while_the_last_worker_leaves() {
+    let no_handler = crate::handler_factory(|_| Err::<Numbers, _>("no handler"));
+    let pool = on_checked_threads(Pool::builder(no_handler))
+        .workers_per_dispatcher(1)
+        .build()
+        .unwrap();
+    let handle = pool.try_submit(7_u64).unwrap();
+    let report = pool.shutdown_blocking();
+    assert_closed_books(report.counts);
+    let unrun: Vec<u64> = report.unrun.into_iter().map(Job::into_inner).collect();
+    assert_eq!(unrun, [7]);
+    assert!(matches!(handle.wait(), Err(JobError::HandedBack)));
+}
+
+#[test]
+fn a_shutdown_is_not_over_before_the_last_job_is_handed_back() {
+    with_control(Fault::LeftUnswept, || {
+        check(a_shutdown_comes_while_the_last_worker_leaves);
+    });
+}
+
 fn a_cancel_races_the_worker() {
     let pool = pool(1, 2).build().unwrap();
     let handle = pool.submit_blocking(1).unwrap();
