@@ -23,9 +23,9 @@ use crate::spawner::Spawner;
 use crate::standstill::Standstill;
 use crate::station::{DRAIN_FROM, Seat, Station};
 use crate::sync::atomic::{AtomicBool, AtomicIsize, Ordering::*};
-use crate::sync::{Mutex, lock, thread};
+use crate::sync::{Mutex, Padded, lock, thread};
 use crate::unwind::{Contained, dispose};
-use crate::worker::{Crew, Hand, WorkerId};
+use crate::worker::{Crew, Hand, Usual, WorkerId};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
@@ -66,6 +66,8 @@ pub(crate) struct Core<J> {
     halted: AtomicBool,
     /// Somebody shuts the pool down and gets a report, which has the jobs that were never started.
     pub(crate) reports: AtomicBool,
+    /// How many jobs a worker takes at once.
+    usual: Padded<Usual>,
     /// Empty envelopes that are still in the queue. May be off while they are being counted.
     tombstones: AtomicIsize,
     /// Jobs that a shutdown took back, until a report takes them along.
@@ -127,6 +129,7 @@ impl<J: Send + 'static> Core<J> {
                 crew: Contained::new(parts.crew),
                 halted: AtomicBool::new(false),
                 reports: AtomicBool::new(false),
+                usual: Padded(Usual::new()),
                 tombstones: AtomicIsize::new(0),
                 unrun: Mutex::new(Vec::new()),
             })
@@ -219,7 +222,8 @@ impl<J: Send + 'static> Core<J> {
             }
         }
         let Some(station) = sleepy else { return };
-        if searching > 0 && (self.dedicated || searching >= self.gate.waiting()) {
+        let enough = || searching * u64::from(self.usual.get()) >= self.gate.waiting();
+        if searching > 0 && (self.dedicated || enough()) {
             return;
         }
         self.call_one_of(station);
@@ -323,7 +327,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     fn take_from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
-        let most = hand.appetite(&seat.vitals, || self.time.now());
+        let most = hand.appetite(&seat.vitals, &self.usual, || self.time.now());
         let own = self.station(seat.id);
         if hand.sees_to_others() {
             if let Some(job) = own.steal(seat) {

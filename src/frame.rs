@@ -52,6 +52,13 @@ pub(crate) fn current(pool: PoolNumber) -> Option<Frame> {
     .flatten()
 }
 
+/// Whether this thread is neither about a job of `pool` nor at a desk, so that it may wait for the pool.
+#[inline]
+pub(crate) fn is_outside(pool: PoolNumber) -> bool {
+    let about_pool = NOW.try_with(|now| now.pool.get() == Some(pool));
+    !about_pool.unwrap_or(false) && !in_desk()
+}
+
 /// Marks this thread as polling a job until the guard is dropped; frames nest.
 #[inline]
 pub(crate) fn enter(frame: Frame) -> Entered {
@@ -147,6 +154,7 @@ impl Drop for AsInDesk {
 /// Whether this thread holds a desk, of whichever pool, so that foreign code runs under its lock. Then
 /// no other is taken: the desk's own strategy may be running further up, or the other thread's that
 /// holds the other desk and wants this one.
+#[inline]
 pub(crate) fn in_desk() -> bool {
     DESK.try_with(Cell::get).unwrap_or(false)
 }

@@ -145,10 +145,16 @@ impl<T, E> Future for JobHandle<T, E> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let JobHandle { reply, over, stay } = self.get_mut();
         let reply = &**reply.as_ref().expect("there until dropped");
-        // Not inside a job of the pool, nor under a desk's lock: there it is seen to that the wait ends.
-        let elsewhere = || frame::current(reply.pool()).is_none() && !frame::in_desk();
-        if !reply.is_finished(0) && elsewhere() {
-            glance(cx, || reply.is_finished(0));
+        let finished = reply.is_finished(0);
+        if finished || frame::is_outside(reply.pool()) {
+            // Nothing to wait for, or a wait that keeps none of the pool's workers.
+            *stay = None;
+            if !finished {
+                glance(cx, || reply.is_finished(0));
+            }
+            let polled = reply.poll(0, cx.waker());
+            *over = polled.is_ready();
+            return polled;
         }
         poll_unless_stuck(reply.pool(), For::Progress, stay, cx, |cx| {
             poll_outcome(reply, over, cx.waker())

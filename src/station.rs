@@ -9,7 +9,8 @@
 //!   somebody sleeps, it *calls* one: under the desk's lock it takes one sleeper off the list, counts
 //!   it as a searcher, and wakes it after the lock. So at most one worker is called for each push, and
 //!   none while one is on its way. On an executor a called worker may be long in coming, behind a busy
-//!   task; there searchers excuse a push only while there is one for each job that waits.
+//!   task; there searchers excuse a push only while they are enough for all that waits, at what a worker
+//!   takes at once of such jobs: one for each job, but of tiny ones.
 //! - **Found.** A searcher that found a job stops counting as one. If it was the last and more is
 //!   waiting, it calls the next: a burst wakes as many workers as it needs, one after the other.
 //!   It reads the gate *after* it stopped counting, and a submitter reads `watch` after its ticket,
@@ -184,6 +185,8 @@ pub(crate) struct Floor<J> {
     wakers: Vec<Option<Waker>>,
     /// For jobs on the way from the intake to the desk: empty, and kept for its buffer.
     in_hand: VecDeque<Queued<J>>,
+    /// Empty trays of workers that sleep, for their buffers: so there are as many as workers were awake at a time.
+    trays: Vec<VecDeque<Queued<J>>>,
 }
 
 /// A job for a worker, and what came with it.
@@ -257,6 +260,7 @@ impl<J: Send + 'static> Station<J> {
                 desk,
                 wakers: (0..workers).map(|_| None).collect(),
                 in_hand: VecDeque::new(),
+                trays: Vec::new(),
             }),
             watch: Padded(AtomicU64::new(0)),
             keyed: (!alone).then(KeyedIntake::new),
@@ -381,7 +385,7 @@ impl<J: Send + 'static> Station<J> {
             }
         };
         let most = if bound == 0 { 0 } else { most };
-        Some(self.hand_over(seat, job, most, true, fill))
+        Some(self.hand_over(&mut floor.trays, seat, job, most, true, fill))
     }
 
     /// How many of `waiting` jobs a worker takes beyond the first.
@@ -415,7 +419,9 @@ impl<J: Send + 'static> Station<J> {
                 floor.desk.set_busy(worker, job.is_some());
                 let more = self.further(coming as usize, most);
                 let rest = std::iter::from_fn(|| intake.pop()).take(more);
-                let taken = self.hand_over(seat, job?, more, false, |jobs| jobs.extend(rest));
+                let taken = self.hand_over(&mut floor.trays, seat, job?, more, false, |jobs| {
+                    jobs.extend(rest)
+                });
                 intake.note_drawn(1 + taken.ahead);
                 return Some(taken);
             }
@@ -425,13 +431,14 @@ impl<J: Send + 'static> Station<J> {
         let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
         let more = self.further(waiting, most);
         let fill = |jobs: &mut VecDeque<_>| floor.desk.take_many(more, jobs);
-        Some(self.hand_over(seat, job, more, false, fill))
+        Some(self.hand_over(&mut floor.trays, seat, job, more, false, fill))
     }
 
     /// Gives a worker a job to run now, and if there are to be `more`, fills its tray. Under the desk's
     /// lock.
     fn hand_over(
         &self,
+        trays: &mut Vec<VecDeque<Queued<J>>>,
         seat: &Seat<J>,
         job: Queued<J>,
         more: usize,
@@ -444,6 +451,9 @@ impl<J: Send + 'static> Station<J> {
             // Filled apart: the strategy or the order is asked meanwhile, which is foreign code.
             let mut jobs = std::mem::take(&mut lock(&seat.tray).jobs);
             debug_assert!(jobs.is_empty(), "its worker has nothing in hand");
+            if jobs.capacity() == 0 {
+                jobs = trays.pop().unwrap_or_default();
+            }
             fill(&mut jobs);
             ahead = jobs.len();
             let mut tray = lock(&seat.tray);
@@ -550,7 +560,13 @@ impl<J: Send + 'static> Station<J> {
             || seeded(Fault::KeyedUnseen) || keyed.is_none_or(KeyedIntake::is_empty);
         let stay = seeded(Fault::NoLastLook) || intake.is_empty() && nothing_keyed();
         let mut waker = None;
-        if !stay {
+        if stay {
+            let jobs = &mut lock(&self.seats[worker].tray).jobs;
+            debug_assert!(jobs.is_empty(), "what it took ahead comes first");
+            if jobs.is_empty() && jobs.capacity() > 0 {
+                floor.trays.push(std::mem::take(jobs));
+            }
+        } else {
             waker = self.get_up_inside(&mut floor, worker);
         }
         drop(floor);

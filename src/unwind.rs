@@ -75,83 +75,95 @@ pub(crate) fn contain<R>(foreign: impl FnOnce() -> R) -> Result<R, Panic> {
 
 /// The same for a future, from its making to its drop, with a guard of `enter` held during each poll.
 /// After a panic it is not polled again.
-pub(crate) async fn contain_polls<F: Future, G>(
+pub(crate) fn contain_polls<F: Future, G>(
     make: impl FnOnce() -> F,
     enter: impl Fn() -> G,
-) -> Result<F::Output, Panic> {
+) -> impl Future<Output = Result<F::Output, Panic>> {
     let mut foreign = Foreign {
         make: Some(make),
-        running: pin!(None),
         enter,
     };
-    // Closures that capture one pointer each: what is written in parts and then moved as a whole makes
-    // the processor wait, and this is done for each job.
-    poll_fn(|cx| foreign.poll(cx)).await
+    async move {
+        let mut running = pin!(None);
+        // Closures that capture pointers: what is written in parts and then moved as a whole makes the
+        // processor wait, and this is done for each job.
+        poll_fn(|cx| foreign.poll(&mut running, cx)).await
+    }
 }
 
-struct Foreign<'a, M, F, E> {
+struct Foreign<M, E> {
     make: Option<M>,
-    running: Pin<&'a mut Option<F>>,
     enter: E,
 }
 
-impl<F: Future, M: FnOnce() -> F, G, E: Fn() -> G> Foreign<'_, M, F, E> {
+impl<M, E> Foreign<M, E> {
     #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<F::Output, Panic>> {
+    fn poll<F, G>(
+        &mut self,
+        running: &mut Pin<&mut Option<F>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<F::Output, Panic>>
+    where
+        F: Future,
+        M: FnOnce() -> F,
+        E: Fn() -> G,
+    {
         let _entered = (self.enter)();
-        let step = &mut (self, cx);
-        match contain(|| step.0.step(step.1)) {
+        let step = &mut (&mut self.make, running, cx);
+        match contain(|| Self::step(step.0, step.1.as_mut(), step.2)) {
             Ok(polled) => polled.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
         }
     }
 
     #[inline]
-    fn step(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
-        if let Some(make) = self.make.take() {
-            self.running.set(Some(make()));
+    fn step<F: Future>(
+        make: &mut Option<M>,
+        mut running: Pin<&mut Option<F>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output>
+    where
+        M: FnOnce() -> F,
+    {
+        if let Some(make) = make.take() {
+            running.set(Some(make()));
         }
-        let Some(running) = self.running.as_mut().as_pin_mut() else {
+        let Some(future) = running.as_mut().as_pin_mut() else {
             unreachable!("polled after it was ready");
         };
-        let polled = running.poll(cx);
+        let polled = future.poll(cx);
         if polled.is_ready() {
             // Dropped here, where a panic is contained.
-            self.running.set(None);
+            running.set(None);
         }
         polled
     }
 }
 
-/// The same for a future in a box, which needs room for nothing but the box.
-pub(crate) struct ContainedBox<'a, T>(Option<BoxFuture<'a, T>>);
+/// The same for a future in a box, which needs room for nothing but the box. Its output is whether there was no
+/// panic, in making it either.
+pub(crate) struct ContainedBox<'a>(Option<BoxFuture<'a, ()>>);
 
-impl<'a, T> ContainedBox<'a, T> {
-    pub(crate) fn make(make: impl FnOnce() -> BoxFuture<'a, T>) -> Result<Self, Panic> {
-        contain(make).map(|future| ContainedBox(Some(future)))
+impl<'a> ContainedBox<'a> {
+    pub(crate) fn make(make: impl FnOnce() -> BoxFuture<'a, ()>) -> Self {
+        let made = contain(make).map_err(dispose);
+        ContainedBox(made.ok())
     }
 }
 
-impl<T> Future for ContainedBox<'_, T> {
-    type Output = Result<T, Panic>;
+impl Future for ContainedBox<'_> {
+    type Output = bool;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let running = &mut self.0;
-        let polled = contain(|| {
-            let Some(future) = running else {
-                unreachable!("polled after it was ready");
-            };
-            let polled = future.as_mut().poll(cx);
-            if polled.is_ready() {
-                // Dropped here, where a panic is contained.
-                *running = None;
-            }
-            polled
-        });
-        match polled {
-            Ok(polled) => polled.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        let Some(running) = &mut self.0 else {
+            return Poll::Ready(false);
+        };
+        let polled = contain(|| running.as_mut().poll(cx));
+        if let Ok(Poll::Pending) = polled {
+            return Poll::Pending;
         }
+        let panicked = polled.map_err(dispose).is_err() | dispose(self.0.take());
+        Poll::Ready(!panicked)
     }
 }
 

@@ -7,7 +7,7 @@
 //! time, before the next event. At the same moment, ends come before arrivals.
 //!
 //! One thing is left out: jobs that a worker takes ahead into its tray, which a live one does with
-//! jobs of less than five microseconds only.
+//! jobs of less than some twenty-five microseconds only.
 
 use super::arrivals::Clockwork;
 use super::classes::Urgency;
@@ -22,7 +22,7 @@ use crate::job::{Job, JobId};
 use crate::metrics::Finish;
 use crate::registry::NO_POOL;
 use crate::rng::Rng;
-use crate::worker::Hand;
+use crate::worker::{Hand, Usual};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -299,7 +299,7 @@ impl Run {
     fn take(&mut self, worker: usize) -> Option<Claimed<SimJob>> {
         let now = self.instant();
         let seat = &mut self.seats[worker];
-        seat.hand.appetite(&seat.vitals, || now);
+        seat.hand.appetite(&seat.vitals, &Usual::new(), || now);
         let mut job = if self.desk.may_leave_in_intake() {
             self.desk.take(worker, |_| false)
         } else {

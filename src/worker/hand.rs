@@ -1,15 +1,18 @@
 //! How many jobs a worker takes at once.
 //!
 //! Each look at the desk costs locks that all workers share, as much as several tiny jobs. So a worker
-//! takes as many jobs as it runs in about five microseconds, by a moving average of what they take: tiny
-//! jobs by the dozen, all others one by one. What it took ahead stays open to the others.
+//! takes as many jobs as it runs in about fifty microseconds, by a moving average of what they take: tiny
+//! jobs by the dozen, all that take longer than some twenty-five one by one. What it took ahead stays open to the others.
 
 use crate::dispatcher::Vitals;
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// What a worker takes ahead is done within this time.
-const AHEAD: u64 = 5_000;
+/// What a worker takes at once is done within this time: no more than a thread may have to wait for a core.
+const AHEAD: u64 = 50_000;
 const MOST: u32 = 32;
+/// Jobs are so short that waiting for more of them pays.
+const TINY: u64 = 300;
 /// The clock is read once for this many jobs: it costs as much as a tiny one.
 const SAMPLE: u32 = 16;
 /// Once in so many looks for jobs, those that others took ahead come first.
@@ -38,6 +41,28 @@ pub(crate) struct Hand {
     since: Option<Instant>,
 }
 
+/// How many jobs the worker that was measured last takes at once: what those go by who have not run enough of them
+/// yet, and how many jobs one worker is called for.
+pub(crate) struct Usual(AtomicU32);
+
+impl Usual {
+    pub(crate) fn new() -> Self {
+        Usual(AtomicU32::new(1))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+
+    #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
+    fn set(&self, appetite: u32) {
+        if self.get() != appetite {
+            self.0.store(appetite, Relaxed);
+        }
+    }
+}
+
 impl Hand {
     pub(crate) fn new() -> Self {
         Hand {
@@ -55,10 +80,18 @@ impl Hand {
 
     /// How many jobs to take now, those before being done. Strategies read the time they took in `vitals`.
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
-    pub(crate) fn appetite(&mut self, vitals: &Vitals, now: impl Fn() -> Instant) -> usize {
+    pub(crate) fn appetite(
+        &mut self,
+        vitals: &Vitals,
+        usual: &Usual,
+        now: impl Fn() -> Instant,
+    ) -> usize {
         if self.jobs >= SAMPLE {
             self.measure(now);
             vitals.set_service(self.service);
+            usual.set(self.appetite);
+        } else if self.average == 0 {
+            return usual.get() as usize;
         }
         self.appetite as usize
     }
@@ -79,7 +112,7 @@ impl Hand {
 
     /// A model explores both ways with few jobs and no clock.
     #[cfg(any(fanpool_loom, fanpool_shuttle))]
-    pub(crate) fn appetite(&mut self, _: &Vitals, _: impl Fn() -> Instant) -> usize {
+    pub(crate) fn appetite(&mut self, _: &Vitals, _: &Usual, _: impl Fn() -> Instant) -> usize {
         let _ = (AHEAD, MOST, SAMPLE, follow, self.appetite);
         let _ = (self.service, self.last);
         2
@@ -87,7 +120,7 @@ impl Hand {
 
     /// Whether jobs are so short that waiting for more of them pays.
     pub(crate) fn pays_to_linger(&self) -> bool {
-        self.average > 0 && self.average * u64::from(MOST) <= AHEAD * 2
+        self.average > 0 && self.average <= TINY
     }
 
     /// Whether it is time to see to what others took ahead, so that those who block are not for ever
@@ -133,18 +166,38 @@ mod tests {
     use std::cell::Cell;
 
     #[test]
+    fn who_was_not_measured_goes_by_the_one_that_was_last() {
+        let now = Cell::new(Instant::now());
+        let (vitals, usual) = (Vitals::default(), Usual::new());
+        let mut measured = Hand::new();
+        let mut sample = |each: Duration| {
+            for _ in 0..2 * SAMPLE {
+                measured.took_one(|| now.get());
+                now.set(now.get() + each);
+                measured.appetite(&vitals, &usual, || now.get());
+            }
+        };
+        let fresh = || Hand::new().appetite(&vitals, &usual, || now.get());
+        assert_eq!(fresh(), 1);
+        sample(Duration::from_micros(5));
+        assert_eq!(fresh(), 10);
+        sample(Duration::from_millis(1));
+        assert_eq!(fresh(), 1);
+    }
+
+    #[test]
     fn one_slow_sample_does_not_make_a_worker_take_less_but_two_do() {
         let now = Cell::new(Instant::now());
-        let (mut hand, vitals) = (Hand::new(), Vitals::default());
+        let (mut hand, vitals, usual) = (Hand::new(), Vitals::default(), Usual::new());
         let mut sample = |each: Duration| {
             for _ in 0..SAMPLE {
                 hand.took_one(|| now.get());
                 now.set(now.get() + each);
             }
-            let appetite = hand.appetite(&vitals, || now.get());
+            let appetite = hand.appetite(&vitals, &usual, || now.get());
             (appetite, Duration::from_nanos(hand.service))
         };
-        let (tiny, slow) = (Duration::from_nanos(500), Duration::from_micros(100));
+        let (tiny, slow) = (Duration::from_micros(5), Duration::from_micros(100));
         assert_eq!(sample(tiny), (10, tiny));
         assert_eq!(sample(slow), (10, slow), "strategies are told at once");
         assert_eq!(sample(tiny).0, 10);

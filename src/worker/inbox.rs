@@ -133,7 +133,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         self.broken = true;
         let frame = Frame {
             job: None,
-            ..self.frame()
+            ..frame_of(&self.core, &self.cx)
         };
         let core = &self.core;
         let enter = || {
@@ -183,29 +183,33 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
 
     /// Waits for a job that the worker has not taken ahead. Answers whether there is one: if not, the pool
     /// is over.
-    async fn look_for_one(&mut self) -> bool {
-        let (core, seat, hand) = (&*self.core, &*self.seat, &mut self.hand);
-        let mut search = None;
-        let (id, claimed) = loop {
-            if let Some(found) = core.next_job(seat, hand) {
-                break found;
-            }
-            if core.is_over() {
-                self.leaving = true;
-                return false;
-            }
-            hand.pause(|| core.time.now());
-            let search = search.get_or_insert_with(|| Search::begin(core, seat));
-            if !search.look_out().await {
-                if let Some(found) = core.last_resort(seat) {
+    #[expect(clippy::manual_async_fn, reason = "it would keep its arguments twice")]
+    fn look_for_one(&mut self) -> impl Future<Output = bool> + Send {
+        async move {
+            let mut search = None;
+            let (id, claimed) = loop {
+                if let Some(found) = self.core.next_job(&self.seat, &mut self.hand) {
                     break found;
                 }
-                search.sleep().await;
-            }
-        };
-        drop(search);
-        self.hold(id, claimed);
-        true
+                if self.core.is_over() {
+                    self.leaving = true;
+                    return false;
+                }
+                self.hand.pause(|| self.core.time.now());
+                let search = search.get_or_insert_with(|| Search::begin(&self.core, &self.seat));
+                if search.gives_way() {
+                    give_way().await;
+                } else if !search.looks_out() {
+                    if let Some(found) = self.core.last_resort(&self.seat) {
+                        break found;
+                    }
+                    search.sleep().await;
+                }
+            };
+            drop(search);
+            self.hold(id, claimed);
+            true
+        }
     }
 
     #[inline]
@@ -231,7 +235,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     #[inline]
     fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
         // Dropping what nobody takes is foreign code, and still part of the job.
-        let _in_job = frame::enter(self.frame());
+        let _in_job = frame::enter(frame_of(&self.core, &self.cx));
         self.seat.vitals.counts.finished(how);
         self.seated = true;
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
@@ -254,16 +258,6 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         if std::mem::take(&mut self.seated) {
             self.seat.end();
             self.core.joins.over(self.cx.id());
-        }
-    }
-
-    /// What the thread is in the middle of while it is about the current job.
-    #[inline]
-    fn frame(&self) -> Frame {
-        Frame {
-            pool: self.core.number,
-            seat: self.seat.id,
-            job: Some(self.cx.id()),
         }
     }
 
@@ -307,6 +301,16 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     /// There is a new handler.
     pub(crate) fn mend(&mut self) {
         self.broken = false;
+    }
+}
+
+/// What a thread is in the middle of while it is about the job that `cx` is about.
+#[inline]
+fn frame_of<J>(core: &Core<J>, cx: &JobContext) -> Frame {
+    Frame {
+        pool: core.number,
+        seat: cx.worker(),
+        job: Some(cx.id()),
     }
 }
 
@@ -368,36 +372,36 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
         self.inbox.leave_seat();
     }
 
-    /// The same for a loop that asks for the next job at once: that leaves the seat, too, at less cost.
+    /// The same without leaving the seat: for a loop that asks for the next job at once, which does that, too, at
+    /// less cost.
     #[inline]
-    pub(super) async fn run_and_go_on(mut self, handler: &mut H) {
-        self.settle_by(handler).await;
-    }
-
-    #[inline]
-    async fn settle_by(&mut self, handler: &mut H) {
-        let frame = self.inbox.frame();
-        // Until it returns, the handler is in the middle of something.
-        self.inbox.broken = true;
-        let core = &self.inbox.core;
-        let mut start = Start {
-            handler,
-            job: &mut self.inbox.job,
-            cx: &self.inbox.cx,
-        };
-        let enter = || {
-            // Whatever it waited for, it goes on now. What it waits for still, it enters anew.
-            core.end_waits(frame.seat);
-            frame::enter(frame)
-        };
-        let outcome = contain_polls(|| start.handle(), enter).await;
-        self.inbox.broken = outcome.is_err();
-        let (how, outcome) = match outcome {
-            Ok(Ok(output)) => (Finish::Completed, Ok(output)),
-            Ok(Err(error)) => (Finish::Failed, Err(JobError::Failed(error))),
-            Err(panic) => (Finish::Panicked, Err(JobError::Panicked(panic))),
-        };
-        self.inbox.settle(how, outcome);
+    pub(super) fn settle_by(&mut self, handler: &mut H) -> impl Future<Output = ()> + Send {
+        let inbox = &mut *self.inbox;
+        async move {
+            // Until it returns, the handler is in the middle of something.
+            inbox.broken = true;
+            let outcome = {
+                let (core, cx) = (&*inbox.core, &inbox.cx);
+                let mut start = Start {
+                    handler,
+                    job: &mut inbox.job,
+                    cx,
+                };
+                let enter = || {
+                    // Whatever it waited for, it goes on now. What it waits for still, it enters anew.
+                    core.end_waits(cx.worker());
+                    frame::enter(frame_of(core, cx))
+                };
+                contain_polls(|| start.handle(), enter).await
+            };
+            inbox.broken = outcome.is_err();
+            let (how, outcome) = match outcome {
+                Ok(Ok(output)) => (Finish::Completed, Ok(output)),
+                Ok(Err(error)) => (Finish::Failed, Err(JobError::Failed(error))),
+                Err(panic) => (Finish::Panicked, Err(JobError::Panicked(panic))),
+            };
+            inbox.settle(how, outcome);
+        }
     }
 
     /// Takes the job out of the inbox, which then gives the next one, while this one's outcome is still owed.

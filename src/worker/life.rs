@@ -15,7 +15,7 @@ use crate::handler::{JobHandler, JobHandlerFactory};
 use crate::roster::Stage;
 use crate::spawner::{BoxFuture, SpawnError};
 use crate::sync::atomic::{AtomicU8, Ordering::*};
-use crate::unwind::{ContainedBox, Panic, contain, contain_polls, dispose};
+use crate::unwind::{ContainedBox, contain, contain_polls, dispose};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -60,29 +60,38 @@ where
 {
     async move {
         let mut tenure = Tenure(Inbox::new(core.clone(), id));
-        let inbox = &mut tenure.0;
         let mut worker = None;
         let mut pace = Pace::new();
         while let Some(mut handler) = Box::pin(hire(&core, id, &crew.factory, &mut pace)).await {
             core.station(id).set_present(id.index(), true);
             core.roster.set(id, Stage::Ready);
-            inbox.mend();
-            let taken = inbox.taken();
-            let ended = serve(inbox, &mut worker, &mut handler, &*crew.make).await;
-            inbox.finish();
+            tenure.0.mend();
+            let taken = tenure.0.taken();
+            // Its loop; again if it returned early, with the handler unharmed.
+            let unharmed = loop {
+                let taken_before = tenure.0.taken();
+                if !begin(&mut tenure.0, &mut worker, &mut handler, &*crew.make).await {
+                    break false;
+                }
+                let inbox = &tenure.0;
+                if inbox.is_broken() || inbox.is_leaving() || inbox.taken() == taken_before {
+                    break true;
+                }
+            };
+            tenure.0.finish();
             // Before the handler is dropped, which is foreign code and may take its time.
             if core.station(id).step_out(id.index()) {
                 core.rouse();
             }
             dispose(handler);
-            if inbox.is_leaving() {
+            if tenure.0.is_leaving() {
                 break;
             }
             core.rouse();
-            if ended.is_err() {
+            if !unharmed {
                 dispose(worker.take());
             }
-            if inbox.taken() == taken {
+            if tenure.0.taken() == taken {
                 // A loop that does nothing but end would keep a core busy, and in a closed pool for ever.
                 Box::pin(pace.wait(&core)).await;
                 if core.gate.is_closed() {
@@ -105,46 +114,22 @@ impl<J: Send + 'static, H: JobHandler<J>> Drop for Tenure<J, H> {
     }
 }
 
-/// Runs the worker's loop until it returns; again if it returned early, with the handler unharmed.
-#[expect(clippy::manual_async_fn, reason = "it would keep its arguments twice")]
-fn serve<J, H>(
-    inbox: &mut Inbox<J, H>,
-    worker: &mut Option<Box<dyn Worker<J, H>>>,
-    handler: &mut H,
-    make: &(dyn Fn() -> Box<dyn Worker<J, H>> + Send + Sync),
-) -> impl Future<Output = Result<(), Panic>> + Send
-where
-    J: Send + 'static,
-    H: JobHandler<J>,
-{
-    async move {
-        loop {
-            let taken = inbox.taken();
-            begin(inbox, worker, handler, make)?.await?;
-            if inbox.is_broken() || inbox.is_leaving() || inbox.taken() == taken {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Apart from `serve`, which would keep the result while it waits.
+/// Begins the worker's loop, with a new worker if there is none. The future answers whether neither panicked.
 fn begin<'a, J, H>(
     inbox: &'a mut Inbox<J, H>,
     worker: &'a mut Option<Box<dyn Worker<J, H>>>,
     handler: &'a mut H,
     make: &(dyn Fn() -> Box<dyn Worker<J, H>> + Send + Sync),
-) -> Result<ContainedBox<'a, ()>, Panic>
+) -> ContainedBox<'a>
 where
     J: Send + 'static,
     H: JobHandler<J>,
 {
-    let worker = match worker {
-        Some(worker) => worker,
-        None => worker.insert(contain(make)?),
-    };
-    // Not the box's own `run`, which would box what it runs once more.
-    ContainedBox::make(|| (**worker).run(inbox, handler))
+    ContainedBox::make(|| {
+        let worker = worker.get_or_insert_with(make);
+        // Not the box's own `run`, which would box what it runs once more.
+        (**worker).run(inbox, handler)
+    })
 }
 
 /// Gets a handler, asking again and again. `None`: the pool does not need one any more, or it is
@@ -181,24 +166,25 @@ where
     }
 }
 
-/// How long to wait before the next try.
-struct Pace(Duration);
+/// How long to wait before the next try, by how many there were.
+struct Pace(u8);
 
 impl Pace {
     fn new() -> Self {
-        Pace(RETRY_FIRST)
+        Pace(0)
     }
 
     /// Waits, twice as long each time; not at all in a closed pool.
     async fn wait<J: Send + 'static>(&mut self, core: &Core<J>) {
-        let mut sleep: Pin<&mut Sleep> = pin!(core.time.sleep(self.0));
+        let limit = RETRY_FIRST * (1 << self.0.min(31));
+        let mut sleep: Pin<&mut Sleep> = pin!(core.time.sleep(limit.min(RETRY_LAST)));
         until(
             core,
             |core| core.gate.is_closed(),
             |cx| sleep.as_mut().poll(cx),
         )
         .await;
-        self.0 = (self.0 * 2).min(RETRY_LAST);
+        self.0 = self.0.saturating_add(1);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::core::Core;
 use crate::fault::{Fault, seeded};
 use crate::park::Lookout;
 use crate::station::Seat;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::task::Poll;
 
 /// A worker that counts as a searcher, or sleeps; dropping it ends either.
@@ -29,29 +29,29 @@ impl<'a, J: Send + 'static> Search<'a, J> {
         }
     }
 
-    /// Looks out for work without sleeping; answers whether it is worth trying again. On a thread of
-    /// the pool's own it spins and yields for some microseconds, since a wake-up takes 5 to 20; on an
-    /// executor it lets the other tasks run, once.
-    pub(crate) async fn look_out(&mut self) -> bool {
-        if self.core.dedicated {
-            let station = self.core.station(self.seat.id);
-            // More than one for each core would only take turns.
-            if station.watched().0 > self.core.cores {
-                return false;
-            }
-            return self.lookout.until(|| self.core.waiting_hint(station) > 0);
+    /// Whether the worker is to let the other tasks of its executor run first: once.
+    pub(crate) fn gives_way(&mut self) -> bool {
+        !self.core.dedicated && !std::mem::replace(&mut self.gave_way, true)
+    }
+
+    /// Looks out for work without sleeping; answers whether it is worth trying again. Only on a thread of the
+    /// pool's own: it spins and yields for some microseconds, since a wake-up takes 5 to 20.
+    pub(crate) fn looks_out(&mut self) -> bool {
+        if !self.core.dedicated {
+            return false;
         }
-        let first = !std::mem::replace(&mut self.gave_way, true);
-        if first && !cfg!(any(fanpool_loom, fanpool_shuttle)) {
-            give_way().await;
+        let station = self.core.station(self.seat.id);
+        // More than one for each core would only take turns.
+        if station.watched().0 > self.core.cores {
+            return false;
         }
-        first
+        self.lookout.until(|| self.core.waiting_hint(station) > 0)
     }
 
     /// Sleeps until it is called, or returns at once if there is something to do after all.
-    pub(crate) async fn sleep(&mut self) {
-        let worker = self.seat.id.index();
+    pub(crate) fn sleep(&mut self) -> impl Future<Output = ()> {
         poll_fn(|cx| {
+            let worker = self.seat.id.index();
             let station = self.core.station(self.seat.id);
             let waker = cx.waker().clone();
             if self.resting {
@@ -76,7 +76,6 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             self.core.rest();
             Poll::Pending
         })
-        .await;
     }
 }
 
@@ -93,16 +92,14 @@ impl<J: Send + 'static> Drop for Search<'_, J> {
     }
 }
 
-/// Lets the executor run other tasks first.
-pub(crate) async fn give_way() {
-    let mut given = false;
-    poll_fn(|cx| {
-        if given {
+/// Lets the executor run other tasks first. (A model has none.)
+pub(crate) fn give_way() -> impl Future<Output = ()> {
+    let mut given = cfg!(any(fanpool_loom, fanpool_shuttle));
+    poll_fn(move |cx| {
+        if std::mem::replace(&mut given, true) {
             return Poll::Ready(());
         }
-        given = true;
         cx.waker().wake_by_ref();
         Poll::Pending
     })
-    .await;
 }

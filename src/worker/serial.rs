@@ -16,8 +16,8 @@ impl SerialWorker {
 #[async_trait]
 impl<J: Send + 'static, H: JobHandler<J>> Worker<J, H> for SerialWorker {
     async fn run(&mut self, inbox: &mut Inbox<J, H>, handler: &mut H) {
-        while let Some(job) = inbox.next().await {
-            job.run_and_go_on(handler).await;
+        while let Some(mut job) = inbox.next().await {
+            job.settle_by(handler).await;
         }
     }
 }
