@@ -39,7 +39,7 @@ use std::task::{Poll, Waker};
 /// One slot of a cell, seen from whichever side `C` is.
 pub(crate) struct At<C: ?Sized> {
     pub(crate) cell: Arc<C>,
-    pub(crate) at: u32,
+    pub(crate) at: usize,
 }
 
 impl<C: ?Sized> Clone for At<C> {
@@ -53,16 +53,16 @@ impl<C: ?Sized> Clone for At<C> {
 
 /// A cell as its envelopes see it, which know the job's type but not the outcome's.
 pub(crate) trait Tracked<J>: Send + Sync {
-    fn is_waiting(&self, at: u32) -> bool;
+    fn is_waiting(&self, at: usize) -> bool;
     /// Whether the outcome is there.
-    fn is_over(&self, at: u32) -> bool;
+    fn is_over(&self, at: usize) -> bool;
     /// Takes the job out for good.
-    fn claim(&self, at: u32) -> Option<Job<J>>;
+    fn claim(&self, at: usize) -> Option<Job<J>>;
     /// Takes the job out for a look.
-    fn lend(&self, at: u32) -> Option<Job<J>>;
+    fn lend(&self, at: usize) -> Option<Job<J>>;
     /// Ends the look. A job that comes back was cancelled meanwhile.
-    fn put_back(&self, at: u32, job: Job<J>) -> Option<Job<J>>;
-    fn options(&self, at: u32) -> Option<&Options>;
+    fn put_back(&self, at: usize, job: Job<J>) -> Option<Job<J>>;
+    fn options(&self, at: usize) -> Option<&Options>;
     fn pool(&self) -> PoolNumber;
     fn into_ending(self: Arc<Self>) -> Arc<dyn Settle>;
     /// For the job that runs, and its worker.
@@ -71,29 +71,29 @@ pub(crate) trait Tracked<J>: Send + Sync {
 
 /// A cell with a job that was claimed, by somebody who knows no types.
 pub(crate) trait Settle: Send + Sync {
-    fn end(&self, at: u32, why: Ending);
+    fn end(&self, at: usize, why: Ending);
 }
 
 /// A cell as its handle sees it, which knows the outcomes' types but not the jobs'.
 pub(crate) trait Reply<T, E>: Send + Sync {
     /// Takes the outcome, or sees to it that `waker` is woken when it is there.
-    fn poll(&self, at: u32, waker: &Waker) -> Poll<Result<T, JobError<E>>>;
+    fn poll(&self, at: usize, waker: &Waker) -> Poll<Result<T, JobError<E>>>;
     /// The same without taking it.
-    fn watch(&self, at: u32, waker: &Waker) -> Poll<()>;
-    fn is_finished(&self, at: u32) -> bool;
-    fn detach(&self, at: u32);
-    fn id(&self, at: u32) -> JobId;
+    fn watch(&self, at: usize, waker: &Waker) -> Poll<()>;
+    fn is_finished(&self, at: usize) -> bool;
+    fn detach(&self, at: usize);
+    fn id(&self, at: usize) -> JobId;
     fn pool(&self) -> PoolNumber;
-    fn cancel(&self, at: u32) -> Cancellation;
+    fn cancel(&self, at: usize) -> Cancellation;
     fn into_token(self: Arc<Self>) -> Arc<dyn Token>;
 }
 
 /// A cell without types: a way to ask a job to stop, and to be asked; and when the job is over, to be kept.
 pub(crate) trait Token: Send + Sync {
-    fn id(&self, at: u32) -> JobId;
-    fn cancel(&self, at: u32) -> Cancellation;
-    fn is_cancelled(&self, at: u32) -> bool;
-    fn listen(&self, at: u32) -> Listener;
+    fn id(&self, at: usize) -> JobId;
+    fn cancel(&self, at: usize) -> Cancellation;
+    fn is_cancelled(&self, at: usize) -> bool;
+    fn listen(&self, at: usize) -> Listener;
     fn pool(&self) -> PoolNumber;
     /// Puts a cell whose jobs are over where it is used again, if there is such a place.
     fn shelve(self: Arc<Self>);
@@ -102,7 +102,7 @@ pub(crate) trait Token: Send + Sync {
 }
 
 /// Whether this is the very job that is asking: then other workers cannot help.
-pub(crate) fn is_own<T, E>(reply: &dyn Reply<T, E>, at: u32) -> bool {
+pub(crate) fn is_own<T, E>(reply: &dyn Reply<T, E>, at: usize) -> bool {
     frame::current(reply.pool()).is_some_and(|frame| match frame.job {
         Some(job) => job == reply.id(at),
         // Its worker may have several in its hands.
@@ -266,26 +266,26 @@ where
         }
     }
 
-    fn slot(&self, at: u32) -> &Slot<J, T, E> {
+    fn slot(&self, at: usize) -> &Slot<J, T, E> {
         match &self.slots {
             Slots::One(slot) => slot,
-            Slots::Many(slots) => &slots[at as usize],
+            Slots::Many(slots) => &slots[at],
         }
     }
 
     /// The job was accepted.
-    pub(crate) fn number(&self, at: u32, ticket: u64) -> JobId {
+    pub(crate) fn number(&self, at: usize, ticket: u64) -> JobId {
         self.slot(at).id.store(ticket, Relaxed);
         JobId::from_ticket(ticket)
     }
 
     /// Takes a job back that was never accepted.
-    pub(crate) fn withdraw(&self, at: u32) -> Option<Job<J>> {
+    pub(crate) fn withdraw(&self, at: usize) -> Option<Job<J>> {
         self.slot(at).take_job(Stage::Taken)
     }
 
     /// Publishes the outcome. Only the one who claimed the job calls this, once.
-    pub(crate) fn finish(&self, at: u32, outcome: Result<T, JobError<E>>) {
+    pub(crate) fn finish(&self, at: usize, outcome: Result<T, JobError<E>>) {
         let (unwanted, waiter) = {
             let slot = self.slot(at);
             let mut state = lock(&slot.state);
@@ -308,7 +308,7 @@ where
         }
     }
 
-    fn try_cancel(&self, at: u32) -> Cancellation {
+    fn try_cancel(&self, at: usize) -> Cancellation {
         let slot = self.slot(at);
         let seen_before = seeded(Fault::ClaimTwice) && self.is_waiting(at);
         let job = {
@@ -350,24 +350,24 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    fn is_waiting(&self, at: u32) -> bool {
+    fn is_waiting(&self, at: usize) -> bool {
         let state = lock(&self.slot(at).state);
         matches!(state.stage, Stage::Waiting(_) | Stage::Lent)
     }
 
-    fn is_over(&self, at: u32) -> bool {
+    fn is_over(&self, at: usize) -> bool {
         self.slot(at).is_finished()
     }
 
-    fn claim(&self, at: u32) -> Option<Job<J>> {
+    fn claim(&self, at: usize) -> Option<Job<J>> {
         self.slot(at).take_job(Stage::Claimed)
     }
 
-    fn lend(&self, at: u32) -> Option<Job<J>> {
+    fn lend(&self, at: usize) -> Option<Job<J>> {
         self.slot(at).take_job(Stage::Lent)
     }
 
-    fn put_back(&self, at: u32, job: Job<J>) -> Option<Job<J>> {
+    fn put_back(&self, at: usize, job: Job<J>) -> Option<Job<J>> {
         let mut state = lock(&self.slot(at).state);
         match state.stage {
             Stage::Lent => {
@@ -378,7 +378,7 @@ where
         }
     }
 
-    fn options(&self, at: u32) -> Option<&Options> {
+    fn options(&self, at: usize) -> Option<&Options> {
         self.slot(at).options.as_deref()
     }
 
@@ -401,7 +401,7 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    fn end(&self, at: u32, why: Ending) {
+    fn end(&self, at: usize, why: Ending) {
         self.finish(at, Err(why.into()));
     }
 }
@@ -412,7 +412,7 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    fn poll(&self, at: u32, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
+    fn poll(&self, at: usize, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
         let slot = self.slot(at);
         // Cloning and dropping wakers is foreign code: not under the lock.
         let mut waker = (!slot.over.load(Acquire)).then(|| waker.clone());
@@ -435,7 +435,7 @@ where
         polled
     }
 
-    fn watch(&self, at: u32, waker: &Waker) -> Poll<()> {
+    fn watch(&self, at: usize, waker: &Waker) -> Poll<()> {
         let slot = self.slot(at);
         if slot.over.load(Acquire) {
             return Poll::Ready(());
@@ -454,11 +454,11 @@ where
         polled
     }
 
-    fn is_finished(&self, at: u32) -> bool {
+    fn is_finished(&self, at: usize) -> bool {
         self.slot(at).is_finished()
     }
 
-    fn detach(&self, at: u32) {
+    fn detach(&self, at: usize) {
         let (outcome, waiter) = {
             let mut state = lock(&self.slot(at).state);
             state.detached = true;
@@ -477,7 +477,7 @@ where
         }
     }
 
-    fn id(&self, at: u32) -> JobId {
+    fn id(&self, at: usize) -> JobId {
         self.slot(at).id()
     }
 
@@ -485,7 +485,7 @@ where
         self.pool
     }
 
-    fn cancel(&self, at: u32) -> Cancellation {
+    fn cancel(&self, at: usize) -> Cancellation {
         self.try_cancel(at)
     }
 
@@ -500,19 +500,19 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    fn id(&self, at: u32) -> JobId {
+    fn id(&self, at: usize) -> JobId {
         self.slot(at).id()
     }
 
-    fn cancel(&self, at: u32) -> Cancellation {
+    fn cancel(&self, at: usize) -> Cancellation {
         self.try_cancel(at)
     }
 
-    fn is_cancelled(&self, at: u32) -> bool {
+    fn is_cancelled(&self, at: usize) -> bool {
         self.slot(at).asked_to_stop.load(Acquire)
     }
 
-    fn listen(&self, at: u32) -> Listener {
+    fn listen(&self, at: usize) -> Listener {
         self.slot(at).stop.listen()
     }
 

@@ -259,19 +259,51 @@ impl<J: Send + 'static> Core<J> {
 
     // ---- out --------------------------------------------------------------------------------
 
-    /// The next of the jobs that a worker took ahead, unless others were quicker. The worker owns it from
-    /// here on.
-    #[inline]
-    pub(crate) fn at_hand(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
-        if hand.ahead == 0 {
+    /// Has a worker start the next of the jobs that it took ahead. `hold` is given the job, which the worker owns from
+    /// there on, under its tray's lock; once that is free, [`started`](Self::started) is to be called. `None`: others
+    /// were quicker. `false`: a tombstone came up, for [`next_in_hand`](Self::next_in_hand) to see to.
+    #[inline(always)]
+    pub(crate) fn start_in_hand(
+        &self,
+        seat: &Seat<J>,
+        hand: &mut Hand,
+        hold: impl FnOnce(JobId, Claimed<J>),
+    ) -> Option<bool> {
+        if self.is_halted() {
             return None;
         }
-        self.claim_from(seat, || self.take_in_hand(seat, hand))
+        let started = self.station(seat.id).start_from_tray(seat, |job| {
+            let id = job.id();
+            job.claim().map(|claimed| hold(id, claimed)).is_some()
+        });
+        match started {
+            None => hand.ahead = 0,
+            Some(started) => hand.ahead -= u32::from(started),
+        }
+        started
+    }
+
+    /// The same for those that may be tombstones.
+    #[cold]
+    pub(crate) fn next_in_hand(
+        &self,
+        seat: &Seat<J>,
+        hand: &mut Hand,
+    ) -> Option<(JobId, Claimed<J>)> {
+        self.start_from(seat, || self.take_in_hand(seat, hand))
+    }
+
+    /// A job was started, with these options.
+    #[inline(always)]
+    pub(crate) fn started(&self, seat: &Seat<J>, options: Option<&Options>) {
+        seat.vitals.counts.started();
+        self.leave_queue(options, seat.lane);
     }
 
     /// The next job for a worker that has none at hand.
+    #[inline(never)]
     pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
-        self.claim_from(seat, || {
+        self.start_from(seat, || {
             self.take_in_hand(seat, hand)
                 .or_else(|| self.take_from_desk(seat, hand))
         })
@@ -279,12 +311,12 @@ impl<J: Send + 'static> Core<J> {
 
     /// A job that another worker took ahead, or that another desk can spare: for a worker that would
     /// have to sleep otherwise. Sooner it would only get in the way of others that are quick.
+    #[inline(never)]
     pub(crate) fn last_resort(&self, seat: &Seat<J>) -> Option<(JobId, Claimed<J>)> {
-        self.claim_from(seat, || self.take_from_others(seat))
+        self.start_from(seat, || self.take_from_others(seat))
     }
 
-    #[inline]
-    fn claim_from(
+    fn start_from(
         &self,
         seat: &Seat<J>,
         mut take: impl FnMut() -> Option<Queued<J>>,
@@ -294,29 +326,26 @@ impl<J: Send + 'static> Core<J> {
                 return None;
             }
             let mut job = take()?;
-            let id = job.id();
             if let Some(claimed) = job.claim() {
-                seat.vitals.counts.started();
-                self.leave_queue(claimed.job.options(), seat.lane);
-                return Some((id, claimed));
+                self.started(seat, claimed.job.options());
+                return Some((job.id(), claimed));
             }
-            self.met_tombstone(seat, id, &job);
+            self.met_tombstone(seat, &job);
         }
     }
 
     #[cold]
-    fn met_tombstone(&self, seat: &Seat<J>, id: JobId, job: &Queued<J>) {
+    fn met_tombstone(&self, seat: &Seat<J>, job: &Queued<J>) {
         self.tombstones.fetch_sub(1, Relaxed);
         // Who cancelled it reports its end, unless that is past already: then a join that saw it at
         // this seat would wait for ever. Asked after the seat is clear: see joins.rs.
         seat.end();
         if job.is_over() {
-            self.joins.over(id);
+            self.joins.over(job.id());
         }
     }
 
     /// What the worker took ahead, unless others were quicker.
-    #[inline]
     fn take_in_hand(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
         if hand.ahead == 0 {
             return None;

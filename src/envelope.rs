@@ -37,7 +37,7 @@ const STAYS: u64 = 1 << 63;
 #[repr(u64)]
 enum Body<J> {
     Plain { pool: PoolNumber, job: Job<J> },
-    Tracked { cell: Arc<dyn Tracked<J>>, at: u32 },
+    Tracked { cell: Arc<dyn Tracked<J>>, at: usize },
     Gone,
 }
 
@@ -50,7 +50,7 @@ impl<J> Queued<J> {
         }
     }
 
-    pub(crate) fn tracked(id: JobId, cell: Arc<dyn Tracked<J>>, at: u32) -> Self {
+    pub(crate) fn tracked(id: JobId, cell: Arc<dyn Tracked<J>>, at: usize) -> Self {
         Queued {
             number: id.get(),
             body: Body::Tracked { cell, at },
@@ -142,7 +142,7 @@ impl<J> Queued<J> {
     }
 
     /// Takes the job out: the caller owns it now, and must settle its outcome. `None`: a tombstone.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn claim(&mut self) -> Option<Claimed<J>> {
         match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Plain { job, .. } => Some(Claimed { job, slot: None }),

@@ -110,21 +110,23 @@ impl Lane {
 /// The number of a unit of room. The first one of a job is its number: unique in its pool.
 pub(crate) type Ticket = u64;
 
-/// What somebody asks of the gate: how much room, and for what.
+/// What somebody asks of the gate: how much room, and for what. (Two words, which go in registers: a call that
+/// is made for each job should not have to write them down.)
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Want {
-    least: u64,
     most: u64,
     what: What,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
-    /// Each unit is a job.
+    /// At least one unit; each is a job.
     Jobs,
-    /// All units are one job.
+    /// All units, which are one job.
     Job,
-    /// No job yet.
+    /// At least one unit, for later.
+    Permits,
+    /// All units, for later.
     Permit,
 }
 
@@ -132,37 +134,40 @@ impl Want {
     /// Room for one job of this weight.
     #[inline]
     pub(crate) fn job(weight: u64) -> Self {
-        Want {
-            least: weight,
-            most: weight,
-            what: if weight == 1 { What::Jobs } else { What::Job },
-        }
+        let what = if weight == 1 { What::Jobs } else { What::Job };
+        Want { most: weight, what }
     }
 
     /// Room for at least one and up to so many plain jobs.
     pub(crate) fn jobs(most: u64) -> Self {
-        Want {
-            least: 1,
-            most,
-            what: What::Jobs,
-        }
+        let what = What::Jobs;
+        Want { most, what }
     }
 
     /// Room for later.
     pub(crate) fn permit(units: u64) -> Self {
-        Want {
-            least: units,
-            most: units,
-            what: What::Permit,
-        }
+        let what = What::Permit;
+        Want { most: units, what }
     }
 
     /// At least one and up to so many units for later.
     pub(crate) fn permits(most: u64) -> Self {
+        let what = What::Permits;
+        Want { most, what }
+    }
+
+    fn least(self) -> u64 {
+        match self.what {
+            What::Jobs | What::Permits => 1,
+            What::Job | What::Permit => self.most,
+        }
+    }
+
+    /// The same for no more than it needs.
+    fn sparing(self) -> Self {
         Want {
-            least: 1,
-            most,
-            what: What::Permit,
+            most: self.least(),
+            ..self
         }
     }
 }
@@ -270,13 +275,13 @@ impl Gate {
         if want.what == What::Jobs {
             return self.take(want, heed);
         }
-        if want.least > self.capacity {
+        if want.least() > self.capacity {
             return Err(self.refusal(self.head.tickets.load(Acquire), want));
         }
         let _writes = lock(&self.apart.closed);
         let taken = self.take(want, heed)?;
         let units = taken.end - taken.start;
-        if want.what == What::Permit {
+        if matches!(want.what, What::Permit | What::Permits) {
             self.apart.held.fetch_add(units, SeqCst);
             self.apart.surplus.fetch_add(units, Relaxed);
         } else {
@@ -297,7 +302,7 @@ impl Gate {
             let mut limit = self.head.limit.load(Acquire);
             if issued + most > limit {
                 limit = (self.released() + self.capacity).min(LIFETIME);
-                if issued + want.least > limit {
+                if issued + want.least() > limit {
                     // Full, unless others moved `head` since: then room may have come and gone,
                     // and the comparison mixed two moments.
                     let now = self.head.tickets.load(Acquire);
@@ -334,9 +339,9 @@ impl Gate {
     fn refusal(&self, head: u64, want: Want) -> Refusal {
         if head & CLOSED != 0 {
             Refusal::Closed
-        } else if want.least > self.capacity {
+        } else if want.least() > self.capacity {
             Refusal::TooHeavy
-        } else if (head & !FLAGS) + want.least > LIFETIME {
+        } else if (head & !FLAGS) + want.least() > LIFETIME {
             Refusal::Closed
         } else {
             Refusal::Full
@@ -350,7 +355,7 @@ impl Gate {
         // Who waits on `room` already does not go behind those who came later.
         let mut came_before = false;
         loop {
-            if want.least > 1 || !came_before && self.head.tickets.load(Acquire) & LINED != 0 {
+            if want.least() > 1 || !came_before && self.head.tickets.load(Acquire) & LINED != 0 {
                 if let Some(settled) = self.enter_in_line(want).await {
                     return settled;
                 }
@@ -638,18 +643,14 @@ impl Turn<'_> {
         let place = &mut self.place;
         let stays = self
             .gate
-            .with_line(|line| line.stay(place, want.least, &mut waker), |_, _| ());
+            .with_line(|line| line.stay(place, want.least(), &mut waker), |_, _| ());
         drop(waker);
         if !stays.lined {
             return Poll::Ready(None);
         }
         if stays.called || stays.in_front && !seeded(Fault::NoSecondLook) {
-            let most = if stays.in_front {
-                want.most
-            } else {
-                want.least
-            };
-            match self.gate.attempt(Want { most, ..want }, CLOSED) {
+            let want = if stays.in_front { want } else { want.sparing() };
+            match self.gate.attempt(want, CLOSED) {
                 Err(Refusal::Full) => {}
                 settled => return Poll::Ready(Some(settled)),
             }

@@ -39,9 +39,9 @@ use std::time::Duration;
 pub struct GroupHandle<T, E> {
     reply: Arc<dyn Reply<T, E>>,
     /// Outcomes that are still to be taken.
-    open: Range<u32>,
+    open: Range<usize>,
     /// None of those from here to the end of `open` is waited for any more: they are there.
-    there: u32,
+    there: usize,
     /// Set while a job of the same pool waits here.
     stay: Option<Stay>,
 }
@@ -59,7 +59,7 @@ pub struct GroupCancellation {
 }
 
 impl<T, E> GroupHandle<T, E> {
-    fn new(reply: Arc<dyn Reply<T, E>>, jobs: u32) -> Self {
+    fn new(reply: Arc<dyn Reply<T, E>>, jobs: usize) -> Self {
         GroupHandle {
             reply,
             open: 0..jobs,
@@ -179,8 +179,8 @@ impl<T, E> GroupHandle<T, E> {
     /// once or twice and not for each.
     fn poll_all(
         reply: &dyn Reply<T, E>,
-        open: &Range<u32>,
-        there: &mut u32,
+        open: &Range<usize>,
+        there: &mut usize,
         waker: &Waker,
     ) -> Poll<()> {
         while *there > open.start {
@@ -293,9 +293,9 @@ where
     core: &'a Core<J>,
     cell: Arc<Cell<J, T, E>>,
     /// How many jobs were let in, until there is a handle for them.
-    accepted: u32,
+    accepted: usize,
     /// Jobs that are still to be let in.
-    rest: Range<u32>,
+    rest: Range<usize>,
 }
 
 impl<'a, J, T, E> Entry<'a, J, T, E>
@@ -306,7 +306,7 @@ where
 {
     fn new(core: &'a Core<J>, jobs: impl IntoIterator<Item = J>) -> Self {
         let cell = Cell::group(core.number, jobs.into_iter());
-        let rest = 0..u32::try_from(cell.len()).expect("a group has fewer than 2^32 jobs");
+        let rest = 0..cell.len();
         Entry {
             core,
             cell,

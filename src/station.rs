@@ -466,8 +466,31 @@ impl<J: Send + 'static> Station<J> {
         Taken { job, ahead, more }
     }
 
-    /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.
+    /// Has a worker start the next job in its own tray where it lies. (An envelope that is moved on its way is written
+    /// by words and read by pairs of them, for which a processor waits each time.) Leaves a tombstone where it is,
+    /// which `start` answers `false` to. `None`: there is nothing.
     #[inline(always)]
+    pub(crate) fn start_from_tray(
+        &self,
+        seat: &Seat<J>,
+        start: impl FnOnce(&mut Queued<J>) -> bool,
+    ) -> Option<bool> {
+        let mut tray = lock(&seat.tray);
+        let job = tray.jobs.front_mut()?;
+        let id = job.id();
+        if !start(job) {
+            return Some(false);
+        }
+        seat.begin(id);
+        // It is empty, so not even its drop is missed.
+        std::mem::forget(tray.jobs.pop_front());
+        if tray.jobs.is_empty() && !tray.bound {
+            self.loaded.clear(seat.id.index());
+        }
+        Some(true)
+    }
+
+    /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.
     pub(crate) fn take_from_tray(&self, of: &Seat<J>, to: &Seat<J>) -> Option<Queued<J>> {
         let mut tray = lock(&of.tray);
         if tray.bound && of.id != to.id {

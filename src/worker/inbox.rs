@@ -155,7 +155,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     }
 
     /// Takes the next of the jobs that the worker took ahead, unless others were quicker.
-    #[inline]
+    #[inline(always)]
     fn take_at_hand(&mut self) -> bool {
         if self.hand.ahead == 0 {
             self.leave_seat();
@@ -166,19 +166,32 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             self.core.joins.over(last);
             self.seated = false;
         }
-        let found = self.core.at_hand(&self.seat, &mut self.hand);
-        // That look was under the tray's lock, and a job that was found has the seat: see joins.rs.
+        let (cx, owed, current) = (&mut self.cx, &mut self.owed, &mut self.job);
+        let hold = |id, claimed| hold(cx, owed, current, id, claimed);
+        let started = self.core.start_in_hand(&self.seat, &mut self.hand, hold);
+        // That look was under the tray's lock, and a job that was started has the seat: see joins.rs.
         if std::mem::take(&mut self.seated) {
-            if found.is_none() {
+            if started != Some(true) {
                 self.seat.end();
             }
             self.core.joins.over(last);
         }
-        let Some((id, claimed)) = found else {
-            return false;
-        };
-        self.hold(id, claimed);
-        true
+        match started {
+            None => false,
+            Some(true) => {
+                let options = self.job.as_ref().and_then(Job::options);
+                self.core.started(&self.seat, options);
+                self.took_one();
+                true
+            }
+            Some(false) => match self.core.next_in_hand(&self.seat, &mut self.hand) {
+                None => false,
+                Some((id, claimed)) => {
+                    self.hold(id, claimed);
+                    true
+                }
+            },
+        }
     }
 
     /// Waits for a job that the worker has not taken ahead. Answers whether there is one: if not, the pool
@@ -212,22 +225,14 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         }
     }
 
-    #[inline]
     fn hold(&mut self, id: JobId, claimed: Claimed<J>) {
-        let Claimed { job, slot } = claimed;
+        hold(&mut self.cx, &mut self.owed, &mut self.job, id, claimed);
+        self.took_one();
+    }
+
+    #[inline(always)]
+    fn took_one(&mut self) {
         self.taken = self.taken.wrapping_add(1);
-        match slot {
-            None => {
-                self.cx.turn_to(id, job.deadline(), None);
-                self.owed = Owed::Log(job.share_options());
-            }
-            Some(At { cell, at }) => {
-                let cell = cell.into_token();
-                self.cx.turn_to(id, job.deadline(), Some(At { cell, at }));
-                self.owed = Owed::Handle;
-            }
-        }
-        self.job = Some(job);
         self.hand.took_one(|| self.core.time.now());
     }
 
@@ -302,6 +307,29 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     pub(crate) fn mend(&mut self) {
         self.broken = false;
     }
+}
+
+/// Makes a job that was claimed the current one.
+#[inline(always)]
+fn hold<J: Send + 'static>(
+    cx: &mut JobContext,
+    owed: &mut Owed,
+    current: &mut Option<Job<J>>,
+    id: JobId,
+    Claimed { job, slot }: Claimed<J>,
+) {
+    match slot {
+        None => {
+            cx.turn_to(id, job.deadline(), None);
+            *owed = Owed::Log(job.share_options());
+        }
+        Some(At { cell, at }) => {
+            let cell = cell.into_token();
+            cx.turn_to(id, job.deadline(), Some(At { cell, at }));
+            *owed = Owed::Handle;
+        }
+    }
+    *current = Some(job);
 }
 
 /// What a thread is in the middle of while it is about the job that `cx` is about.
