@@ -186,12 +186,12 @@ impl<J, T, E> Slot<J, T, E> {
     /// Puts `stage` in place of a job that waits, and answers the job.
     fn take_job(&self, stage: Stage<J, T, E>) -> Option<Job<J>> {
         let mut state = lock(&self.state);
+        if !matches!(state.stage, Stage::Waiting(_)) {
+            return None;
+        }
         match std::mem::replace(&mut state.stage, stage) {
             Stage::Waiting(job) => Some(job),
-            other => {
-                state.stage = other;
-                None
-            }
+            _ => unreachable!("it was looked at under the lock"),
         }
     }
 
@@ -415,24 +415,23 @@ where
     fn poll(&self, at: usize, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
         let slot = self.slot(at);
         // Cloning and dropping wakers is foreign code: not under the lock.
+        // So it is declared first, which has it dropped last.
         let mut waker = (!slot.over.load(Acquire)).then(|| waker.clone());
-        let polled = {
-            let mut state = lock(&slot.state);
-            match std::mem::replace(&mut state.stage, Stage::Taken) {
+        let mut state = lock(&slot.state);
+        match state.stage {
+            Stage::Done(_) => match std::mem::replace(&mut state.stage, Stage::Taken) {
                 Stage::Done(outcome) => Poll::Ready(outcome),
-                Stage::Taken => {
-                    drop(state);
-                    panic!("a JobHandle was polled after it had given its outcome");
-                }
-                pending => {
-                    state.stage = pending;
-                    std::mem::swap(&mut state.waiter, &mut waker);
-                    Poll::Pending
-                }
+                _ => unreachable!("it was looked at under the lock"),
+            },
+            Stage::Taken => {
+                drop(state);
+                panic!("a JobHandle was polled after it had given its outcome");
             }
-        };
-        drop(waker);
-        polled
+            Stage::Waiting(_) | Stage::Lent | Stage::Claimed => {
+                std::mem::swap(&mut state.waiter, &mut waker);
+                Poll::Pending
+            }
+        }
     }
 
     fn watch(&self, at: usize, waker: &Waker) -> Poll<()> {

@@ -70,8 +70,23 @@ impl<T, E> JobHandle<T, E> {
     /// # Errors
     ///
     /// Every [`JobError`]: why the job did not complete.
-    pub fn wait(self) -> Result<T, JobError<E>> {
+    pub fn wait(mut self) -> Result<T, JobError<E>> {
+        // Who has many jobs under way often finds the first of them over.
+        if self.is_finished() {
+            if let Poll::Ready(outcome) = self.poll_reply(Waker::noop()) {
+                return outcome;
+            }
+        }
         block_on(self)
+    }
+
+    /// Asks the cell, wherever this thread is.
+    #[inline]
+    fn poll_reply(&mut self, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
+        let reply = self.reply.as_ref().expect("there until dropped");
+        let polled = reply.poll(0, waker);
+        self.over = polled.is_ready();
+        polled
     }
 
     /// Blocks for at most `limit`; gives the handle back when the job is not over by then.
@@ -143,19 +158,18 @@ impl<T, E> Future for JobHandle<T, E> {
     type Output = Result<T, JobError<E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let JobHandle { reply, over, stay } = self.get_mut();
-        let reply = &**reply.as_ref().expect("there until dropped");
-        let finished = reply.is_finished(0);
-        if finished || frame::is_outside(reply.pool()) {
+        let this = self.get_mut();
+        let finished = this.is_finished();
+        if finished || frame::is_outside(this.reply().pool()) {
             // Nothing to wait for, or a wait that keeps none of the pool's workers.
-            *stay = None;
+            this.stay = None;
             if !finished {
-                glance(cx, || reply.is_finished(0));
+                glance(cx, || this.is_finished());
             }
-            let polled = reply.poll(0, cx.waker());
-            *over = polled.is_ready();
-            return polled;
+            return this.poll_reply(cx.waker());
         }
+        let JobHandle { reply, over, stay } = this;
+        let reply = &**reply.as_ref().expect("there until dropped");
         poll_unless_stuck(reply.pool(), For::Progress, stay, cx, |cx| {
             poll_outcome(reply, over, cx.waker())
         })

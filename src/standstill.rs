@@ -127,7 +127,11 @@ impl Waits {
 
 /// One wait that is entered; dropping it takes it out. It may outlive the wait: a handle that was polled in
 /// one job may be kept, and polled in another.
-pub(crate) struct Stay {
+///
+/// In a box, because few waits ever have one, and what may have one is moved for each job.
+pub(crate) struct Stay(Box<Place>);
+
+struct Place {
     home: Arc<dyn Home>,
     token: u64,
     seat: WorkerId,
@@ -168,29 +172,29 @@ impl Stay {
         if what == For::TheRest {
             standstill.wake(|wait| wait.what == For::TheRest && wait.seat != frame.seat);
         }
-        Ok(Stay {
+        Ok(Stay(Box::new(Place {
             home,
             token,
             seat: frame.seat,
             job: frame.job,
-        })
+        })))
     }
 
     /// Whether it is about a wait in this job, and still entered.
     fn is_of(&self, frame: Frame) -> bool {
-        let waits = lock(&self.home.standstill().waits);
-        (self.seat, self.job) == (frame.seat, frame.job) && waits.entries.contains_key(&self.token)
+        let waits = lock(&self.0.home.standstill().waits);
+        (self.0.seat, self.0.job) == (frame.seat, frame.job) && waits.entries.contains_key(&self.0.token)
     }
 
     fn go_on(&self, waker: &Waker) -> Result<(), NobodyLeft> {
-        let standstill = self.home.standstill();
+        let standstill = self.0.home.standstill();
         let fresh = waker.clone();
         let mut waits = lock(&standstill.waits);
         let live = standstill.live.load(SeqCst);
         let left = waits.anybody_left(live);
         let old = waits
             .entries
-            .get_mut(&self.token)
+            .get_mut(&self.0.token)
             .map(|wait| std::mem::replace(&mut wait.waker, fresh));
         drop(waits);
         drop(old);
@@ -200,17 +204,17 @@ impl Stay {
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        let standstill = self.home.standstill();
+        let standstill = self.0.home.standstill();
         let mut waits = lock(&standstill.waits);
-        let wait = waits.entries.remove(&self.token);
+        let wait = waits.entries.remove(&self.0.token);
         standstill.entered.store(waits.entries.len(), Relaxed);
-        let still_kept = waits.entries.values().any(|wait| wait.seat == self.seat);
+        let still_kept = waits.entries.values().any(|wait| wait.seat == self.0.seat);
         drop(waits);
         // One that ended with its job has nobody to call back: the worker may be gone since.
         let entered = wait.is_some();
         drop(wait);
         if entered && !still_kept {
-            self.home.set_away(self.seat, false);
+            self.0.home.set_away(self.0.seat, false);
         }
     }
 }
