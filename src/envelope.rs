@@ -36,8 +36,14 @@ const STAYS: u64 = 1 << 63;
 /// are read next, and the processor waits at each move: 40 bytes are quicker than 32.
 #[repr(u64)]
 enum Body<J> {
-    Plain { pool: PoolNumber, job: Job<J> },
-    Tracked { cell: Arc<dyn Tracked<J>>, at: usize },
+    Plain {
+        pool: PoolNumber,
+        job: Job<J>,
+    },
+    Tracked {
+        cell: Arc<dyn Tracked<J>>,
+        at: usize,
+    },
     Gone,
 }
 

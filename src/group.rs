@@ -380,10 +380,6 @@ where
     /// When one is refused (the pool was closed meanwhile), it comes back with all after it; those before
     /// it are accepted and run, and the error has their handle.
     ///
-    /// # Panics
-    ///
-    /// With 2³² jobs or more.
-    ///
     /// # Cancel safety
     ///
     /// When the future is dropped, jobs that were accepted run, and the others are dropped.

@@ -183,7 +183,8 @@ impl Stay {
     /// Whether it is about a wait in this job, and still entered.
     fn is_of(&self, frame: Frame) -> bool {
         let waits = lock(&self.0.home.standstill().waits);
-        (self.0.seat, self.0.job) == (frame.seat, frame.job) && waits.entries.contains_key(&self.0.token)
+        (self.0.seat, self.0.job) == (frame.seat, frame.job)
+            && waits.entries.contains_key(&self.0.token)
     }
 
     fn go_on(&self, waker: &Waker) -> Result<(), NobodyLeft> {

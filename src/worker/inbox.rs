@@ -309,7 +309,8 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     }
 }
 
-/// Makes a job that was claimed the current one.
+/// Makes a job that was claimed the current one. Under a tray's lock: nothing of the last job is left by then, so
+/// nothing foreign is dropped here.
 #[inline(always)]
 fn hold<J: Send + 'static>(
     cx: &mut JobContext,
@@ -318,6 +319,7 @@ fn hold<J: Send + 'static>(
     id: JobId,
     Claimed { job, slot }: Claimed<J>,
 ) {
+    debug_assert!(current.is_none() && matches!(owed, Owed::Nothing));
     match slot {
         None => {
             cx.turn_to(id, job.deadline(), None);
