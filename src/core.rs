@@ -19,6 +19,7 @@ use crate::outcome::Ending;
 use crate::registry::{self, Home, PoolNumber};
 use crate::roster::Roster;
 use crate::shelf::Shelved;
+use crate::signal::hold_calls;
 use crate::spawner::Spawner;
 use crate::standstill::Standstill;
 use crate::station::{DRAIN_FROM, Seat, Station};
@@ -303,10 +304,15 @@ impl<J: Send + 'static> Core<J> {
     /// The next job for a worker that has none at hand.
     #[inline(never)]
     pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
-        self.start_from(seat, || {
+        let started = self.start_from(seat, || {
             self.take_in_hand(seat, hand)
                 .or_else(|| self.take_from_desk(seat, hand))
-        })
+        });
+        // After it is started: a waker may wait for its room.
+        if std::mem::take(&mut hand.leaves_more) {
+            self.rouse();
+        }
+        started
     }
 
     /// A job that another worker took ahead, or that another desk can spare: for a worker that would
@@ -369,9 +375,7 @@ impl<J: Send + 'static> Core<J> {
         }
         let taken = own.take(seat, most, &self.gate, &self.intake)?;
         hand.ahead = taken.ahead as u32;
-        if taken.more {
-            self.rouse();
-        }
+        hand.leaves_more |= taken.more;
         Some(taken.job)
     }
 
@@ -450,9 +454,16 @@ impl<J: Send + 'static> Core<J> {
                 .inspect(|&key| keys.leave(key));
         }
         if self.gate.release(job::weight(options), lane) {
-            // The last job of a closed pool was started: nobody needs to stay for more.
-            self.call_all();
+            self.drained();
         }
+    }
+
+    /// The last job of a closed pool was started, or ended: nobody needs to stay for more.
+    #[cold]
+    fn drained(&self) {
+        self.call_all();
+        // A permit that goes back has the gate undrained for a moment, in which the last worker may have looked.
+        self.end_errors();
     }
 
     /// Gives each desk a strategy of its own.
@@ -484,9 +495,10 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Takes every waiting job of a closed and halted pool out of the queue and ends it. Waits, without
-    /// sleeping, for submitters between their ticket and their push. `keep` must not be foreign code: who
-    /// shuts the pool down waits for the end of this.
+    /// sleeping, for submitters between their ticket and their push. No waker is called before the end, and `keep`
+    /// must not be foreign code: whoever shuts the pool down waits until the gate is drained.
     pub(crate) fn sweep(&self, why: Ending, mut keep: impl FnMut(Job<J>)) {
+        let _calls = hold_calls();
         for round in 0_u64.. {
             if round == FRUITLESS_SWEEPS {
                 // Nobody is that long between a ticket and a push. An order must be hiding jobs.
@@ -526,10 +538,12 @@ impl<J: Send + 'static> Core<J> {
 
     /// Nobody is left to run anything.
     pub(crate) fn collapse(&self) {
+        let mut jobs = Vec::new();
+        let calls = hold_calls();
         self.close();
         self.halt();
-        let mut jobs = Vec::new();
         self.sweep(Ending::Abandoned, |job| jobs.push(job));
+        drop(calls);
         for job in jobs {
             dispose(job);
         }
@@ -591,7 +605,7 @@ impl<J: Send + 'static> Home for Core<J> {
 
     fn give_back(&self, held: u64) {
         if self.gate.give_back(held) {
-            self.call_all();
+            self.drained();
         }
         self.see_to_waiters();
     }

@@ -556,7 +556,8 @@ impl Gate {
         self.head.tickets.load(Acquire) & CLOSED != 0
     }
 
-    /// Closed, and nothing accepted waits to be started; then it stays so.
+    /// Closed, and nothing accepted waits to be started; then it stays so, but for the moments in which permits go
+    /// back.
     pub(crate) fn is_drained(&self) -> bool {
         // First, so that nothing is accepted, and no permit used, after the count.
         self.is_closed() && *lock(&self.apart.closed) && self.waiting() == 0

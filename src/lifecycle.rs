@@ -35,6 +35,7 @@ use crate::outcome::Ending;
 use crate::park::block_on;
 use crate::pool::Submitter;
 use crate::registry::Home;
+use crate::signal::hold_calls;
 use crate::standstill::{For, poll_unless_stuck, unless_stuck};
 use crate::sync::atomic::Ordering::*;
 use crate::sync::lock;
@@ -119,6 +120,7 @@ impl<J: Send + 'static> Core<J> {
             // A strategy or an order cannot empty the queue it is called by.
             return;
         }
+        let _calls = hold_calls();
         self.halt();
         self.stop.ask();
         self.take_back();

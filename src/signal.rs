@@ -122,6 +122,49 @@ local! {
     static DUE: RefCell<VecDeque<Waker>> = RefCell::new(VecDeque::new());
 }
 
+local! {
+    /// Wakers whose call is held back, while one of [`hold_calls`] is there.
+    static HELD: RefCell<Option<Vec<Waker>>> = RefCell::new(None);
+}
+
+/// Until the guard is dropped, this thread calls no waker: what it is in the middle of is waited for by others, and a
+/// waker may be one of them that blocks.
+pub(crate) fn hold_calls() -> HeldCalls {
+    let outermost = HELD.try_with(|held| {
+        let mut held = held.borrow_mut();
+        let outermost = held.is_none();
+        held.get_or_insert_default();
+        outermost
+    });
+    HeldCalls {
+        outermost: outermost.unwrap_or(false),
+    }
+}
+
+pub(crate) struct HeldCalls {
+    outermost: bool,
+}
+
+impl Drop for HeldCalls {
+    fn drop(&mut self) {
+        if self.outermost {
+            let due = HELD.try_with(|held| held.borrow_mut().take());
+            due.ok().flatten().into_iter().flatten().for_each(call);
+        }
+    }
+}
+
+/// Gives the waker back if calls are not held.
+fn hold(waker: Waker) -> Option<Waker> {
+    let mut waker = Some(waker);
+    let _ = HELD.try_with(|held| {
+        if let Some(held) = &mut *held.borrow_mut() {
+            held.extend(waker.take());
+        }
+    });
+    waker
+}
+
 fn run_wakers() {
     // One at a time: a waker may notify in turn, and then runs those it caused itself.
     while let Ok(Some(waker)) = DUE.try_with(|due| due.borrow_mut().pop_front()) {
@@ -135,6 +178,7 @@ pub(crate) fn call(waker: Waker) {
     if frame::in_desk() {
         return frame::outside_desk(move || call(waker));
     }
+    let Some(waker) = hold(waker) else { return };
     // What it may poll here and now is not part of the job that this thread happens to run.
     let _elsewhere = frame::leave();
     let _ = contain(|| waker.wake());

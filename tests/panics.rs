@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::by_hand::ByHand;
 use common::{Door, Payload, watched};
 use fanpool::queue_order::{QueueOrder, Queued};
 use fanpool::{
@@ -590,5 +591,34 @@ fn jobs_bound_to_a_broken_handler_do_not_wait_for_its_drop() {
         }
         gone.open();
         ledger.close(pool.shutdown_blocking().counts);
+    });
+}
+
+#[test]
+fn a_waker_may_shut_down_the_pool_whose_jobs_are_being_abandoned() {
+    watched(|ledger| {
+        let executor = ByHand::new();
+        let pool = Pool::builder(handler_fn(|job: Payload| Ok::<_, String>(job.id())))
+            .workers_per_dispatcher(1)
+            .spawner(executor.clone())
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        let (ended, reports) = mpsc::channel();
+        let inner = pool.submitter().downgrade();
+        let waker = Waker::from(Arc::new(Reentrant(Box::new(move || {
+            let report = inner.upgrade().unwrap().shutdown_blocking();
+            ended.send(report.counts).unwrap();
+        }))));
+        let mut handle = pool.try_submit(ledger.job()).unwrap();
+        let mut cx = Context::from_waker(&waker);
+        assert!(Pin::new(&mut handle).poll(&mut cx).is_pending());
+        // The last worker is lost for good: what waits is abandoned, and its handle is told.
+        executor.refuse_replacements(|| true);
+        executor.abort(executor.workers()[0]);
+        let counts = reports.recv().unwrap();
+        assert_eq!((counts.abandoned, counts.waiting), (1, 0), "{counts}");
+        assert!(matches!(handle.wait(), Err(JobError::Abandoned)));
+        ledger.close(pool.metrics());
     });
 }

@@ -23,6 +23,8 @@ const SEE_TO_OTHERS: u32 = 16;
 pub(crate) struct Hand {
     /// Jobs in the tray, or fewer if others took some.
     pub(crate) ahead: u32,
+    /// Its last look at the desk left jobs there that others could run, and nobody was called for them yet.
+    pub(crate) leaves_more: bool,
     /// Times that it looked for more.
     looks: u32,
     /// Of one job, as strategies are told; zero until it was measured.
@@ -67,6 +69,7 @@ impl Hand {
     pub(crate) fn new() -> Self {
         Hand {
             ahead: 0,
+            leaves_more: false,
             looks: 0,
             service: 0,
             average: 0,

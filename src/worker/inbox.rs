@@ -169,6 +169,11 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         let (cx, owed, current) = (&mut self.cx, &mut self.owed, &mut self.job);
         let hold = |id, claimed| hold(cx, owed, current, id, claimed);
         let started = self.core.start_in_hand(&self.seat, &mut self.hand, hold);
+        if started == Some(true) {
+            // Before any waker is called, which may wait for the room.
+            let options = self.job.as_ref().and_then(Job::options);
+            self.core.started(&self.seat, options);
+        }
         // That look was under the tray's lock, and a job that was started has the seat: see joins.rs.
         if std::mem::take(&mut self.seated) {
             if started != Some(true) {
@@ -179,8 +184,6 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         match started {
             None => false,
             Some(true) => {
-                let options = self.job.as_ref().and_then(Job::options);
-                self.core.started(&self.seat, options);
                 self.took_one();
                 true
             }

@@ -13,6 +13,7 @@ use crate::error::FactoryError;
 use crate::frame::{self, Frame};
 use crate::handler::{JobHandler, JobHandlerFactory};
 use crate::roster::Stage;
+use crate::signal::hold_calls;
 use crate::spawner::{BoxFuture, SpawnError};
 use crate::sync::atomic::{AtomicU8, Ordering::*};
 use crate::unwind::{ContainedBox, contain, contain_polls, dispose};
@@ -352,6 +353,7 @@ impl<J: Send + 'static> Core<J> {
 
     /// Frees a worker's place for good. The last one to leave sees to what is still waiting.
     pub(crate) fn worker_left(&self, worker: WorkerId) {
+        let _calls = hold_calls();
         let Some(live) = self.roster.leave(worker) else {
             return;
         };
