@@ -261,37 +261,24 @@ impl<J: Send + 'static> Core<J> {
     // ---- out --------------------------------------------------------------------------------
 
     /// Has a worker start the next of the jobs that it took ahead. `hold` is given the job, which the worker owns from
-    /// there on, under its tray's lock; once that is free, [`started`](Self::started) is to be called. `None`: others
-    /// were quicker. `false`: a tombstone came up, for [`next_in_hand`](Self::next_in_hand) to see to.
+    /// there on, under its tray's lock; once that is free, [`started`](Self::started) is to be called. `false`: others
+    /// were quicker, or a tombstone came up, which [`next_job`](Self::next_job) sees to.
     #[inline(always)]
     pub(crate) fn start_in_hand(
         &self,
         seat: &Seat<J>,
         hand: &mut Hand,
         hold: impl FnOnce(JobId, Claimed<J>),
-    ) -> Option<bool> {
+    ) -> bool {
         if self.is_halted() {
-            return None;
+            return false;
         }
         let started = self.station(seat.id).start_from_tray(seat, |job| {
             let id = job.id();
             job.claim().map(|claimed| hold(id, claimed)).is_some()
         });
-        match started {
-            None => hand.ahead = 0,
-            Some(started) => hand.ahead -= u32::from(started),
-        }
+        hand.ahead -= u32::from(started);
         started
-    }
-
-    /// The same for those that may be tombstones.
-    #[cold]
-    pub(crate) fn next_in_hand(
-        &self,
-        seat: &Seat<J>,
-        hand: &mut Hand,
-    ) -> Option<(JobId, Claimed<J>)> {
-        self.start_from(seat, || self.take_in_hand(seat, hand))
     }
 
     /// A job was started, with these options.
@@ -301,7 +288,7 @@ impl<J: Send + 'static> Core<J> {
         self.leave_queue(options, seat.lane);
     }
 
-    /// The next job for a worker that has none at hand.
+    /// The next job for a worker that could not start one at hand.
     #[inline(never)]
     pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
         let started = self.start_from(seat, || {
@@ -536,17 +523,16 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// Nobody is left to run anything.
-    pub(crate) fn collapse(&self) {
-        let mut jobs = Vec::new();
-        let calls = hold_calls();
+    /// Nobody is left to run anything. Answers the jobs that waited, to be dropped once no calls are held back: their
+    /// drop is foreign code, and may wait for who is told of their end.
+    #[must_use]
+    pub(crate) fn collapse(&self) -> Vec<Job<J>> {
+        let _calls = hold_calls();
         self.close();
         self.halt();
+        let mut jobs = Vec::new();
         self.sweep(Ending::Abandoned, |job| jobs.push(job));
-        drop(calls);
-        for job in jobs {
-            dispose(job);
-        }
+        jobs
     }
 
     pub(crate) fn metrics(&self) -> Metrics {

@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     KeyedUnseen,
     /// A shutdown is over once all workers have left, although the last one still hands jobs back.
     LeftUnswept,
+    /// Joins are told of a job's end while the next one is taken, and its room not free.
+    RoomKept,
     /// A called worker that is dropped does not call another.
     CallSwallowed,
 }

@@ -57,8 +57,10 @@ impl<T, E> JobHandle<T, E> {
 
     /// One poll without a look at whether the wait would ever end, for those who see to that themselves.
     pub(crate) fn poll_outcome(&mut self, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
-        let reply = self.reply.as_ref().expect("there until dropped");
-        poll_outcome(&**reply, &mut self.over, waker)
+        if is_own(&**self.reply(), 0) {
+            return Poll::Ready(Err(JobError::WouldDeadlock));
+        }
+        self.poll_reply(waker)
     }
 
     /// Blocks the calling thread until the job has its outcome.
@@ -141,19 +143,6 @@ impl<T, E> JobHandle<T, E> {
     }
 }
 
-fn poll_outcome<T, E>(
-    reply: &dyn Reply<T, E>,
-    over: &mut bool,
-    waker: &Waker,
-) -> Poll<Result<T, JobError<E>>> {
-    if is_own(reply, 0) {
-        return Poll::Ready(Err(JobError::WouldDeadlock));
-    }
-    let polled = reply.poll(0, waker);
-    *over = polled.is_ready();
-    polled
-}
-
 impl<T, E> Future for JobHandle<T, E> {
     type Output = Result<T, JobError<E>>;
 
@@ -168,12 +157,13 @@ impl<T, E> Future for JobHandle<T, E> {
             }
             return this.poll_reply(cx.waker());
         }
-        let JobHandle { reply, over, stay } = this;
-        let reply = &**reply.as_ref().expect("there until dropped");
-        poll_unless_stuck(reply.pool(), For::Progress, stay, cx, |cx| {
-            poll_outcome(reply, over, cx.waker())
-        })
-        .map(|outcome| outcome.unwrap_or(Err(JobError::WouldDeadlock)))
+        let mut stay = this.stay.take();
+        let pool = this.reply().pool();
+        let polled = poll_unless_stuck(pool, For::Progress, &mut stay, cx, |cx| {
+            this.poll_outcome(cx.waker())
+        });
+        this.stay = stay;
+        polled.map(|outcome| outcome.unwrap_or(Err(JobError::WouldDeadlock)))
     }
 }
 

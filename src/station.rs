@@ -467,19 +467,21 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// Has a worker start the next job in its own tray where it lies. (An envelope that is moved on its way is written
-    /// by words and read by pairs of them, for which a processor waits each time.) Leaves a tombstone where it is,
-    /// which `start` answers `false` to. `None`: there is nothing.
+    /// by words and read by pairs of them, for which a processor waits each time.) `false`: there is nothing, or what
+    /// `start` answered, which finds a tombstone; that stays where it is.
     #[inline(always)]
     pub(crate) fn start_from_tray(
         &self,
         seat: &Seat<J>,
         start: impl FnOnce(&mut Queued<J>) -> bool,
-    ) -> Option<bool> {
+    ) -> bool {
         let mut tray = lock(&seat.tray);
-        let job = tray.jobs.front_mut()?;
+        let Some(job) = tray.jobs.front_mut() else {
+            return false;
+        };
         let id = job.id();
         if !start(job) {
-            return Some(false);
+            return false;
         }
         seat.begin(id);
         // It is empty, so not even its drop is missed.
@@ -487,7 +489,7 @@ impl<J: Send + 'static> Station<J> {
         if tray.jobs.is_empty() && !tray.bound {
             self.loaded.clear(seat.id.index());
         }
-        Some(true)
+        true
     }
 
     /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.

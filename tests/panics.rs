@@ -622,3 +622,37 @@ fn a_waker_may_shut_down_the_pool_whose_jobs_are_being_abandoned() {
         ledger.close(pool.metrics());
     });
 }
+
+/// Waits, when it is dropped, until somebody was told.
+struct Patient(Payload, mpsc::Receiver<()>);
+
+impl Drop for Patient {
+    fn drop(&mut self) {
+        let _ = self.1.recv();
+    }
+}
+
+#[test]
+fn an_abandoned_job_may_wait_in_its_drop_for_who_is_told_of_its_end() {
+    watched(|ledger| {
+        let executor = ByHand::new();
+        let pool = Pool::builder(handler_fn(|job: Patient| Ok::<_, String>(job.0.id())))
+            .workers_per_dispatcher(1)
+            .spawner(executor.clone())
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        let (told, tells) = mpsc::channel();
+        let waker = Waker::from(Arc::new(Reentrant(Box::new(move || {
+            told.send(()).unwrap();
+        }))));
+        let job = Patient(ledger.job(), tells);
+        let mut handle = pool.try_submit(job).map_err(drop).unwrap();
+        let mut cx = Context::from_waker(&waker);
+        assert!(Pin::new(&mut handle).poll(&mut cx).is_pending());
+        executor.refuse_replacements(|| true);
+        executor.abort(executor.workers()[0]);
+        assert!(matches!(handle.wait(), Err(JobError::Abandoned)));
+        ledger.close(pool.shutdown_blocking().counts);
+    });
+}

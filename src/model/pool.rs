@@ -257,6 +257,41 @@ fn a_shutdown_is_not_over_before_the_last_job_is_handed_back() {
     });
 }
 
+/// Polls inline, when it is woken, what takes all back that waits.
+struct TakesBack(crate::WeakSubmitter<u64, u64, String>);
+
+impl std::task::Wake for TakesBack {
+    fn wake(self: Arc<Self>) {
+        if let Some(pool) = self.0.upgrade() {
+            let mut ending = Box::pin(pool.shutdown_now());
+            let _ = ending
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+fn a_join_is_told_while_the_next_job_is_started() {
+    let pool = pool(1, 4).build().unwrap();
+    pool.send_blocking(0).unwrap();
+    pool.send_blocking(1).unwrap();
+    let waker = Waker::from(Arc::new(TakesBack(pool.submitter().downgrade())));
+    let mut joining = Box::pin(pool.join());
+    let _ = joining.as_mut().poll(&mut Context::from_waker(&waker));
+    // These may be refused, once the others are over.
+    let _ = pool.try_send(2);
+    let _ = pool.try_send(3);
+    drop(pool.shutdown_blocking());
+    assert_closed_books(pool.metrics());
+}
+
+#[test]
+fn who_is_told_by_a_join_finds_no_room_kept_for_a_job_that_started() {
+    with_control(Fault::RoomKept, || {
+        check(a_join_is_told_while_the_next_job_is_started);
+    });
+}
+
 fn a_cancel_races_the_worker() {
     let pool = pool(1, 2).build().unwrap();
     let handle = pool.submit_blocking(1).unwrap();

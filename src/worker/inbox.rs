@@ -154,7 +154,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         (self.core.clone(), self.seat.clone(), self.errors.clone())
     }
 
-    /// Takes the next of the jobs that the worker took ahead, unless others were quicker.
+    /// Takes the next of the jobs that the worker took ahead, unless others were quicker, or it was cancelled.
     #[inline(always)]
     fn take_at_hand(&mut self) -> bool {
         if self.hand.ahead == 0 {
@@ -169,32 +169,23 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         let (cx, owed, current) = (&mut self.cx, &mut self.owed, &mut self.job);
         let hold = |id, claimed| hold(cx, owed, current, id, claimed);
         let started = self.core.start_in_hand(&self.seat, &mut self.hand, hold);
-        if started == Some(true) {
+        if started && seeded(Fault::RoomKept) {
+            self.core.joins.over(last);
+        }
+        if started {
             // Before any waker is called, which may wait for the room.
             let options = self.job.as_ref().and_then(Job::options);
             self.core.started(&self.seat, options);
+            self.took_one();
         }
         // That look was under the tray's lock, and a job that was started has the seat: see joins.rs.
         if std::mem::take(&mut self.seated) {
-            if started != Some(true) {
+            if !started {
                 self.seat.end();
             }
             self.core.joins.over(last);
         }
-        match started {
-            None => false,
-            Some(true) => {
-                self.took_one();
-                true
-            }
-            Some(false) => match self.core.next_in_hand(&self.seat, &mut self.hand) {
-                None => false,
-                Some((id, claimed)) => {
-                    self.hold(id, claimed);
-                    true
-                }
-            },
-        }
+        started
     }
 
     /// Waits for a job that the worker has not taken ahead. Answers whether there is one: if not, the pool

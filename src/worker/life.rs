@@ -12,6 +12,7 @@ use crate::core::Core;
 use crate::error::FactoryError;
 use crate::frame::{self, Frame};
 use crate::handler::{JobHandler, JobHandlerFactory};
+use crate::job::Job;
 use crate::roster::Stage;
 use crate::signal::hold_calls;
 use crate::spawner::{BoxFuture, SpawnError};
@@ -329,7 +330,9 @@ impl<J: Send + 'static> Core<J> {
     fn worker_thrown_away(self: &Arc<Self>, worker: WorkerId, replacement: bool) {
         if replacement {
             self.roster.give_up(worker);
-            self.collapse();
+            for job in self.collapse() {
+                dispose(job);
+            }
             self.worker_left(worker);
         } else {
             self.worker_lost(worker);
@@ -353,9 +356,19 @@ impl<J: Send + 'static> Core<J> {
 
     /// Frees a worker's place for good. The last one to leave sees to what is still waiting.
     pub(crate) fn worker_left(&self, worker: WorkerId) {
-        let _calls = hold_calls();
+        let calls = hold_calls();
+        let abandoned = self.leave(worker);
+        drop(calls);
+        for job in abandoned {
+            dispose(job);
+        }
+    }
+
+    /// Answers the jobs that were abandoned.
+    fn leave(&self, worker: WorkerId) -> Vec<Job<J>> {
+        let mut abandoned = Vec::new();
         let Some(live) = self.roster.leave(worker) else {
-            return;
+            return abandoned;
         };
         if self.station(worker).set_present(worker.index(), false) {
             self.rouse();
@@ -365,7 +378,7 @@ impl<J: Send + 'static> Core<J> {
                 if self.reports.load(SeqCst) {
                     self.take_back();
                 } else {
-                    self.collapse();
+                    abandoned = self.collapse();
                 }
             }
             self.time.stop();
@@ -373,5 +386,6 @@ impl<J: Send + 'static> Core<J> {
         }
         self.standstill.set_live(live);
         self.roster.notify();
+        abandoned
     }
 }
