@@ -22,6 +22,10 @@ const LOCK_YIELDS: u32 = 10;
 const MAX_PENALTY: u32 = 31;
 /// A glance that takes longer is given up, and in vain: on a busy machine, each yield may last milliseconds.
 const LONGEST_GLANCE: Duration = Duration::from_micros(50);
+/// After as many in vain that the most are left out, one glance lasts as long as it takes to wake a thread that sleeps
+/// on a core that sleeps: on a virtual machine that is more than a look-out, so two threads that sleep by turns would
+/// go on so for ever.
+const LONG_GLANCE: Duration = Duration::from_micros(100);
 /// After so many glances in a row that were worth it, the executor is let run its other tasks: few, since it may
 /// look for timers and input only once in some dozens of polls.
 const MOST_IN_A_ROW: u32 = 8;
@@ -138,11 +142,11 @@ local! {
 /// now and then, instead of a glance, the task is called at once to be polled again, after others.
 pub(crate) fn glance(cx: &Context<'_>, happened: impl FnMut() -> bool) {
     if !cfg!(any(fanpool_loom, fanpool_shuttle)) {
-        glance_for(LONGEST_GLANCE, cx, happened);
+        glance_for(LONGEST_GLANCE, LONG_GLANCE, cx, happened);
     }
 }
 
-fn glance_for(longest: Duration, cx: &Context<'_>, happened: impl FnMut() -> bool) {
+fn glance_for(longest: Duration, long: Duration, cx: &Context<'_>, happened: impl FnMut() -> bool) {
     let task = cx.waker().data().addr();
     let give_way = LAST_GLANCE.try_with(|last| {
         let LastGlance {
@@ -160,7 +164,12 @@ fn glance_for(longest: Duration, cx: &Context<'_>, happened: impl FnMut() -> boo
         let looks = task == before && wait == 0;
         let give_way = looks && in_a_row == MOST_IN_A_ROW;
         if looks && !give_way {
-            if happens_within(longest, happened) {
+            let happens = if penalty < MAX_PENALTY {
+                happens_within(longest, Lookout::new(), happened)
+            } else {
+                happens_within(long, Lookout::with(PAUSES, u32::MAX - PAUSES), happened)
+            };
+            if happens {
                 next.penalty = 0;
                 next.in_a_row = in_a_row + 1;
             } else {
@@ -176,11 +185,15 @@ fn glance_for(longest: Duration, cx: &Context<'_>, happened: impl FnMut() -> boo
     }
 }
 
-fn happens_within(longest: Duration, mut happened: impl FnMut() -> bool) -> bool {
+fn happens_within(
+    longest: Duration,
+    mut lookout: Lookout,
+    mut happened: impl FnMut() -> bool,
+) -> bool {
     // By the real time, whatever the pool's clock: this is about a thread that others need.
     let begun = Instant::now();
     let mut late = false;
-    let over = Lookout::new().until(|| {
+    let over = lookout.until(|| {
         late = begun.elapsed() > longest;
         late || happened()
     });
@@ -228,14 +241,19 @@ mod tests {
         fn wake(self: Arc<Self>) {}
     }
 
-    /// How often it looks, in one wait of the task, however long that takes.
-    fn looks(task: &Waker, happens: bool) -> u32 {
+    /// How often it looks, in one wait of the task, however long that takes, if it happens by the `nth` look.
+    fn looks_until(task: &Waker, nth: u32) -> u32 {
         let mut looks = 0;
-        glance_for(Duration::MAX, &Context::from_waker(task), || {
+        let (longest, long) = (Duration::MAX, Duration::from_millis(1));
+        glance_for(longest, long, &Context::from_waker(task), || {
             looks += 1;
-            happens
+            looks == nth
         });
         looks
+    }
+
+    fn looks(task: &Waker, happens: bool) -> u32 {
+        looks_until(task, u32::from(happens))
     }
 
     #[test]
@@ -255,8 +273,12 @@ mod tests {
             assert_eq!(in_vain, [1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
             let many = (0..1000).filter(|_| looks(&one, false) > 0).count();
             assert!((31..=34).contains(&many), "one in 32 at least: {many}");
-            while looks(&one, true) == 0 {}
-            assert_eq!(looks(&one, true), 1, "as soon as it is worth it again");
+            while looks_until(&one, all + 2) == 0 {}
+            assert_eq!(
+                looks(&one, true),
+                1,
+                "as soon as one is worth it, which then is a long one"
+            );
         });
         test.join().unwrap();
     }
