@@ -106,8 +106,8 @@ impl<J> Drop for Core<J> {
 impl<J: Send + 'static> Core<J> {
     pub(crate) fn new(parts: Parts<J>) -> Arc<Self> {
         registry::enter(|number| {
-            let seats = parts.stations.iter().flat_map(Station::seats);
-            let roster = Roster::new(seats.map(|seat| seat.id));
+            let each = parts.stations.first().map_or(0, |one| one.seats().len());
+            let roster = Roster::new(parts.stations.len(), each);
             Arc::new(Core {
                 number,
                 name: parts.name,
@@ -284,7 +284,7 @@ impl<J: Send + 'static> Core<J> {
     /// A job was started, with these options.
     #[inline(always)]
     pub(crate) fn started(&self, seat: &Seat<J>, options: Option<&Options>) {
-        seat.vitals.counts.started();
+        seat.vitals().counts.started();
         self.leave_queue(options, seat.lane);
     }
 
@@ -349,7 +349,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     fn take_from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
-        let most = hand.appetite(&seat.vitals, &self.usual, || self.time.now());
+        let most = hand.appetite(seat.vitals(), &self.usual, || self.time.now());
         let own = self.station(seat.id);
         if hand.sees_to_others() {
             if let Some(job) = own.steal(seat) {
@@ -536,9 +536,10 @@ impl<J: Send + 'static> Core<J> {
     }
 
     pub(crate) fn metrics(&self) -> Metrics {
-        let mut metrics = self
-            .counts
-            .snapshot(|| self.seats().map(|seat| &seat.vitals.counts), &self.gate);
+        let mut metrics = self.counts.snapshot(
+            || self.seats().map(|seat| &seat.vitals().counts),
+            &self.gate,
+        );
         metrics.workers = self.roster.live() as u64;
         metrics.failing_workers = self.roster.failing() as u64;
         metrics.busy_workers = self.seats().filter(|seat| seat.is_at_work()).count() as u64;

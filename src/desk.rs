@@ -42,6 +42,8 @@ pub(crate) struct Desk<J> {
     /// Empty, and kept for its buffer.
     drawn: VecDeque<Queued<J>>,
     places: Vec<Place>,
+    vitals: Arc<[Vitals]>,
+    /// One for each worker, or none as long as nothing was ever bound.
     inboxes: Vec<VecDeque<Routed<J>>>,
     depth: usize,
     /// How many jobs are in the backlog, by the order's own account after it was last called.
@@ -124,7 +126,8 @@ impl<J: Send + 'static> Desk<J> {
             returned: VecDeque::new(),
             drawn: VecDeque::new(),
             places: (0..workers).map(|_| Place::default()).collect(),
-            inboxes: (0..workers).map(|_| VecDeque::new()).collect(),
+            vitals: Vitals::of(workers),
+            inboxes: Vec::new(),
             depth,
             waiting: 0,
             keyed: 0,
@@ -172,9 +175,9 @@ impl<J: Send + 'static> Desk<J> {
         self.ordered(|order| order.push(job));
     }
 
-    /// What `worker` writes for strategies to read.
-    pub(crate) fn vitals(&self, worker: usize) -> Arc<Vitals> {
-        self.places[worker].vitals.clone()
+    /// What each worker writes for strategies to read.
+    pub(crate) fn vitals(&self) -> Arc<[Vitals]> {
+        self.vitals.clone()
     }
 
     /// Puts another strategy in the place of the one there is, which is answered, to be dropped elsewhere.
@@ -228,7 +231,8 @@ impl<J: Send + 'static> Desk<J> {
         in_hands: impl Fn(JobId) -> bool,
     ) -> Option<Queued<J>> {
         self.release_keys(worker, in_hands);
-        let bound = self.inboxes[worker].front().map(|routed| routed.turn);
+        let bound = self.inbox(worker).and_then(VecDeque::front);
+        let bound = bound.map(|routed| routed.turn);
         let spare = self.spare.front().map(|routed| routed.turn);
         let job = match (bound, spare) {
             _ if self.places[worker].retiring => self.take_own(worker),
@@ -256,13 +260,15 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Whether something waits in the worker's inbox.
     pub(crate) fn has_bound(&self, worker: usize) -> bool {
-        !self.inboxes[worker].is_empty()
+        self.inbox(worker).is_some_and(|inbox| !inbox.is_empty())
     }
 
     /// How many jobs `take_many_bound` would find.
     pub(crate) fn count_bound(&self, worker: usize) -> usize {
         let spare = self.spare.front().map_or(u64::MAX, |routed| routed.turn);
-        let inbox = &self.inboxes[worker];
+        let Some(inbox) = self.inbox(worker) else {
+            return 0;
+        };
         match inbox.back() {
             Some(last) if last.turn < spare => inbox.len(),
             _ => inbox
@@ -281,9 +287,12 @@ impl<J: Send + 'static> Desk<J> {
         out: &mut VecDeque<Queued<J>>,
     ) {
         let most = most.min(self.count_bound(worker));
+        let Some(inbox) = self.inboxes.get_mut(worker) else {
+            return;
+        };
         let mut in_hand = self.in_hand.get_mut(worker);
         let mut weight = 0;
-        out.extend(self.inboxes[worker].drain(..most).map(|routed| {
+        out.extend(inbox.drain(..most).map(|routed| {
             weight += routed.job.weight();
             // Held until it is known to be over.
             if let (Some(in_hand), Some(key)) = (&mut in_hand, routed.key) {
@@ -400,10 +409,10 @@ impl<J: Send + 'static> Desk<J> {
     /// Whether `take` would find something for `worker`, perhaps after a `route`.
     pub(crate) fn has_work_for(&mut self, worker: usize) -> bool {
         if self.places[worker].retiring {
-            return !self.inboxes[worker].is_empty();
+            return self.has_bound(worker);
         }
         let routable = self.strategy.late || self.room > 0;
-        !self.inboxes[worker].is_empty() || !self.spare.is_empty() || routable && self.has_unbound()
+        self.has_bound(worker) || !self.spare.is_empty() || routable && self.has_unbound()
     }
 
     /// Whether there is a job that is not bound to a worker.
@@ -488,13 +497,14 @@ impl<J: Send + 'static> Desk<J> {
             affinity,
             ..
         } = &mut self.strategy;
-        let (dispatcher, places, depth) = (self.dispatcher, &self.places, self.depth);
+        let (dispatcher, depth) = (self.dispatcher, self.depth);
+        let (places, vitals) = (&self.places, &*self.vitals);
         let holders = &mut self.holders;
         let answer = job.look(|job| {
             contain(|| {
                 let key = affinity.as_ref().and_then(|affinity| affinity.key_of(job));
                 let key = key.map(|key| (key, holders.slot_of(key)));
-                let workers = Workers::new(dispatcher, places, depth, holders).for_key(key);
+                let workers = Workers::new(dispatcher, places, vitals, depth, holders).for_key(key);
                 let target = strategy.dispatch(job, &workers);
                 (target, key.map(|(_, slot)| slot))
             })
@@ -535,21 +545,29 @@ impl<J: Send + 'static> Desk<J> {
         let place = &mut self.places[worker];
         place.queued_weight += job.job.weight();
         place.queued += 1;
+        if self.inboxes.is_empty() {
+            let workers = self.places.len();
+            self.inboxes.resize_with(workers, VecDeque::new);
+        }
         self.inboxes[worker].push_back(job);
     }
 
     /// The key of what it answers is still held.
     fn unbind(&mut self, worker: usize) -> Option<Routed<J>> {
-        let job = self.inboxes[worker].pop_front()?;
+        let job = self.inboxes.get_mut(worker)?.pop_front()?;
         self.places[worker].queued_weight -= job.job.weight();
         self.count_inbox(worker);
         Some(job)
     }
 
+    fn inbox(&self, worker: usize) -> Option<&VecDeque<Routed<J>>> {
+        self.inboxes.get(worker)
+    }
+
     /// After a change of an inbox, or of whether its worker takes jobs.
     fn count_inbox(&mut self, worker: usize) {
         let before = self.room_of(worker);
-        self.places[worker].queued = self.inboxes[worker].len();
+        self.places[worker].queued = self.inbox(worker).map_or(0, VecDeque::len);
         self.room = self.room + self.room_of(worker) - before;
     }
 
@@ -627,9 +645,11 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Unbinds what `which` tells of a worker's inbox.
     fn give_back(&mut self, worker: usize, which: impl Fn(&Routed<J>) -> bool) {
-        let (back, stays): (VecDeque<_>, VecDeque<_>) =
-            self.inboxes[worker].drain(..).partition(which);
-        self.inboxes[worker] = stays;
+        let mut back = VecDeque::new();
+        if let Some(inbox) = self.inboxes.get_mut(worker) {
+            let all = std::mem::take(inbox);
+            (back, *inbox) = all.into_iter().partition(which);
+        }
         for mut routed in back {
             self.places[worker].queued_weight -= routed.job.weight();
             if let Some(key) = routed.key.take() {
@@ -703,7 +723,7 @@ impl<J: Send + 'static> Desk<J> {
             .drain(..)
             .chain(self.returned.drain(..))
             .collect();
-        for worker in 0..self.places.len() {
+        for worker in 0..self.inboxes.len() {
             routed.extend(std::iter::from_fn(|| self.unbind(worker)));
         }
         routed.sort_by_key(|routed| routed.turn);
@@ -737,7 +757,7 @@ impl<J: Send + 'static> Desk<J> {
             dropped += usize::from(!keep);
             keep
         };
-        for worker in 0..self.places.len() {
+        for worker in 0..self.inboxes.len() {
             let (inbox, holders) = (&mut self.inboxes[worker], &mut self.holders);
             let mut weight = 0;
             inbox.retain(|routed| {

@@ -97,13 +97,13 @@ const LANES: usize = if cfg!(fanpool_loom) { 2 } else { 16 };
 
 /// Who releases: workers by their number, everybody else in lane 0.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lane(usize);
+pub(crate) struct Lane(u8);
 
 impl Lane {
     pub(crate) const COMMON: Lane = Lane(0);
 
     pub(crate) fn of_worker(number: usize) -> Lane {
-        Lane(1 + number % (LANES - 1))
+        Lane((1 + number % (LANES - 1)) as u8)
     }
 }
 
@@ -419,7 +419,7 @@ impl Gate {
     /// Gives `n` units of room back. Answers whether that drained a closed gate.
     #[inline]
     pub(crate) fn release(&self, n: u64, lane: Lane) -> bool {
-        self.lanes[lane.0].fetch_add(n, SeqCst);
+        self.counted(lane).fetch_add(n, SeqCst);
         loom_fence();
         match self.flags.load(SeqCst) {
             0 => false,
@@ -427,11 +427,16 @@ impl Gate {
         }
     }
 
+    #[inline]
+    fn counted(&self, lane: Lane) -> &AtomicU64 {
+        &self.lanes[usize::from(lane.0)]
+    }
+
     #[cold]
     fn after_release(&self, n: u64, lane: Lane, flags: u8) -> bool {
         // Each look at what is free reads what the workers write for every job. While a waiter is on its way,
         // one look in so many releases is enough.
-        let look = flags & WAITING != 0 || self.lanes[lane.0].load(Relaxed) % self.glance < n;
+        let look = flags & WAITING != 0 || self.counted(lane).load(Relaxed) % self.glance < n;
         if flags & (WAITING | WOKEN) != 0 && look {
             let free = self.free();
             if free >= (self.capacity / 2).max(1) && !seeded(Fault::ForgottenUnhealed) {

@@ -6,13 +6,16 @@ use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, lock};
 use crate::unwind::dispose;
 use crate::worker::WorkerId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A worker that is replaced this often without starting a job in between is given up.
 const REPLACEMENTS: u32 = 3;
 
 pub(crate) struct Roster {
-    entries: Mutex<BTreeMap<WorkerId, Entry>>,
+    /// Of all workers, one dispatcher's after the other's.
+    entries: Mutex<Box<[Entry]>>,
+    /// How many each dispatcher has.
+    each: usize,
     /// How many entries have not left: a copy for readers that should not wait.
     live: AtomicUsize,
     changed: Signal,
@@ -33,28 +36,33 @@ pub(crate) enum Stage {
     Starting,
     Ready,
     /// Its factory failed, and is asked again later.
-    Failing(FactoryError),
+    Failing(Box<FactoryError>),
     /// It is gone; with the error that kept it from ever coming back to work, if any.
-    Left(Option<FactoryError>),
+    Left(Option<Box<FactoryError>>),
 }
 
 impl Roster {
-    pub(crate) fn new(workers: impl Iterator<Item = WorkerId>) -> Self {
-        let entries: BTreeMap<_, _> = workers
-            .map(|worker| {
-                let entry = Entry {
-                    stage: Stage::Starting,
-                    replaced: 0,
-                    started_then: 0,
-                };
-                (worker, entry)
-            })
-            .collect();
+    pub(crate) fn new(dispatchers: usize, each: usize) -> Self {
+        let entry = |_| Entry {
+            stage: Stage::Starting,
+            replaced: 0,
+            started_then: 0,
+        };
+        let entries: Box<[_]> = (0..dispatchers * each).map(entry).collect();
         Roster {
             live: AtomicUsize::new(entries.len()),
             entries: Mutex::new(entries),
+            each,
             changed: Signal::new(),
         }
+    }
+
+    fn place(&self, worker: WorkerId) -> usize {
+        worker.dispatcher() * self.each + worker.index()
+    }
+
+    fn worker(&self, place: usize) -> WorkerId {
+        WorkerId::new(place / self.each, place % self.each)
     }
 
     pub(crate) fn live(&self) -> usize {
@@ -65,7 +73,7 @@ impl Roster {
     pub(crate) fn failing(&self) -> usize {
         let entries = lock(&self.entries);
         let failing = |entry: &&Entry| matches!(entry.stage, Stage::Failing(_));
-        entries.values().filter(failing).count()
+        entries.iter().filter(failing).count()
     }
 
     pub(crate) fn listen(&self) -> Listener {
@@ -79,7 +87,8 @@ impl Roster {
     pub(crate) fn set(&self, worker: WorkerId, stage: Stage) {
         // The stage before has a foreign error, maybe: dropped after the lock.
         let mut stage = Some(stage);
-        if let Some(entry) = lock(&self.entries).get_mut(&worker) {
+        {
+            let entry = &mut lock(&self.entries)[self.place(worker)];
             if !matches!(entry.stage, Stage::Left(_)) {
                 stage = stage.map(|stage| std::mem::replace(&mut entry.stage, stage));
             }
@@ -90,18 +99,17 @@ impl Roster {
 
     /// Nobody runs the worker: if it has no handler yet, that is why.
     pub(crate) fn give_up(&self, worker: WorkerId) {
-        if let Some(entry) = lock(&self.entries).get_mut(&worker) {
-            if matches!(entry.stage, Stage::Starting) {
-                let why = "its task was dropped before it had one".into();
-                entry.stage = Stage::Failing(FactoryError::new(worker, why));
-            }
+        let entry = &mut lock(&self.entries)[self.place(worker)];
+        if matches!(entry.stage, Stage::Starting) {
+            let why = "its task was dropped before it had one".into();
+            entry.stage = Stage::Failing(Box::new(FactoryError::new(worker, why)));
         }
     }
 
     /// The worker is gone. Answers how many are left, or `None` if it was gone before.
     pub(crate) fn leave(&self, worker: WorkerId) -> Option<usize> {
         let mut entries = lock(&self.entries);
-        let entry = entries.get_mut(&worker)?;
+        let entry = &mut entries[self.place(worker)];
         let why = match &entry.stage {
             Stage::Left(_) => return None,
             Stage::Failing(error) => Some(error.clone()),
@@ -116,9 +124,7 @@ impl Roster {
     /// Whether a worker whose future was dropped may have a new one. `started`: jobs it has started.
     pub(crate) fn may_replace(&self, worker: WorkerId, started: u64) -> bool {
         let mut entries = lock(&self.entries);
-        let Some(entry) = entries.get_mut(&worker) else {
-            return false;
-        };
+        let entry = &mut entries[self.place(worker)];
         if entry.started_then != started {
             entry.started_then = started;
             entry.replaced = 0;
@@ -132,10 +138,10 @@ impl Roster {
     pub(crate) fn all_ready(&self) -> Option<Result<(), FactoryError>> {
         let entries = lock(&self.entries);
         let mut known = Some(Ok(()));
-        for entry in entries.values() {
+        for entry in entries.iter() {
             match &entry.stage {
                 Stage::Failing(error) | Stage::Left(Some(error)) => {
-                    return Some(Err(error.clone()));
+                    return Some(Err((**error).clone()));
                 }
                 Stage::Starting => known = None,
                 Stage::Ready | Stage::Left(None) => {}
@@ -145,17 +151,17 @@ impl Roster {
     }
 
     pub(crate) fn has_left(&self, worker: WorkerId) -> bool {
-        lock(&self.entries)
-            .get(&worker)
-            .is_none_or(|entry| matches!(entry.stage, Stage::Left(_)))
+        let entry = &lock(&self.entries)[self.place(worker)];
+        matches!(entry.stage, Stage::Left(_))
     }
 
     /// How many dispatchers have a worker.
     pub(crate) fn dispatchers(&self) -> usize {
         lock(&self.entries)
             .iter()
+            .enumerate()
             .filter(|(_, entry)| !matches!(entry.stage, Stage::Left(_)))
-            .map(|(worker, _)| worker.dispatcher())
+            .map(|(place, _)| place / self.each)
             .collect::<BTreeSet<_>>()
             .len()
     }
@@ -164,6 +170,9 @@ impl Roster {
     pub(crate) fn all_left(&self, exempt: impl Fn(WorkerId) -> bool) -> bool {
         lock(&self.entries)
             .iter()
-            .all(|(&worker, entry)| matches!(entry.stage, Stage::Left(_)) || exempt(worker))
+            .enumerate()
+            .all(|(place, entry)| {
+                matches!(entry.stage, Stage::Left(_)) || exempt(self.worker(place))
+            })
     }
 }

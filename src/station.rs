@@ -47,7 +47,7 @@ use crate::job::JobId;
 use crate::loaded::Loaded;
 use crate::park::lock_soon;
 use crate::signal::call;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded, lock};
 use crate::worker::WorkerId;
 use std::collections::VecDeque;
@@ -71,12 +71,16 @@ const SHARE: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
 /// new buffer, in about log2(n) allocations; one by one, each job costs a lock.
 pub(crate) const DRAIN_FROM: u64 = 192;
 
+/// So many trays of workers that sleep are kept: more are seldom wanted at a time.
+const KEPT_TRAYS: usize = 64;
+
 /// What outlives one life of a worker: who it is, what it runs, what it has done, and the jobs it took
 /// ahead.
 pub(crate) struct Seat<J> {
     pub(crate) id: WorkerId,
     pub(crate) lane: Lane,
-    pub(crate) vitals: Arc<Vitals>,
+    /// Of all of the desk's workers, side by side: for each by itself, an allocator would leave a gap.
+    vitals: Arc<[Vitals]>,
     /// The running job's number, or 0. Set under the lock of the place that the job is taken from, so
     /// that a visit finds it in one of the two; cleared when the outcome is known.
     running: AtomicU64,
@@ -84,7 +88,7 @@ pub(crate) struct Seat<J> {
     /// `running`, so a visit that looks there first finds it in one of the two.
     detached: Mutex<Vec<JobId>>,
     /// How many there are: written under the lock.
-    held: AtomicUsize,
+    held: AtomicU32,
     /// Jobs that this worker will run next; unless they are bound to it, others may be quicker. Filled and emptied as a whole under the desk's lock, taken from one by one under its own.
     tray: Mutex<Tray<J>>,
 }
@@ -97,19 +101,25 @@ struct Tray<J> {
 }
 
 impl<J> Seat<J> {
-    fn new(id: WorkerId, number: usize, vitals: Arc<Vitals>) -> Arc<Self> {
+    fn new(id: WorkerId, number: usize, vitals: Arc<[Vitals]>) -> Arc<Self> {
         Arc::new(Seat {
             id,
             lane: Lane::of_worker(number),
             vitals,
             running: AtomicU64::new(0),
             detached: Mutex::default(),
-            held: AtomicUsize::new(0),
+            held: AtomicU32::new(0),
             tray: Mutex::new(Tray {
                 jobs: VecDeque::new(),
                 bound: false,
             }),
         })
+    }
+
+    /// What it has done.
+    #[inline]
+    pub(crate) fn vitals(&self) -> &Vitals {
+        &self.vitals[self.id.index()]
     }
 
     #[inline]
@@ -124,7 +134,7 @@ impl<J> Seat<J> {
 
     /// The running job goes on beside others.
     pub(crate) fn detach(&self, id: JobId) {
-        self.vitals.counts.detached();
+        self.vitals().counts.detached();
         self.change_detached(|detached| detached.push(id));
     }
 
@@ -136,7 +146,7 @@ impl<J> Seat<J> {
     fn change_detached(&self, change: impl FnOnce(&mut Vec<JobId>)) {
         let mut detached = lock(&self.detached);
         change(&mut detached);
-        self.held.store(detached.len(), SeqCst);
+        self.held.store(detached.len() as u32, SeqCst);
     }
 
     pub(crate) fn has_detached(&self, id: JobId) -> bool {
@@ -185,7 +195,7 @@ pub(crate) struct Floor<J> {
     wakers: Vec<Option<Waker>>,
     /// For jobs on the way from the intake to the desk: empty, and kept for its buffer.
     in_hand: VecDeque<Queued<J>>,
-    /// Empty trays of workers that sleep, for their buffers: so there are as many as workers were awake at a time.
+    /// Empty trays of workers that sleep, for their buffers.
     trays: Vec<VecDeque<Queued<J>>>,
 }
 
@@ -252,7 +262,7 @@ impl<J: Send + 'static> Station<J> {
         let seats = (0..workers)
             .map(|index| {
                 let id = WorkerId::new(dispatcher, index);
-                Seat::new(id, dispatcher * workers + index, desk.vitals(index))
+                Seat::new(id, dispatcher * workers + index, desk.vitals())
             })
             .collect();
         Station {
@@ -589,7 +599,10 @@ impl<J: Send + 'static> Station<J> {
             let jobs = &mut lock(&self.seats[worker].tray).jobs;
             debug_assert!(jobs.is_empty(), "what it took ahead comes first");
             if jobs.is_empty() && jobs.capacity() > 0 {
-                floor.trays.push(std::mem::take(jobs));
+                let tray = std::mem::take(jobs);
+                if floor.trays.len() < KEPT_TRAYS {
+                    floor.trays.push(tray);
+                }
             }
         } else {
             waker = self.get_up_inside(&mut floor, worker);

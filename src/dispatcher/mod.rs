@@ -144,6 +144,7 @@ pub enum Target {
 pub struct Workers<'a> {
     dispatcher: usize,
     places: &'a [Place],
+    vitals: &'a [Vitals],
     depth: usize,
     holders: &'a Holders,
     /// Of the job that is dispatched, and where it was found.
@@ -173,11 +174,9 @@ pub(crate) struct Place {
     pub(crate) taken_weight: u64,
     /// When it last went idle, on the desk's count of such events.
     pub(crate) idle_since: u64,
-    pub(crate) vitals: Arc<Vitals>,
 }
 
-/// What a worker writes, and a strategy may read: a cache line, and before it the one with the reference count,
-/// which is seldom written.
+/// What a worker writes, and a strategy may read: a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct Vitals {
@@ -187,6 +186,11 @@ pub(crate) struct Vitals {
 }
 
 impl Vitals {
+    /// Of so many workers.
+    pub(crate) fn of(workers: usize) -> Arc<[Vitals]> {
+        (0..workers).map(|_| Vitals::default()).collect()
+    }
+
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
     pub(crate) fn set_service(&self, nanos: u64) {
         self.service.store(nanos, Relaxed);
@@ -197,12 +201,14 @@ impl<'a> Workers<'a> {
     pub(crate) fn new(
         dispatcher: usize,
         places: &'a [Place],
+        vitals: &'a [Vitals],
         depth: usize,
         holders: &'a Holders,
     ) -> Self {
         Workers {
             dispatcher,
             places,
+            vitals,
             depth,
             holders,
             key: None,
@@ -229,6 +235,7 @@ impl<'a> Workers<'a> {
         place.present.then_some(WorkerView {
             id: WorkerId::new(self.dispatcher, index),
             place,
+            vitals: &self.vitals[index],
             depth: self.depth,
         })
     }
@@ -279,6 +286,7 @@ impl fmt::Debug for Workers<'_> {
 pub struct WorkerView<'a> {
     id: WorkerId,
     place: &'a Place,
+    vitals: &'a Vitals,
     depth: usize,
 }
 
@@ -346,13 +354,13 @@ impl WorkerView<'_> {
 
     /// Jobs that it has brought to an end so far, well or not, or detached. Five loads.
     pub fn completed(&self) -> u64 {
-        self.place.vitals.counts.total_finished()
+        self.vitals.counts.total_finished()
     }
 
     /// A moving average of how long its jobs took lately; `None` before it was measured. Workers on
     /// threads of the pool's own and on executors measure one job in sixteen or so. One load.
     pub fn service_time(&self) -> Option<Duration> {
-        let nanos = self.place.vitals.service.load(Relaxed);
+        let nanos = self.vitals.service.load(Relaxed);
         (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 }

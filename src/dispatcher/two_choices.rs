@@ -60,7 +60,7 @@ impl<J> Dispatcher<J> for TwoChoices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatcher::Place;
+    use crate::dispatcher::{Place, Vitals};
     use crate::holders::Holders;
     use crate::worker::WorkerId;
 
@@ -83,7 +83,8 @@ mod tests {
         ];
         let loads = [4, 0, 3, 1];
         let holders = Holders::default();
-        let workers = Workers::new(0, &places, 1000, &holders);
+        let vitals = Vitals::of(places.len());
+        let workers = Workers::new(0, &places, &vitals, 1000, &holders);
         for choices in 1..4 {
             let mut strategy = TwoChoices::new(7).choices(choices);
             let mut rng = Rng::new(7);
@@ -105,7 +106,8 @@ mod tests {
     fn of_equals_the_first_that_was_drawn() {
         let places: Vec<Place> = (0..10).map(|_| place(1, true)).collect();
         let holders = Holders::default();
-        let workers = Workers::new(0, &places, 1000, &holders);
+        let vitals = Vitals::of(places.len());
+        let workers = Workers::new(0, &places, &vitals, 1000, &holders);
         let mut strategy = TwoChoices::new(8);
         let mut rng = Rng::new(8);
         for _ in 0..1000 {

@@ -30,7 +30,6 @@ use std::time::{Duration, Instant};
 /// A worker and what it runs.
 struct Seat {
     speed: f64,
-    vitals: Arc<Vitals>,
     /// Only for the average that strategies may read.
     hand: Hand,
     running: Option<Running>,
@@ -39,6 +38,7 @@ struct Seat {
 pub(super) struct Run {
     desk: Desk<SimJob>,
     seats: Vec<Seat>,
+    vitals: Arc<[Vitals]>,
     ends: Ends,
     now: u64,
     /// What virtual time counts from, where an `Instant` is asked for.
@@ -160,17 +160,14 @@ impl Run {
             desk.set_idle(worker, |_| false);
             desk.lie_down(worker);
         }
-        let seat = |(worker, speed)| {
-            let vitals = desk.vitals(worker);
-            Seat {
-                speed,
-                hand: Hand::new(),
-                vitals,
-                running: None,
-            }
+        let seat = |speed| Seat {
+            speed,
+            hand: Hand::new(),
+            running: None,
         };
         Run {
-            seats: speeds.into_iter().enumerate().map(seat).collect(),
+            seats: speeds.into_iter().map(seat).collect(),
+            vitals: desk.vitals(),
             desk,
             ends: Ends::default(),
             now: 0,
@@ -260,7 +257,7 @@ impl Run {
         let seat = &mut self.seats[worker];
         if let Some(running) = seat.running.take() {
             self.tally.finished(worker, &running, self.now);
-            seat.vitals.counts.finished(Finish::Completed);
+            self.vitals[worker].counts.finished(Finish::Completed);
             self.finished += 1;
         }
         match self.take(worker) {
@@ -299,7 +296,8 @@ impl Run {
     fn take(&mut self, worker: usize) -> Option<Claimed<SimJob>> {
         let now = self.instant();
         let seat = &mut self.seats[worker];
-        seat.hand.appetite(&seat.vitals, &Usual::new(), || now);
+        seat.hand
+            .appetite(&self.vitals[worker], &Usual::new(), || now);
         let mut job = if self.desk.may_leave_in_intake() {
             self.desk.take(worker, |_| false)
         } else {
@@ -316,7 +314,7 @@ impl Run {
             job
         }?;
         let claimed = job.claim()?;
-        self.seats[worker].vitals.counts.started();
+        self.vitals[worker].counts.started();
         self.waiting -= 1;
         self.occupied -= claimed.job.weight();
         if self.key_bound.is_some() {

@@ -1,7 +1,7 @@
 //! A strategy that is watched while it chooses.
 
 use super::log::Log;
-use crate::dispatcher::{Affinity, Dispatcher, Place, Target, Workers};
+use crate::dispatcher::{Affinity, Dispatcher, Place, Target, Vitals, Workers};
 use crate::holders::Holders;
 use crate::job::Job;
 
@@ -102,7 +102,8 @@ pub(super) fn check_late<J, D: Dispatcher<J>>(strategy: &mut D, data: J, log: &L
         ..Place::default()
     });
     let holders = Holders::default();
-    let workers = Workers::new(0, &places, 4, &holders);
+    let vitals = Vitals::of(places.len());
+    let workers = Workers::new(0, &places, &vitals, 4, &holders);
     let target = strategy.dispatch(&Job::new(data), &workers);
     if target != Target::Any {
         log.complain(format!(

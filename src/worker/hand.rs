@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const AHEAD: u64 = 50_000;
 const MOST: u32 = 32;
 /// Jobs are so short that waiting for more of them pays.
-const TINY: u64 = 300;
+const TINY: u32 = 300;
 /// The clock is read once for this many jobs: it costs as much as a tiny one.
 const SAMPLE: u32 = 16;
 /// Once in so many looks for jobs, those that others took ahead come first.
@@ -30,10 +30,10 @@ pub(crate) struct Hand {
     /// Of one job, as strategies are told; zero until it was measured.
     service: u64,
     /// The same of the quicker of each two samples in a row: one slow sample by itself is about a thread that
-    /// had to wait for its core, and that is no reason to take fewer jobs.
-    average: u64,
-    /// The last sample.
-    last: u64,
+    /// had to wait for its core, and that is no reason to take fewer jobs. (Up to four seconds.)
+    average: u32,
+    /// The last sample, as far.
+    last: u32,
     /// How many jobs are done within `AHEAD`, by that.
     appetite: u32,
     /// The sample under way: its jobs, the time they took up to the last pause, and since when the
@@ -73,7 +73,7 @@ impl Hand {
             looks: 0,
             service: 0,
             average: 0,
-            last: u64::MAX,
+            last: u32::MAX,
             appetite: 1,
             jobs: 0,
             busy: 0,
@@ -103,13 +103,14 @@ impl Hand {
     fn measure(&mut self, now: impl Fn() -> Instant) {
         self.pause(now);
         let each = self.busy / u64::from(self.jobs);
-        let quicker = each.min(std::mem::replace(&mut self.last, each));
         self.service = follow(self.service, each);
-        self.average = follow(self.average, quicker);
+        let each = u32::try_from(each).unwrap_or(u32::MAX);
+        let quicker = each.min(std::mem::replace(&mut self.last, each));
+        self.average = follow(self.average.into(), quicker.into()) as u32;
         self.jobs = 0;
         self.busy = 0;
         // By a clock that stands still, nothing is known.
-        let most = AHEAD.checked_div(self.average).unwrap_or(1);
+        let most = AHEAD.checked_div(self.average.into()).unwrap_or(1);
         self.appetite = most.clamp(1, u64::from(MOST)) as u32;
     }
 
@@ -123,7 +124,7 @@ impl Hand {
 
     /// Whether jobs are so short that waiting for more of them pays.
     pub(crate) fn pays_to_linger(&self) -> bool {
-        self.average > 0 && self.average <= TINY
+        (1..=TINY).contains(&self.average)
     }
 
     /// Whether it is time to see to what others took ahead, so that those who block are not for ever

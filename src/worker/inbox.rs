@@ -235,7 +235,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
         // Dropping what nobody takes is foreign code, and still part of the job.
         let _in_job = frame::enter(frame_of(&self.core, &self.cx));
-        self.seat.vitals.counts.finished(how);
+        self.seat.vitals().counts.finished(how);
         self.seated = true;
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
             Owed::Nothing => debug_assert!(false, "a job is settled once"),

@@ -157,7 +157,7 @@ where
             Err(panic) => format!("the factory panicked: {panic}").into(),
         };
         core.roster
-            .set(id, Stage::Failing(FactoryError::new(id, source)));
+            .set(id, Stage::Failing(Box::new(FactoryError::new(id, source))));
         if core.gate.is_closed() {
             return None;
         }
@@ -216,11 +216,10 @@ async fn until<J: Send + 'static, T>(
 
 /// What a spawner is given: the place of a worker, freed when this is dropped.
 struct Task<J: Send + 'static> {
+    /// Until its end.
     life: Option<BoxFuture<'static, ()>>,
     core: Arc<Core<J>>,
     worker: WorkerId,
-    replacement: bool,
-    finished: bool,
     /// Until it is polled.
     handover: Option<Arc<Handover>>,
 }
@@ -229,13 +228,21 @@ struct Task<J: Send + 'static> {
 ///
 /// While `Core::spawn` is under way, a task that is dropped unpolled leaves it to `Core::spawn`, which
 /// will know the spawner's answer, to say what that means.
-#[derive(Default)]
-struct Handover(AtomicU8);
+struct Handover {
+    state: AtomicU8,
+    /// The worker was lost before.
+    replacement: bool,
+}
 
 impl Handover {
     const UNDER_WAY: u8 = 0;
     const OVER: u8 = 1;
     const DROPPED: u8 = 2;
+
+    fn new(replacement: bool) -> Arc<Self> {
+        let state = AtomicU8::new(Self::UNDER_WAY);
+        Arc::new(Handover { state, replacement })
+    }
 
     /// The task was dropped unpolled. Answers whether `Core::spawn` will see to it.
     fn drop_under_way(&self) -> bool {
@@ -249,7 +256,7 @@ impl Handover {
 
     fn settle(&self, to: u8) -> u8 {
         let settled = self
-            .0
+            .state
             .compare_exchange(Self::UNDER_WAY, to, AcqRel, Acquire);
         settled.unwrap_or_else(|before| before)
     }
@@ -275,7 +282,9 @@ impl<J: Send + 'static> Future for Task<J> {
             return Poll::Ready(());
         };
         let poll = life.as_mut().poll(cx);
-        self.finished = poll.is_ready();
+        if poll.is_ready() {
+            self.life = None;
+        }
         poll
     }
 }
@@ -283,17 +292,19 @@ impl<J: Send + 'static> Future for Task<J> {
 impl<J: Send + 'static> Drop for Task<J> {
     fn drop(&mut self) {
         // First what the worker holds: a job in its hands gets its outcome here.
+        let Some(life) = self.life.take() else {
+            return self.core.worker_left(self.worker);
+        };
         let working = frame::enter(self.frame());
-        dispose(self.life.take());
+        dispose(life);
         drop(working);
-        if self.finished {
-            self.core.worker_left(self.worker);
-            return;
-        }
         match &self.handover {
             None => self.core.worker_lost(self.worker),
             Some(handover) if handover.drop_under_way() => {}
-            Some(_) => self.core.worker_thrown_away(self.worker, self.replacement),
+            Some(handover) => {
+                let replacement = handover.replacement;
+                self.core.worker_thrown_away(self.worker, replacement);
+            }
         }
     }
 }
@@ -305,13 +316,11 @@ impl<J: Send + 'static> Core<J> {
         worker: WorkerId,
         replacement: bool,
     ) -> Result<(), SpawnError> {
-        let handover = Arc::new(Handover::default());
+        let handover = Handover::new(replacement);
         let task = Task {
             life: Some(self.crew.life(self.clone(), worker)),
             core: self.clone(),
             worker,
-            replacement,
-            finished: false,
             handover: Some(handover.clone()),
         };
         let spawned = contain(|| self.spawner.spawn(worker, Box::pin(task)));
@@ -344,7 +353,7 @@ impl<J: Send + 'static> Core<J> {
         if self.station(worker).step_out(worker.index()) {
             self.rouse();
         }
-        let started = self.seat(worker).vitals.counts.total_started();
+        let started = self.seat(worker).vitals().counts.total_started();
         let replaced = !self.is_over()
             && self.roster.may_replace(worker, started)
             && self.spawn(worker, true).is_ok();
