@@ -12,7 +12,10 @@ use std::task::{Context, Poll};
 /// A panic that was contained: its message, and its payload by value.
 ///
 /// `Display` shows the message that `panic!` was given, when it was text.
-pub struct Panic {
+// One pointer: there is room for it wherever a job's outcome is kept, and few jobs panic.
+pub struct Panic(Box<Caught>);
+
+struct Caught {
     message: Box<str>,
     // A mutex only to make the payload `Sync`, so that errors that carry a `Panic` can be shared.
     payload: Mutex<Box<dyn Any + Send>>,
@@ -27,26 +30,27 @@ impl Panic {
         } else {
             "a panic whose payload is not text"
         };
-        Panic {
+        Panic(Box::new(Caught {
             message: message.into(),
             payload: Mutex::new(payload),
-        }
+        }))
     }
 
     /// One that says the same, for others whom it hit; its payload is the message.
     pub(crate) fn copy(&self) -> Self {
-        Panic::new(Box::new(self.message.to_string()))
+        Panic::new(Box::new(self.0.message.to_string()))
     }
 
     /// The message that `panic!` was given, or a placeholder when the payload was not text.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The payload, as [`std::thread::JoinHandle::join`] would have given it; pass it to
     /// [`std::panic::resume_unwind`] to let the panic go on here.
     pub fn into_inner(self) -> Box<dyn Any + Send> {
-        self.payload
+        self.0
+            .payload
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,13 +58,13 @@ impl Panic {
 
 impl fmt::Display for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl fmt::Debug for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Panic").field(&self.message).finish()
+        f.debug_tuple("Panic").field(&self.0.message).finish()
     }
 }
 
