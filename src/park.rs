@@ -39,9 +39,46 @@ impl Parker {
     /// Waits for a wake since the last one seen; a wake before the call counts.
     fn park(&self) {
         Lookout::new().until(|| self.woken.load(Relaxed));
-        while !self.woken.swap(false, Acquire) {
-            thread::park();
+        if self.woken.swap(false, Acquire) {
+            return;
         }
+        let asleep = Instant::now();
+        loop {
+            thread::park();
+            if self.woken.swap(false, Acquire) {
+                break;
+            }
+        }
+        Patience::slept(asleep.elapsed());
+    }
+}
+
+/// How long a thread looks out for work before it sleeps: longer, if its last sleep was hardly worth it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Short,
+    Long,
+    /// It was long, and in vain.
+    Spent,
+}
+
+/// A sleep as short as this costs more than it saves: on a virtual machine, it takes half of it to be woken.
+const SHORT_SLEEP: Duration = Duration::from_micros(80);
+/// A long look-out.
+const PATIENT: Duration = Duration::from_micros(50);
+
+local! { static PATIENCE: Cell<Patience> = Cell::new(Patience::Short); }
+
+impl Patience {
+    fn slept(time: Duration) {
+        let _ = PATIENCE.try_with(|patience| {
+            let short = time < SHORT_SLEEP && patience.get() != Patience::Spent;
+            patience.set(if short {
+                Patience::Long
+            } else {
+                Patience::Short
+            });
+        });
     }
 }
 
@@ -67,6 +104,19 @@ pub(crate) struct Lookout {
 impl Lookout {
     pub(crate) fn new() -> Self {
         Lookout::with(PAUSES, YIELDS)
+    }
+
+    /// After this look-out was in vain, another one if the thread's last sleep was short.
+    pub(crate) fn prolonged_until(happened: impl FnMut() -> bool) -> bool {
+        if PATIENCE.try_with(Cell::get) != Ok(Patience::Long) {
+            return false;
+        }
+        let yields = Lookout::yielding(u32::MAX);
+        let happens = happens_within(PATIENT, yields, happened);
+        if !happens {
+            let _ = PATIENCE.try_with(|patience| patience.set(Patience::Spent));
+        }
+        happens
     }
 
     /// With yields only, and so many.

@@ -45,7 +45,8 @@ impl<'a, J: Send + 'static> Search<'a, J> {
         if station.watched().0 > self.core.cores {
             return false;
         }
-        self.lookout.until(|| self.core.waiting_hint(station) > 0)
+        let mut work = || self.core.waiting_hint(station) > 0;
+        self.lookout.until(&mut work) || Lookout::prolonged_until(work)
     }
 
     /// Sleeps until it is called, or returns at once if there is something to do after all.
