@@ -1,6 +1,6 @@
 //! Where a job with a handle waits, and later its outcome: shared by its envelope and its handle.
 //!
-//! A cell has a *slot* for each of its jobs: one, or as many as a group that was submitted at once. The
+//! A cell has a *slot* for each of its jobs: one, or up to [`CELL`] of a group that was submitted at once. The
 //! slot's stage says who owns the job now:
 //!
 //! ```text
@@ -20,7 +20,7 @@
 //! not run under the slot's lock. A cancel that comes meanwhile claims without the job; the borrower
 //! finds out when it puts the job back, and drops it.
 //!
-//! A cell of one job whose outcome was taken is used again for another: see shelf.rs.
+//! A cell whose outcomes were taken is used again for other jobs: see shelf.rs.
 
 use crate::fault::{Fault, seeded};
 use crate::frame;
@@ -33,6 +33,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::sync::{Mutex, lock};
 use crate::unwind::dispose;
 use std::any::Any;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -85,6 +86,9 @@ pub(crate) trait Reply<T, E>: Send + Sync {
     fn id(&self, at: usize) -> JobId;
     fn pool(&self) -> PoolNumber;
     fn cancel(&self, at: usize) -> Cancellation;
+    /// Takes the outcomes of all these slots, in order, when nobody else knows the cell: without a lock.
+    /// The job of a slot without one is not waited for any more.
+    fn take_all(&mut self, slots: Range<usize>, each: &mut dyn FnMut(Result<T, JobError<E>>));
     fn into_token(self: Arc<Self>) -> Arc<dyn Token>;
 }
 
@@ -117,6 +121,14 @@ pub(crate) struct Cell<J, T, E> {
     /// Where it goes when it is over, to be used again.
     shelf: Option<Arc<Shelf<J, T, E>>>,
 }
+
+/// So many jobs of a group share a cell: enough to make little of its costs, and few enough for workers to run those of
+/// a cell one after the other, while they have the cell to themselves.
+pub(crate) const CELL: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+    2
+} else {
+    32
+};
 
 /// One job is the common case, and costs one allocation.
 enum Slots<J, T, E> {
@@ -236,12 +248,10 @@ where
         Arc::new(Cell { pool, slots, shelf })
     }
 
-    /// For the next job: see shelf.rs.
-    pub(crate) fn use_again(&mut self, job: Job<J>) {
-        match &mut self.slots {
-            Slots::One(slot) => slot.use_again(job),
-            Slots::Many(_) => unreachable!("a group's cell is used once"),
-        }
+    /// For the next job, or the next group's, of which it takes as many as it has slots: see shelf.rs.
+    pub(crate) fn use_again(&mut self, jobs: impl Iterator<Item = Job<J>>) {
+        let slots = self.slots_mut().iter_mut();
+        slots.zip(jobs).for_each(|(slot, job)| slot.use_again(job));
     }
 
     /// What must not be done, for the model that shows why.
@@ -252,10 +262,13 @@ where
         lock(&slot.state).fill(job);
     }
 
-    /// For a group: one allocation for all of them, and one for the cell.
-    pub(crate) fn group(pool: PoolNumber, jobs: impl Iterator<Item = J>) -> Arc<Self> {
-        let slots = Slots::Many(jobs.map(|job| Slot::new(Job::new(job))).collect());
-        let shelf = None;
+    /// For some of a group: one allocation for all of them, and one for the cell.
+    pub(crate) fn group(
+        pool: PoolNumber,
+        jobs: impl Iterator<Item = Job<J>>,
+        shelf: Option<Arc<Shelf<J, T, E>>>,
+    ) -> Arc<Self> {
+        let slots = Slots::Many(jobs.map(Slot::new).collect());
         Arc::new(Cell { pool, slots, shelf })
     }
 
@@ -263,6 +276,13 @@ where
         match &self.slots {
             Slots::One(_) => 1,
             Slots::Many(slots) => slots.len(),
+        }
+    }
+
+    fn slots_mut(&mut self) -> &mut [Slot<J, T, E>] {
+        match &mut self.slots {
+            Slots::One(slot) => std::slice::from_mut(slot),
+            Slots::Many(slots) => slots,
         }
     }
 
@@ -276,6 +296,15 @@ where
     /// The job was accepted.
     pub(crate) fn number(&self, at: usize, ticket: u64) -> JobId {
         self.slot(at).id.store(ticket, Relaxed);
+        JobId::from_ticket(ticket)
+    }
+
+    /// The jobs in these slots were accepted, one after the other. Answers the first one's number.
+    pub(crate) fn number_all(&self, slots: Range<usize>, ticket: u64) -> JobId {
+        let first = slots.start;
+        for at in slots {
+            self.number(at, ticket + (at - first) as u64);
+        }
         JobId::from_ticket(ticket)
     }
 
@@ -486,6 +515,20 @@ where
 
     fn cancel(&self, at: usize) -> Cancellation {
         self.try_cancel(at)
+    }
+
+    fn take_all(&mut self, slots: Range<usize>, each: &mut dyn FnMut(Result<T, JobError<E>>)) {
+        for slot in &mut self.slots_mut()[slots] {
+            let state = slot.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+            match std::mem::replace(&mut state.stage, Stage::Taken) {
+                Stage::Done(outcome) => each(outcome),
+                other => {
+                    state.stage = other;
+                    state.detached = true;
+                    each(Err(JobError::WouldDeadlock));
+                }
+            }
+        }
     }
 
     fn into_token(self: Arc<Self>) -> Arc<dyn Token> {

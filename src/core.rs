@@ -5,7 +5,7 @@ use crate::clock::Timekeeper;
 use crate::context::StopAll;
 use crate::desk::Strategy;
 use crate::dispatcher::Affinity;
-use crate::envelope::{Claimed, Queued};
+use crate::envelope::{Bundle, Claimed, Parcel, Queued};
 use crate::errors::Untold;
 use crate::frame;
 use crate::gate::{Gate, Lane};
@@ -137,11 +137,11 @@ impl<J: Send + 'static> Core<J> {
         })
     }
 
-    pub(crate) fn seats(&self) -> impl Iterator<Item = &Arc<Seat<J>>> {
+    pub(crate) fn seats(&self) -> impl Iterator<Item = &Seat<J>> {
         self.stations.iter().flat_map(Station::seats)
     }
 
-    pub(crate) fn seat(&self, worker: WorkerId) -> &Arc<Seat<J>> {
+    pub(crate) fn seat(&self, worker: WorkerId) -> &Seat<J> {
         &self.stations[worker.dispatcher()].seats()[worker.index()]
     }
 
@@ -161,7 +161,7 @@ impl<J: Send + 'static> Core<J> {
     #[inline]
     fn push(&self, job: Queued<J>) {
         if self.stations.len() == 1 {
-            return self.intake.push(job);
+            return self.intake.push(Parcel::One(job));
         }
         self.push_among_several(job);
     }
@@ -194,14 +194,22 @@ impl<J: Send + 'static> Core<J> {
                 self.intake.note_drawn(1);
                 self.stations[desk].push_keyed(job);
             }
-            None => self.intake.push(job),
+            None => self.intake.push(Parcel::One(job)),
         }
     }
 
     /// Puts many on their way. Nobody is called before all are there: a waker may run a job at once, and
     /// that may shut the pool down, which waits for every job that has a ticket.
-    pub(crate) fn admit_all(&self, jobs: impl Iterator<Item = Queued<J>>) {
-        let pushed = jobs.map(|job| self.push(job)).count();
+    pub(crate) fn admit_all(&self, bundles: impl Iterator<Item = Bundle<J>>) {
+        let mut pushed = 0;
+        for bundle in bundles {
+            pushed += bundle.len();
+            if self.stations.len() == 1 {
+                self.intake.push(Parcel::Several(bundle));
+            } else {
+                bundle.for_each(|job| self.push(job));
+            }
+        }
         (0..pushed).for_each(|_| self.rouse());
     }
 
@@ -569,7 +577,7 @@ impl<J: Send + 'static> Home for Core<J> {
     fn see_to_waiters(&self) {
         if self.gate.has_waiters() {
             let asleep = self.stations.iter().any(|station| station.watched().1);
-            let at_work = |seat: &Arc<Seat<J>>| seat.is_at_work();
+            let at_work = |seat: &Seat<J>| seat.is_at_work();
             if asleep || !self.seats().any(at_work) {
                 self.rest();
             }

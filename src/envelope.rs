@@ -5,6 +5,9 @@
 //! in the cell it shares with the handle (cell.rs), so that a cancel can take it out at once; the
 //! envelope then only points there, and may arrive empty: a *tombstone*.
 //!
+//! Jobs of a group that lie side by side in a cell come in together, as a [`Bundle`], and are told apart when they
+//! are drawn from the intake.
+//!
 //! Neither form keeps the pool alive or costs a reference count on it: an envelope knows its pool by
 //! number and asks the registry in the rare case that it is dropped full.
 
@@ -14,7 +17,9 @@ use crate::job::{self, Job, JobId, Options};
 use crate::outcome::Ending;
 use crate::registry::{self, PoolNumber};
 use crate::unwind::dispose;
+use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -167,6 +172,62 @@ impl<J> Queued<J> {
     }
 }
 
+/// Accepted jobs whose slots and numbers follow one another: an iterator of their envelopes. One that is dropped
+/// drops those that are left.
+pub(crate) struct Bundle<J> {
+    cell: Arc<dyn Tracked<J>>,
+    slots: Range<u32>,
+    first: JobId,
+}
+
+impl<J> Bundle<J> {
+    /// `first` is the number of the job in the first of these slots.
+    pub(crate) fn new(cell: Arc<dyn Tracked<J>>, slots: Range<usize>, first: JobId) -> Self {
+        let slots = slots.start as u32..slots.end as u32;
+        Bundle { cell, slots, first }
+    }
+}
+
+impl<J> Iterator for Bundle<J> {
+    type Item = Queued<J>;
+
+    fn next(&mut self) -> Option<Queued<J>> {
+        let at = self.slots.next()?;
+        let id = self.first;
+        self.first = JobId::from_ticket(id.get());
+        Some(Queued::tracked(id, self.cell.clone(), at as usize))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.slots.size_hint()
+    }
+}
+
+impl<J> ExactSizeIterator for Bundle<J> {}
+
+impl<J> Drop for Bundle<J> {
+    fn drop(&mut self) {
+        self.for_each(drop);
+    }
+}
+
+/// What comes into the intake.
+pub(crate) enum Parcel<J> {
+    One(Queued<J>),
+    Several(Bundle<J>),
+}
+
+impl<J> Parcel<J> {
+    /// Puts its jobs at the end of `jobs`.
+    #[inline]
+    pub(crate) fn unpack(self, jobs: &mut VecDeque<Queued<J>>) {
+        match self {
+            Parcel::One(job) => jobs.push_back(job),
+            Parcel::Several(bundle) => jobs.extend(bundle),
+        }
+    }
+}
+
 /// A job that was taken out of its envelope, and the slot that waits for its outcome, if any.
 pub(crate) struct Claimed<J> {
     pub(crate) job: Job<J>,
@@ -231,6 +292,7 @@ mod tests {
     #[test]
     fn an_envelope_moves_few_bytes() {
         assert!(size_of::<Queued<u64>>() <= 40);
+        assert_eq!(size_of::<Parcel<u64>>(), size_of::<Queued<u64>>());
         // A bigger job costs its own size and no more.
         assert!(size_of::<Queued<[u64; 8]>>() <= 40 + 56);
     }

@@ -1,9 +1,9 @@
 //! Many jobs submitted at once, with one handle for all.
 
-use crate::cell::{Cell, Reply, is_own};
+use crate::cell::{CELL, Cell, Reply, is_own};
 use crate::clock::first;
 use crate::core::Core;
-use crate::envelope::Queued;
+use crate::envelope::Bundle;
 use crate::error::SubmitAllError;
 use crate::gate::{Ticket, Want};
 use crate::job::{Job, JobId};
@@ -11,12 +11,13 @@ use crate::outcome::{Cancellation, JobError};
 use crate::park::block_on;
 use crate::pool::Submitter;
 use crate::registry;
+use crate::shelf::Shelf;
 use crate::standstill::{For, Stay, poll_unless_stuck};
 use crate::submit::NoRoom;
 use crate::unwind::dispose;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -37,7 +38,8 @@ use std::time::Duration;
 /// A handle polled through `&mut handle` loses nothing when the poll is given up.
 #[must_use = "dropping a GroupHandle lets the jobs run and their outcomes go unseen"]
 pub struct GroupHandle<T, E> {
-    reply: Arc<dyn Reply<T, E>>,
+    /// Of the jobs, [`CELL`] each. None once all outcomes were taken by one poll.
+    cells: Vec<Arc<dyn Reply<T, E>>>,
     /// Outcomes that are still to be taken.
     open: Range<usize>,
     /// None of those from here to the end of `open` is waited for any more: they are there.
@@ -59,9 +61,9 @@ pub struct GroupCancellation {
 }
 
 impl<T, E> GroupHandle<T, E> {
-    fn new(reply: Arc<dyn Reply<T, E>>, jobs: usize) -> Self {
+    fn new(cells: Vec<Arc<dyn Reply<T, E>>>, jobs: usize) -> Self {
         GroupHandle {
-            reply,
+            cells,
             open: 0..jobs,
             there: jobs,
             stay: None,
@@ -83,7 +85,8 @@ impl<T, E> GroupHandle<T, E> {
     /// `Err(handle)`: the time is up.
     pub fn wait_timeout(mut self, limit: Duration) -> Result<Vec<Result<T, JobError<E>>>, Self> {
         // Without a pool there is nobody left who could finish a job later: all have their outcome.
-        let Some(home) = registry::find(self.reply.pool()) else {
+        let pool = self.cells.first().map(|cell| cell.pool());
+        let Some(home) = pool.and_then(registry::find) else {
             return Ok(self.wait());
         };
         let time_up = home.time().sleep(limit);
@@ -123,7 +126,8 @@ impl<T, E> GroupHandle<T, E> {
         let mut all = GroupCancellation::default();
         // Backwards, so that no worker comes upon one while those behind it are being cancelled.
         for at in self.open.clone().rev() {
-            match self.reply.cancel(at) {
+            let (cell, at) = slot(&self.cells, at);
+            match cell.cancel(at) {
                 Cancellation::Removed => all.removed += 1,
                 Cancellation::Requested => all.requested += 1,
                 Cancellation::TooLate => all.too_late += 1,
@@ -144,32 +148,37 @@ impl<T, E> GroupHandle<T, E> {
 
     /// The numbers of the jobs whose outcomes are still to be taken.
     pub fn ids(&self) -> impl Iterator<Item = JobId> + '_ {
-        self.open.clone().map(|at| self.reply.id(at))
+        self.open.clone().map(|at| {
+            let (cell, at) = slot(&self.cells, at);
+            cell.id(at)
+        })
     }
 
     /// Whether all jobs have their outcome, so that a wait would not wait.
     pub fn is_finished(&self) -> bool {
-        self.open.clone().rev().all(|at| self.reply.is_finished(at))
+        self.open.clone().rev().all(|at| {
+            let (cell, at) = slot(&self.cells, at);
+            cell.is_finished(at)
+        })
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JobError<E>>>> {
-        let at = self.open.start;
         if self.open.is_empty() {
             return Poll::Ready(None);
         }
-        let reply = &self.reply;
-        if is_own(&**reply, at) {
-            reply.detach(at);
+        let (cell, at) = slot(&self.cells, self.open.start);
+        if is_own(cell, at) {
+            cell.detach(at);
             self.open.start += 1;
             return Poll::Ready(Some(Err(JobError::WouldDeadlock)));
         }
-        let next = poll_unless_stuck(reply.pool(), For::Progress, &mut self.stay, cx, |cx| {
-            reply.poll(at, cx.waker())
+        let next = poll_unless_stuck(cell.pool(), For::Progress, &mut self.stay, cx, |cx| {
+            cell.poll(at, cx.waker())
         });
         next.map(|outcome| {
             self.open.start += 1;
             if outcome.is_err() {
-                self.reply.detach(at);
+                cell.detach(at);
             }
             Some(outcome.unwrap_or(Err(JobError::WouldDeadlock)))
         })
@@ -178,14 +187,14 @@ impl<T, E> GroupHandle<T, E> {
     /// Ready when all are there. Looks from the end, because jobs end about in order: so it is woken
     /// once or twice and not for each.
     fn poll_all(
-        reply: &dyn Reply<T, E>,
+        cells: &[Arc<dyn Reply<T, E>>],
         open: &Range<usize>,
         there: &mut usize,
         waker: &Waker,
     ) -> Poll<()> {
         while *there > open.start {
-            let last = *there - 1;
-            if !is_own(reply, last) && reply.watch(last, waker).is_pending() {
+            let (cell, last) = slot(cells, *there - 1);
+            if !is_own(cell, last) && cell.watch(last, waker).is_pending() {
                 return Poll::Pending;
             }
             *there -= 1;
@@ -199,34 +208,71 @@ impl<T, E> Future for GroupHandle<T, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let group = self.get_mut();
-        let (reply, open, there) = (&*group.reply, &group.open, &mut group.there);
-        let all = poll_unless_stuck(reply.pool(), For::Progress, &mut group.stay, cx, |cx| {
-            Self::poll_all(reply, open, there, cx.waker())
+        if group.open.is_empty() {
+            return Poll::Ready(Vec::new());
+        }
+        let (cells, open, there) = (&*group.cells, &group.open, &mut group.there);
+        let pool = cells[0].pool();
+        let all = poll_unless_stuck(pool, For::Progress, &mut group.stay, cx, |cx| {
+            Self::poll_all(cells, open, there, cx.waker())
         });
         if all.is_pending() {
             return Poll::Pending;
         }
-        // When the wait would never end, those that are not there stay untold.
-        let outcomes = group
-            .open
-            .clone()
-            .map(|at| match group.reply.poll(at, Waker::noop()) {
-                Poll::Ready(outcome) => outcome,
-                Poll::Pending => {
-                    group.reply.detach(at);
-                    Err(JobError::WouldDeadlock)
-                }
-            });
-        let outcomes = outcomes.collect();
-        group.open.start = group.open.end;
-        Poll::Ready(outcomes)
+        Poll::Ready(group.take_all())
     }
+}
+
+impl<T, E> GroupHandle<T, E> {
+    /// Takes all outcomes. When the wait would never end, those that are not there stay untold.
+    fn take_all(&mut self) -> Vec<Result<T, JobError<E>>> {
+        let mut outcomes = Vec::with_capacity(self.open.len());
+        while !self.open.is_empty() {
+            let first = self.open.start;
+            let end = self.open.end.min((first / CELL + 1) * CELL);
+            let slots = first % CELL..first % CELL + (end - first);
+            let cell = &mut self.cells[first / CELL];
+            if let Some(own) = Arc::get_mut(cell) {
+                own.take_all(slots, &mut |outcome| outcomes.push(outcome));
+            } else {
+                outcomes.extend(slots.map(|at| match cell.poll(at, Waker::noop()) {
+                    Poll::Ready(outcome) => outcome,
+                    Poll::Pending => {
+                        cell.detach(at);
+                        Err(JobError::WouldDeadlock)
+                    }
+                }));
+            }
+            self.open.start = end;
+        }
+        self.shelve();
+        outcomes
+    }
+
+    /// All outcomes were taken.
+    fn shelve(&mut self) {
+        self.cells
+            .drain(..)
+            .for_each(|cell| cell.into_token().shelve());
+    }
+}
+
+/// The cell of a group's job, and the job's slot there.
+fn slot<C>(cells: &[C], at: usize) -> (&C::Target, usize)
+where
+    C: Deref,
+{
+    (&cells[at / CELL], at % CELL)
 }
 
 impl<T, E> Drop for GroupHandle<T, E> {
     fn drop(&mut self) {
         for at in self.open.clone() {
-            self.reply.detach(at);
+            let (cell, at) = slot(&self.cells, at);
+            cell.detach(at);
+        }
+        if self.open.is_empty() {
+            self.shelve();
         }
     }
 }
@@ -291,7 +337,7 @@ where
     E: Send + 'static,
 {
     core: &'a Core<J>,
-    cell: Arc<Cell<J, T, E>>,
+    cells: Vec<Arc<Cell<J, T, E>>>,
     /// How many jobs were let in, until there is a handle for them.
     accepted: usize,
     /// Jobs that are still to be let in.
@@ -305,13 +351,12 @@ where
     E: Send + 'static,
 {
     fn new(core: &'a Core<J>, jobs: impl IntoIterator<Item = J>) -> Self {
-        let cell = Cell::group(core.number, jobs.into_iter());
-        let rest = 0..cell.len();
+        let (cells, jobs) = Shelf::of(core).cells(jobs.into_iter());
         Entry {
             core,
-            cell,
+            cells,
             accepted: 0,
-            rest,
+            rest: 0..jobs,
         }
     }
 
@@ -321,23 +366,34 @@ where
     }
 
     fn admit(&mut self, tickets: Range<Ticket>) {
-        let (cell, accepted) = (&self.cell, &mut self.accepted);
-        let jobs = tickets.zip(&mut self.rest).map(|(ticket, at)| {
-            let id = cell.number(at, ticket);
-            *accepted += 1;
-            Queued::tracked(id, cell.clone(), at)
+        let mut ticket = tickets.start;
+        let bundles = std::iter::from_fn(|| {
+            let left = (tickets.end - ticket) as usize;
+            let (cell, first) = (self.rest.start / CELL, self.rest.start % CELL);
+            let slots = first..(first + left).min(CELL);
+            let cell = self.cells.get(cell).filter(|_| left > 0)?;
+            let id = cell.number_all(slots.clone(), ticket);
+            ticket += slots.len() as u64;
+            self.accepted += slots.len();
+            self.rest.start += slots.len();
+            Some(Bundle::new(cell.clone(), slots, id))
         });
-        self.core.admit_all(jobs);
+        self.core.admit_all(bundles);
     }
 
     fn accepted(&mut self) -> GroupHandle<T, E> {
-        GroupHandle::new(self.cell.clone(), std::mem::take(&mut self.accepted))
+        let reply = |cell: &Arc<_>| -> Arc<dyn Reply<T, E>> { Arc::<Cell<J, T, E>>::clone(cell) };
+        let cells = self.cells.iter().map(reply).collect();
+        GroupHandle::new(cells, std::mem::take(&mut self.accepted))
     }
 
     fn refused(&mut self, why: NoRoom) -> SubmitAllError<J, T, E> {
         let accepted = self.accepted();
         self.core.counts.refused(self.rest.len() as u64);
-        let jobs = self.rest.clone().filter_map(|at| self.cell.withdraw(at));
+        let jobs = self
+            .rest
+            .clone()
+            .filter_map(|at| self.cells[at / CELL].withdraw(at % CELL));
         let jobs = jobs.map(Job::into_inner).collect();
         self.rest.start = self.rest.end;
         SubmitAllError {
@@ -354,10 +410,12 @@ where
     E: Send + 'static,
 {
     fn drop(&mut self) {
-        // Or the outcomes would be dropped with the cell, by a worker, uncontained.
-        drop(self.accepted());
+        if self.accepted > 0 {
+            // Or the outcomes would be dropped with the cell, by a worker, uncontained.
+            drop(self.accepted());
+        }
         for at in self.rest.clone() {
-            dispose(self.cell.withdraw(at));
+            dispose(self.cells[at / CELL].withdraw(at % CELL));
         }
     }
 }

@@ -7,15 +7,15 @@
 //! Under a model checker a `Mutex<VecDeque>` stands in for the channel, which is what remains of it
 //! under these rules.
 
-use crate::envelope::Queued;
+use crate::envelope::{Parcel, Queued};
 use crate::sync::Padded;
 use crate::sync::atomic::{AtomicU64, Ordering::*};
 use std::collections::VecDeque;
 
 #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
 pub(crate) struct Intake<J> {
-    sender: flume::Sender<Queued<J>>,
-    receiver: flume::Receiver<Queued<J>>,
+    sender: flume::Sender<Parcel<J>>,
+    receiver: flume::Receiver<Parcel<J>>,
     drawn: Padded<AtomicU64>,
 }
 
@@ -31,19 +31,19 @@ impl<J> Intake<J> {
     }
 
     #[inline]
-    pub(crate) fn push(&self, job: Queued<J>) {
-        let pushed = self.sender.try_send(job);
+    pub(crate) fn push(&self, parcel: Parcel<J>) {
+        let pushed = self.sender.try_send(parcel);
         debug_assert!(pushed.is_ok(), "the intake keeps a receiver and no bound");
     }
 
     /// One lock, no allocation.
-    pub(crate) fn pop(&self) -> Option<Queued<J>> {
+    pub(crate) fn pop(&self) -> Option<Parcel<J>> {
         self.receiver.try_recv().ok()
     }
 
     /// Everything, under one lock. The channel gives its buffer away, so each call costs the
     /// channel the allocation of a new one: worth it for many jobs only.
-    pub(crate) fn drain(&self) -> impl Iterator<Item = Queued<J>> {
+    pub(crate) fn drain(&self) -> impl Iterator<Item = Parcel<J>> {
         self.receiver.drain()
     }
 
@@ -55,7 +55,7 @@ impl<J> Intake<J> {
 
 #[cfg(any(fanpool_loom, fanpool_shuttle))]
 pub(crate) struct Intake<J> {
-    queue: crate::sync::Mutex<std::collections::VecDeque<Queued<J>>>,
+    queue: crate::sync::Mutex<std::collections::VecDeque<Parcel<J>>>,
     drawn: Padded<AtomicU64>,
 }
 
@@ -68,15 +68,15 @@ impl<J> Intake<J> {
         }
     }
 
-    pub(crate) fn push(&self, job: Queued<J>) {
-        crate::sync::lock(&self.queue).push_back(job);
+    pub(crate) fn push(&self, parcel: Parcel<J>) {
+        crate::sync::lock(&self.queue).push_back(parcel);
     }
 
-    pub(crate) fn pop(&self) -> Option<Queued<J>> {
+    pub(crate) fn pop(&self) -> Option<Parcel<J>> {
         crate::sync::lock(&self.queue).pop_front()
     }
 
-    pub(crate) fn drain(&self) -> impl Iterator<Item = Queued<J>> {
+    pub(crate) fn drain(&self) -> impl Iterator<Item = Parcel<J>> {
         std::mem::take(&mut *crate::sync::lock(&self.queue)).into_iter()
     }
 
@@ -103,13 +103,14 @@ impl<J> KeyedIntake<J> {
     pub(crate) fn push(&self, job: Queued<J>) {
         // First, and in one order with tickets and searchers: see station.rs, "Found".
         self.pushed.fetch_add(1, SeqCst);
-        self.intake.push(job);
+        self.intake.push(Parcel::One(job));
     }
 
     /// Moves all that is inside to the end of `to`. The caller holds the desk's lock.
     pub(crate) fn drain_to(&self, to: &mut VecDeque<Queued<J>>) {
         let before = to.len();
-        to.extend(std::iter::from_fn(|| self.intake.pop()));
+        let parcels = std::iter::from_fn(|| self.intake.pop());
+        parcels.for_each(|parcel| parcel.unpack(to));
         self.intake.note_drawn(to.len() - before);
     }
 

@@ -11,7 +11,7 @@
 //! A cell knows its shelf and the shelf holds cells; this circle is broken when the pool goes, which closes
 //! the shelf. What is at a thread's hand then stays there, empty, until the thread puts down another one.
 
-use crate::cell::{Cell, Token};
+use crate::cell::{CELL, Cell, Token};
 use crate::core::Core;
 use crate::fault::{Fault, seeded};
 use crate::job::Job;
@@ -29,6 +29,9 @@ const STRIPES: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     4
 };
 
+/// For so many jobs of groups, cells are kept at most: a group may be larger than the queue.
+const GROUPED: usize = 1024;
+
 /// A shelf, for those who do not know the outcomes' types.
 pub(crate) trait Shelved: Send + Sync {
     fn close(&self);
@@ -37,10 +40,17 @@ pub(crate) trait Shelved: Send + Sync {
 
 pub(crate) struct Shelf<J, T, E> {
     pool: PoolNumber,
+    /// Of one job each.
+    singles: Stripes<J, T, E>,
+    /// Of [`CELL`] jobs of a group.
+    groups: Stripes<J, T, E>,
+    me: Weak<Self>,
+}
+
+struct Stripes<J, T, E> {
     stripes: [Padded<Stripe<J, T, E>>; STRIPES],
     /// How many cells a stripe keeps at most.
     most: usize,
-    me: Weak<Self>,
 }
 
 struct Stripe<J, T, E> {
@@ -85,17 +95,12 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// For up to about `most` cells.
+    /// For up to about so many jobs that have cells of their own.
     pub(crate) fn new(pool: PoolNumber, most: usize) -> Arc<Self> {
         Arc::new_cyclic(|me| Shelf {
             pool,
-            stripes: std::array::from_fn(|_| {
-                Padded(Stripe {
-                    about: AtomicUsize::new(0),
-                    cells: Mutex::new(Some(Vec::new())),
-                })
-            }),
-            most: most.div_ceil(STRIPES),
+            singles: Stripes::new(most),
+            groups: Stripes::new(GROUPED / CELL),
             me: me.clone(),
         })
     }
@@ -108,10 +113,10 @@ where
 
     /// A cell with this job: one that is over, or a new one.
     pub(crate) fn cell(&self, job: Job<J>) -> Arc<Cell<J, T, E>> {
-        match self.take() {
+        match self.take_at_hand().or_else(|| self.singles.take()) {
             Some(mut cell) => match Arc::get_mut(&mut cell) {
                 Some(own) => {
-                    own.use_again(job);
+                    own.use_again(std::iter::once(job));
                     cell
                 }
                 None if seeded(Fault::SharedAgain) => {
@@ -119,7 +124,7 @@ where
                     cell
                 }
                 None => {
-                    self.put_below(cell);
+                    self.singles.put_below(cell);
                     self.make(job)
                 }
             },
@@ -132,8 +137,28 @@ where
         Cell::new(self.pool, job, self.me.upgrade())
     }
 
-    fn take(&self) -> Option<Arc<Cell<J, T, E>>> {
-        self.take_at_hand().or_else(|| self.take_from_stripes())
+    /// Cells with these jobs, [`CELL`] in each but the last, and how many jobs there are.
+    pub(crate) fn cells(&self, jobs: impl Iterator<Item = J>) -> (Vec<Arc<Cell<J, T, E>>>, usize) {
+        let mut cells = Vec::with_capacity(jobs.size_hint().0.div_ceil(CELL));
+        let mut count = 0;
+        let jobs = jobs.map(Job::new).inspect(|_| count += 1);
+        let mut jobs = jobs.peekable();
+        while jobs.peek().is_some() {
+            cells.push(self.cell_of_some(jobs.by_ref().take(CELL)));
+        }
+        drop(jobs);
+        (cells, count)
+    }
+
+    fn cell_of_some(&self, jobs: impl Iterator<Item = Job<J>>) -> Arc<Cell<J, T, E>> {
+        if let Some(mut cell) = self.groups.take() {
+            if let Some(own) = Arc::get_mut(&mut cell) {
+                own.use_again(jobs);
+                return cell;
+            }
+            self.groups.put_below(cell);
+        }
+        Cell::group(self.pool, jobs, self.me.upgrade())
     }
 
     fn take_at_hand(&self) -> Option<Arc<Cell<J, T, E>>> {
@@ -146,7 +171,31 @@ where
         None
     }
 
-    fn take_from_stripes(&self) -> Option<Arc<Cell<J, T, E>>> {
+    /// Keeps a cell that is over, if there is room for it.
+    pub(crate) fn put(&self, cell: Arc<Cell<J, T, E>>) {
+        match cell.len() {
+            1 => self.singles.put(cell),
+            CELL => self.groups.put(cell),
+            // The rest of a group.
+            _ => {}
+        }
+    }
+}
+
+impl<J, T, E> Stripes<J, T, E> {
+    /// For up to about `most` cells.
+    fn new(most: usize) -> Self {
+        let stripe = |_| Stripe {
+            about: AtomicUsize::new(0),
+            cells: Mutex::new(Some(Vec::new())),
+        };
+        Stripes {
+            stripes: std::array::from_fn(|at| Padded(stripe(at))),
+            most: most.div_ceil(STRIPES),
+        }
+    }
+
+    fn take(&self) -> Option<Arc<Cell<J, T, E>>> {
         let own = own_stripe();
         (own..own + STRIPES).find_map(|at| {
             let stripe = &self.stripes[at % STRIPES];
@@ -161,8 +210,7 @@ where
         })
     }
 
-    /// Keeps a cell that is over, if there is room for it.
-    pub(crate) fn put(&self, cell: Arc<Cell<J, T, E>>) {
+    fn put(&self, cell: Arc<Cell<J, T, E>>) {
         self.keep(cell, Vec::push);
     }
 
@@ -195,6 +243,13 @@ where
             stripe.about.store(cells.len(), Relaxed);
         }
     }
+
+    fn close(&self) {
+        for stripe in &self.stripes {
+            let cells = lock(&stripe.cells).take();
+            drop(cells);
+        }
+    }
 }
 
 impl<J, T, E> Shelved for Shelf<J, T, E>
@@ -204,10 +259,8 @@ where
     E: Send + 'static,
 {
     fn close(&self) {
-        for stripe in &self.stripes {
-            let cells = lock(&stripe.cells).take();
-            drop(cells);
-        }
+        self.singles.close();
+        self.groups.close();
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -234,7 +287,8 @@ mod tests {
 
     fn kept(shelf: &Shelf<u64, u64, String>) -> usize {
         let kept = |stripe: &Padded<Stripe<_, _, _>>| lock(&stripe.cells).as_ref().map(Vec::len);
-        shelf.stripes.iter().filter_map(kept).sum()
+        let stripes = shelf.singles.stripes.iter().chain(&shelf.groups.stripes);
+        stripes.filter_map(kept).sum()
     }
 
     #[test]

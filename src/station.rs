@@ -38,7 +38,7 @@
 
 use crate::desk::{Desk, Strategy};
 use crate::dispatcher::Vitals;
-use crate::envelope::Queued;
+use crate::envelope::{Parcel, Queued};
 use crate::fault::{Fault, seeded};
 use crate::frame;
 use crate::gate::{Gate, Lane};
@@ -75,7 +75,8 @@ pub(crate) const DRAIN_FROM: u64 = 192;
 const KEPT_TRAYS: usize = 64;
 
 /// What outlives one life of a worker: who it is, what it runs, what it has done, and the jobs it took
-/// ahead.
+/// ahead. On a pair of cache lines of its own, like [`Padded`]: its worker writes here for every job.
+#[repr(align(128))]
 pub(crate) struct Seat<J> {
     pub(crate) id: WorkerId,
     pub(crate) lane: Lane,
@@ -101,8 +102,8 @@ struct Tray<J> {
 }
 
 impl<J> Seat<J> {
-    fn new(id: WorkerId, number: usize, vitals: Arc<[Vitals]>) -> Arc<Self> {
-        Arc::new(Seat {
+    fn new(id: WorkerId, number: usize, vitals: Arc<[Vitals]>) -> Self {
+        Seat {
             id,
             lane: Lane::of_worker(number),
             vitals,
@@ -113,13 +114,13 @@ impl<J> Seat<J> {
                 jobs: VecDeque::new(),
                 bound: false,
             }),
-        })
+        }
     }
 
     /// What it has done.
     #[inline]
     pub(crate) fn vitals(&self) -> &Vitals {
-        &self.vitals[self.id.index()]
+        Vitals::of_worker(&self.vitals, self.id.index())
     }
 
     #[inline]
@@ -170,12 +171,36 @@ impl<J> Seat<J> {
     }
 }
 
+/// A seat, for its worker to keep.
+pub(crate) struct OwnSeat<J> {
+    seats: Arc<[Seat<J>]>,
+    index: usize,
+}
+
+impl<J> Clone for OwnSeat<J> {
+    fn clone(&self) -> Self {
+        OwnSeat {
+            seats: self.seats.clone(),
+            index: self.index,
+        }
+    }
+}
+
+impl<J> Deref for OwnSeat<J> {
+    type Target = Seat<J>;
+
+    #[inline]
+    fn deref(&self) -> &Seat<J> {
+        &self.seats[self.index]
+    }
+}
+
 pub(crate) struct Station<J> {
     floor: Mutex<Floor<J>>,
     watch: Padded<AtomicU64>,
     /// Of jobs with a key, if there are other desks.
     keyed: Option<KeyedIntake<J>>,
-    seats: Box<[Arc<Seat<J>>]>,
+    seats: Arc<[Seat<J>]>,
     /// About how many jobs are on the desk and not bound: written under the lock, read as a hint.
     backlog: AtomicU64,
     /// A worker takes one in so many of the waiting jobs ahead.
@@ -287,8 +312,13 @@ impl<J: Send + 'static> Station<J> {
         }
     }
 
-    pub(crate) fn seats(&self) -> &[Arc<Seat<J>>] {
+    pub(crate) fn seats(&self) -> &[Seat<J>] {
         &self.seats
+    }
+
+    pub(crate) fn own_seat(&self, index: usize) -> OwnSeat<J> {
+        let seats = self.seats.clone();
+        OwnSeat { seats, index }
     }
 
     /// About how many jobs wait for this desk's workers, and not in the common intake.
@@ -424,24 +454,68 @@ impl<J: Send + 'static> Station<J> {
         // What an earlier strategy bound to the worker left the backlog before all that is in the intake.
         if waiting == 0 && !floor.desk.has_bound(worker) {
             let coming = intake.about(gate.about_accepted());
-            if coming < DRAIN_FROM {
-                let job = intake.pop();
-                floor.desk.set_busy(worker, job.is_some());
-                let more = self.further(coming as usize, most);
-                let rest = std::iter::from_fn(|| intake.pop()).take(more);
-                let taken = self.hand_over(&mut floor.trays, seat, job?, more, false, |jobs| {
-                    jobs.extend(rest)
-                });
-                intake.note_drawn(1 + taken.ahead);
-                return Some(taken);
+            let more = self.further(coming as usize, most);
+            match intake.pop() {
+                Some(Parcel::One(job)) if coming < DRAIN_FROM => {
+                    return Some(self.take_singly(floor, seat, job, more, intake));
+                }
+                Some(Parcel::Several(mut jobs)) if jobs.len() <= 1 + more => {
+                    floor.desk.set_busy(worker, true);
+                    let job = jobs.next()?;
+                    let fill = |tray: &mut VecDeque<_>| tray.extend(jobs);
+                    let taken = self.hand_over(&mut floor.trays, seat, job, more, false, fill);
+                    intake.note_drawn(1 + taken.ahead);
+                    return Some(taken);
+                }
+                Some(parcel) => {
+                    let alone = matches!(parcel, Parcel::Several(_));
+                    parcel.unpack(&mut floor.in_hand);
+                    if alone {
+                        floor.append_drawn(intake);
+                    } else {
+                        floor.draw(intake, coming);
+                    }
+                }
+                None => {
+                    floor.desk.set_busy(worker, false);
+                    return None;
+                }
             }
-            floor.draw(intake, coming);
             waiting = floor.desk.backlog();
         }
         let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
         let more = self.further(waiting, most);
         let fill = |jobs: &mut VecDeque<_>| floor.desk.take_many(more, jobs);
         Some(self.hand_over(&mut floor.trays, seat, job, more, false, fill))
+    }
+
+    /// A job that was popped from the intake, and up to `more` from there. They bypass the desk.
+    fn take_singly(
+        &self,
+        floor: &mut Floor<J>,
+        seat: &Seat<J>,
+        job: Queued<J>,
+        more: usize,
+        intake: &Intake<J>,
+    ) -> Taken<J> {
+        floor.desk.set_busy(seat.id.index(), true);
+        let mut several = None;
+        let rest = std::iter::from_fn(|| match intake.pop()? {
+            Parcel::One(job) => Some(job),
+            Parcel::Several(jobs) => {
+                several = Some(jobs);
+                None
+            }
+        });
+        let rest = rest.take(more);
+        let fill = |jobs: &mut VecDeque<_>| jobs.extend(rest);
+        let taken = self.hand_over(&mut floor.trays, seat, job, more, false, fill);
+        intake.note_drawn(1 + taken.ahead);
+        if let Some(jobs) = several {
+            floor.in_hand.extend(jobs);
+            floor.append_drawn(intake);
+        }
+        taken
     }
 
     /// Gives a worker a job to run now, and if there are to be `more`, fills its tray. Under the desk's
@@ -776,7 +850,7 @@ impl<J: Send + 'static> Station<J> {
         floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake, DRAIN_FROM);
         floor.desk.visit(&mut waiting);
-        for seat in &self.seats {
+        for seat in &*self.seats {
             lock(&seat.tray).jobs.iter().for_each(&mut waiting);
         }
     }
@@ -839,10 +913,12 @@ impl<J: Send + 'static> Floor<J> {
         self.draw_some(intake, most)
     }
 
-    /// Moves up to `most` jobs from the intake to the desk.
+    /// Moves up to `most` jobs from the intake to the desk; more, if the last came in a bundle.
     fn draw_some(&mut self, intake: &Intake<J>, most: usize) -> usize {
-        let jobs = std::iter::from_fn(|| intake.pop());
-        self.in_hand.extend(jobs.take(most));
+        while self.in_hand.len() < most {
+            let Some(parcel) = intake.pop() else { break };
+            parcel.unpack(&mut self.in_hand);
+        }
         self.append_drawn(intake)
     }
 
@@ -851,7 +927,8 @@ impl<J: Send + 'static> Floor<J> {
         if coming < DRAIN_FROM {
             return self.draw_some(intake, usize::MAX);
         }
-        self.in_hand.extend(intake.drain());
+        let jobs = &mut self.in_hand;
+        intake.drain().for_each(|parcel| parcel.unpack(jobs));
         self.append_drawn(intake)
     }
 

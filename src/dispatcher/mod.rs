@@ -176,6 +176,9 @@ pub(crate) struct Place {
     pub(crate) idle_since: u64,
 }
 
+/// In larger pools, workers are packed densely.
+const FEW: usize = 64;
+
 /// What a worker writes, and a strategy may read: a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -186,9 +189,21 @@ pub(crate) struct Vitals {
 }
 
 impl Vitals {
-    /// Of so many workers.
+    /// Of so many workers. Those of a few lie a pair of cache lines apart, because current x86-64 processors fetch
+    /// lines in pairs; of many, neighbours are seldom at work at the same time.
     pub(crate) fn of(workers: usize) -> Arc<[Vitals]> {
-        (0..workers).map(|_| Vitals::default()).collect()
+        let apart = if workers <= FEW {
+            2 * workers
+        } else {
+            workers.max(2 * FEW + 1)
+        };
+        (0..apart).map(|_| Vitals::default()).collect()
+    }
+
+    #[inline]
+    pub(crate) fn of_worker(all: &[Vitals], worker: usize) -> &Vitals {
+        let few = all.len() <= 2 * FEW;
+        &all[worker << usize::from(few)]
     }
 
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
@@ -235,7 +250,7 @@ impl<'a> Workers<'a> {
         place.present.then_some(WorkerView {
             id: WorkerId::new(self.dispatcher, index),
             place,
-            vitals: &self.vitals[index],
+            vitals: Vitals::of_worker(self.vitals, index),
             depth: self.depth,
         })
     }

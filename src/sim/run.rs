@@ -257,7 +257,9 @@ impl Run {
         let seat = &mut self.seats[worker];
         if let Some(running) = seat.running.take() {
             self.tally.finished(worker, &running, self.now);
-            self.vitals[worker].counts.finished(Finish::Completed);
+            Vitals::of_worker(&self.vitals, worker)
+                .counts
+                .finished(Finish::Completed);
             self.finished += 1;
         }
         match self.take(worker) {
@@ -296,8 +298,11 @@ impl Run {
     fn take(&mut self, worker: usize) -> Option<Claimed<SimJob>> {
         let now = self.instant();
         let seat = &mut self.seats[worker];
-        seat.hand
-            .appetite(&self.vitals[worker], &Usual::new(), || now);
+        seat.hand.appetite(
+            Vitals::of_worker(&self.vitals, worker),
+            &Usual::new(),
+            || now,
+        );
         let mut job = if self.desk.may_leave_in_intake() {
             self.desk.take(worker, |_| false)
         } else {
@@ -314,7 +319,7 @@ impl Run {
             job
         }?;
         let claimed = job.claim()?;
-        self.vitals[worker].counts.started();
+        Vitals::of_worker(&self.vitals, worker).counts.started();
         self.waiting -= 1;
         self.occupied -= claimed.job.weight();
         if self.key_bound.is_some() {

@@ -9,7 +9,7 @@ use crate::handler::JobHandler;
 use crate::job::{Job, JobId};
 use crate::metrics::Finish;
 use crate::outcome::JobError;
-use crate::station::Seat;
+use crate::station::OwnSeat;
 use crate::unwind::{Panic, dispose};
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 #[must_use = "a job that is dropped is abandoned"]
 pub struct Detached<J: Send + 'static, H: JobHandler<J>> {
     core: Arc<Core<J>>,
-    seat: Arc<Seat<J>>,
+    seat: OwnSeat<J>,
     errors: Arc<ErrorLog<H::Error>>,
     cx: JobContext,
     job: Option<Job<J>>,

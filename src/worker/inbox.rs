@@ -15,7 +15,7 @@ use crate::handler::JobHandler;
 use crate::job::{Job, JobId, Options};
 use crate::metrics::Finish;
 use crate::outcome::JobError;
-use crate::station::Seat;
+use crate::station::{OwnSeat, Seat};
 use crate::unwind::{Panic, contain_polls, dispose};
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ const TURN: u32 = 64;
 /// Gives a worker its jobs.
 pub struct Inbox<J, H: JobHandler<J>> {
     core: Arc<Core<J>>,
-    seat: Arc<Seat<J>>,
+    seat: OwnSeat<J>,
     /// For jobs without a handle.
     errors: Arc<ErrorLog<H::Error>>,
     hand: Hand,
@@ -57,7 +57,7 @@ pub(super) enum Owed {
 
 impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     pub(crate) fn new(core: Arc<Core<J>>, worker: WorkerId) -> Self {
-        let seat = core.seat(worker).clone();
+        let seat = core.station(worker).own_seat(worker.index());
         Inbox {
             hand: Hand::new(),
             seat,
@@ -150,7 +150,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         &self.seat
     }
 
-    pub(super) fn parts(&self) -> (Arc<Core<J>>, Arc<Seat<J>>, Arc<ErrorLog<H::Error>>) {
+    pub(super) fn parts(&self) -> (Arc<Core<J>>, OwnSeat<J>, Arc<ErrorLog<H::Error>>) {
         (self.core.clone(), self.seat.clone(), self.errors.clone())
     }
 
