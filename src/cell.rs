@@ -82,6 +82,8 @@ pub(crate) trait Reply<T, E>: Send + Sync {
     /// The same without taking it.
     fn watch(&self, at: usize, waker: &Waker) -> Poll<()>;
     fn is_finished(&self, at: usize) -> bool;
+    /// How many of these slots there are up to the last one without an outcome.
+    fn unfinished(&self, slots: Range<usize>) -> usize;
     fn detach(&self, at: usize);
     fn id(&self, at: usize) -> JobId;
     fn pool(&self) -> PoolNumber;
@@ -144,6 +146,8 @@ struct Slot<J, T, E> {
     stop: Signal,
     /// The outcome is there: for those who look without the lock, under which it is set.
     over: AtomicBool,
+    /// The handle is gone: nobody will take the outcome. Under the lock, beside which there is room for it.
+    detached: AtomicBool,
     state: Mutex<State<J, T, E>>,
 }
 
@@ -151,8 +155,6 @@ struct State<J, T, E> {
     stage: Stage<J, T, E>,
     /// Who polls the handle.
     waiter: Option<Waker>,
-    /// The handle is gone: nobody will take the outcome.
-    detached: bool,
 }
 
 enum Stage<J, T, E> {
@@ -171,10 +173,10 @@ impl<J, T, E> Slot<J, T, E> {
             asked_to_stop: AtomicBool::new(false),
             stop: Signal::new(),
             over: AtomicBool::new(false),
+            detached: AtomicBool::new(false),
             state: Mutex::new(State {
                 stage: Stage::Waiting(job),
                 waiter: None,
-                detached: false,
             }),
         }
     }
@@ -187,6 +189,7 @@ impl<J, T, E> Slot<J, T, E> {
             self.stop = Signal::new();
         }
         self.over.store(false, Relaxed);
+        self.detached.store(false, Relaxed);
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         state.fill(job);
     }
@@ -216,7 +219,6 @@ impl<J, T, E> State<J, T, E> {
     fn fill(&mut self, job: Job<J>) {
         debug_assert!(matches!(self.stage, Stage::Taken) && self.waiter.is_none());
         self.stage = Stage::Waiting(job);
-        self.detached = false;
     }
 }
 
@@ -259,6 +261,7 @@ where
     pub(crate) fn use_shared(&self, job: Job<J>) {
         let slot = self.slot(0);
         slot.over.store(false, Relaxed);
+        slot.detached.store(false, Relaxed);
         lock(&slot.state).fill(job);
     }
 
@@ -320,7 +323,7 @@ where
             let mut state = lock(&slot.state);
             debug_assert!(matches!(state.stage, Stage::Claimed), "finished unclaimed");
             slot.over.store(true, Release);
-            let unwanted = if state.detached {
+            let unwanted = if slot.detached.load(Relaxed) {
                 state.stage = Stage::Taken;
                 Some(outcome)
             } else {
@@ -486,10 +489,20 @@ where
         self.slot(at).is_finished()
     }
 
+    fn unfinished(&self, slots: Range<usize>) -> usize {
+        let slots = match &self.slots {
+            Slots::One(slot) => &std::slice::from_ref(slot)[slots],
+            Slots::Many(all) => &all[slots],
+        };
+        let last = slots.iter().rposition(|slot| !slot.is_finished());
+        last.map_or(0, |at| at + 1)
+    }
+
     fn detach(&self, at: usize) {
         let (outcome, waiter) = {
-            let mut state = lock(&self.slot(at).state);
-            state.detached = true;
+            let slot = self.slot(at);
+            let mut state = lock(&slot.state);
+            slot.detached.store(true, Relaxed);
             let outcome = match std::mem::replace(&mut state.stage, Stage::Taken) {
                 Stage::Done(outcome) => Some(outcome),
                 other => {
@@ -524,7 +537,7 @@ where
                 Stage::Done(outcome) => each(outcome),
                 other => {
                     state.stage = other;
-                    state.detached = true;
+                    slot.detached.store(true, Relaxed);
                     each(Err(JobError::WouldDeadlock));
                 }
             }

@@ -194,6 +194,13 @@ impl<T, E> GroupHandle<T, E> {
     ) -> Poll<()> {
         while *there > open.start {
             let (cell, last) = slot(cells, *there - 1);
+            let slots = last.saturating_sub(*there - 1 - open.start)..last + 1;
+            let finished = slots.len() - cell.unfinished(slots.clone());
+            *there -= finished;
+            if finished == slots.len() {
+                continue;
+            }
+            let last = last - finished;
             if !is_own(cell, last) && cell.watch(last, waker).is_pending() {
                 return Poll::Pending;
             }
