@@ -15,6 +15,7 @@ use crate::spawner::{SpawnError, Spawner, Threads};
 use crate::station::Station;
 use crate::worker::{CrewOf, SerialWorker, Worker, WorkerId};
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 const MAX_DISPATCHERS: usize = 1 << 12;
@@ -234,7 +235,9 @@ where
                 inbox_depth,
             ));
         }
+        let cores = cores();
         let core = Core::new(Parts {
+            cores,
             affinity: desks.first().and_then(Desk::affinity),
             capacity: queue_capacity as u64,
             key_bound,
@@ -242,7 +245,8 @@ where
                 .into_iter()
                 .enumerate()
                 .map(|(dispatcher, desk)| {
-                    Station::new(dispatcher, desk, workers, dispatchers == 1, dedicated)
+                    let alone = dispatchers == 1;
+                    Station::new(dispatcher, desk, workers, alone, dedicated, cores)
                 })
                 .collect(),
             time: Timekeeper::new(clock, format!("{name}-time")),
@@ -301,10 +305,9 @@ where
             let allowed = format!("1 to {MAX_DISPATCHERS}");
             return setting("dispatchers", self.dispatchers.to_string(), allowed);
         }
-        let workers = self.workers_per_dispatcher.unwrap_or_else(|| {
-            std::thread::available_parallelism()
-                .map_or(1, |cores| cores.get().div_ceil(self.dispatchers))
-        });
+        let workers = self
+            .workers_per_dispatcher
+            .unwrap_or_else(|| cores().div_ceil(self.dispatchers));
         let most = MAX_WORKERS / self.dispatchers;
         if !(1..=most).contains(&workers) {
             let allowed = format!("1 to {most} with {} dispatchers", self.dispatchers);
@@ -335,4 +338,9 @@ impl<J, H: JobHandlerFactory<J>> fmt::Debug for PoolBuilder<J, H> {
             .field("queue_capacity", &self.queue_capacity)
             .finish_non_exhaustive()
     }
+}
+
+/// How many threads this process can run at a time, as far as the system says.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }

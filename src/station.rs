@@ -67,6 +67,9 @@ const SHARE: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     4
 };
 
+/// See `rarely`.
+const RAREST: usize = 4;
+
 /// From how many waiting jobs on the intake is emptied at once: each time, the channel has to grow a
 /// new buffer, in about log2(n) allocations; one by one, each job costs a lock.
 pub(crate) const DRAIN_FROM: u64 = 192;
@@ -205,6 +208,8 @@ pub(crate) struct Station<J> {
     backlog: AtomicU64,
     /// A worker takes one in so many of the waiting jobs ahead.
     share: usize,
+    /// How many times as many jobs a worker takes of those that are bound to it, which no other could take.
+    rarely: usize,
     /// Which trays have jobs for anyone in them.
     loaded: Loaded,
     /// Contained panics and broken contracts of the strategy and the order.
@@ -276,13 +281,15 @@ impl<J: Send + 'static> DerefMut for Inside<'_, J> {
 }
 
 impl<J: Send + 'static> Station<J> {
-    /// `alone`: there are no other desks. `dedicated`: workers have threads of their own.
+    /// `alone`: there are no other desks. `dedicated`: workers have threads of their own. `cores`: so many workers run at
+    /// a time.
     pub(crate) fn new(
         dispatcher: usize,
         desk: Desk<J>,
         workers: usize,
         alone: bool,
         dedicated: bool,
+        cores: usize,
     ) -> Self {
         let seats = (0..workers)
             .map(|index| {
@@ -302,6 +309,8 @@ impl<J: Send + 'static> Station<J> {
             seats,
             backlog: AtomicU64::new(0),
             loaded: Loaded::new(workers),
+            // Where many share a core, each comes by the desk more rarely.
+            rarely: (workers / cores).clamp(1, RAREST),
             share: if dedicated {
                 SHARE
             } else {
@@ -391,6 +400,7 @@ impl<J: Send + 'static> Station<J> {
             floor.draw_to_route(intake, coming, self.is_alone());
             called = floor.desk.route();
         }
+        let most = most * self.rarely;
         let taken = self.take_bound(&mut floor, seat, most, &mut called);
         if taken.is_some() {
             called.extend(floor.desk.route_for_sleepers());
