@@ -68,7 +68,7 @@ const SHARE: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
 };
 
 /// See `rarely`.
-const RAREST: usize = 4;
+const RAREST: usize = 8;
 
 /// From how many waiting jobs on the intake is emptied at once: each time, the channel has to grow a
 /// new buffer, in about log2(n) allocations; one by one, each job costs a lock.
@@ -310,7 +310,7 @@ impl<J: Send + 'static> Station<J> {
             backlog: AtomicU64::new(0),
             loaded: Loaded::new(workers),
             // Where many share a core, each comes by the desk more rarely.
-            rarely: (workers / cores).clamp(1, RAREST),
+            rarely: (2 * workers / cores).saturating_sub(1).clamp(1, RAREST),
             share: if dedicated {
                 SHARE
             } else {
