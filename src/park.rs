@@ -16,7 +16,7 @@ const PAUSES: u32 = 10;
 /// Then it lets others run: the one it waits for may need this very core.
 const YIELDS: u32 = 20;
 /// The same for a lock, whose holder is quick.
-const LOCK_YIELDS: u32 = 10;
+const LOCK_YIELDS: u32 = 40;
 
 /// So many glances are left out at most.
 const MAX_PENALTY: u32 = 31;
