@@ -232,7 +232,7 @@ impl<J: Send + 'static> Core<J> {
             }
         }
         let Some(station) = sleepy else { return };
-        let enough = || searching * u64::from(self.usual.get()) >= self.gate.waiting();
+        let enough = || searching * u64::from(self.usual.get()) >= self.untaken_hint();
         if searching > 0 && (self.dedicated || enough()) {
             return;
         }
@@ -390,6 +390,12 @@ impl<J: Send + 'static> Core<J> {
             }
             seen = now;
         }
+    }
+
+    /// About how many jobs no worker has taken.
+    fn untaken_hint(&self) -> u64 {
+        let on_desks = self.stations.iter().map(Station::backlog_hint);
+        self.intake.about(self.gate.about_accepted()) + on_desks.sum::<u64>()
     }
 
     /// About how many jobs a look at the desk would find.
