@@ -88,8 +88,9 @@ pub(crate) trait Reply<T, E>: Send + Sync {
     fn id(&self, at: usize) -> JobId;
     fn pool(&self) -> PoolNumber;
     fn cancel(&self, at: usize) -> Cancellation;
-    /// Takes the outcomes of all these slots, in order, when nobody else knows the cell: without a lock.
-    /// The job of a slot without one is not waited for any more.
+    /// Takes the outcome when nobody else knows the cell: without a lock. A job without one is not waited for any more.
+    fn take(&mut self, at: usize) -> Result<T, JobError<E>>;
+    /// The same for all these slots, in order.
     fn take_all(&mut self, slots: Range<usize>, each: &mut dyn FnMut(Result<T, JobError<E>>));
     fn into_token(self: Arc<Self>) -> Arc<dyn Token>;
 }
@@ -212,6 +213,18 @@ impl<J, T, E> Slot<J, T, E> {
 
     fn is_finished(&self) -> bool {
         self.over.load(Acquire)
+    }
+
+    fn take(&mut self) -> Result<T, JobError<E>> {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut state.stage, Stage::Taken) {
+            Stage::Done(outcome) => outcome,
+            other => {
+                state.stage = other;
+                self.detached.store(true, Relaxed);
+                Err(JobError::WouldDeadlock)
+            }
+        }
     }
 }
 
@@ -532,16 +545,12 @@ where
 
     fn take_all(&mut self, slots: Range<usize>, each: &mut dyn FnMut(Result<T, JobError<E>>)) {
         for slot in &mut self.slots_mut()[slots] {
-            let state = slot.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-            match std::mem::replace(&mut state.stage, Stage::Taken) {
-                Stage::Done(outcome) => each(outcome),
-                other => {
-                    state.stage = other;
-                    slot.detached.store(true, Relaxed);
-                    each(Err(JobError::WouldDeadlock));
-                }
-            }
+            each(slot.take());
         }
+    }
+
+    fn take(&mut self, at: usize) -> Result<T, JobError<E>> {
+        self.slots_mut()[at].take()
     }
 
     fn into_token(self: Arc<Self>) -> Arc<dyn Token> {

@@ -438,7 +438,7 @@ where
     ///
     /// The jobs are collected before the first is submitted; for more than memory should hold, use
     /// [`map`](Self::map). They need no room together: a group may be larger than the queue. Two
-    /// allocations for the whole group, however large.
+    /// a thousand jobs is kept for the next group; what is beyond that costs an allocation for 16 jobs.
     ///
     /// # Errors
     ///
