@@ -88,9 +88,8 @@ pub(crate) trait Reply<T, E>: Send + Sync {
     fn id(&self, at: usize) -> JobId;
     fn pool(&self) -> PoolNumber;
     fn cancel(&self, at: usize) -> Cancellation;
-    /// Takes the outcome when nobody else knows the cell: without a lock. A job without one is not waited for any more.
-    fn take(&mut self, at: usize) -> Result<T, JobError<E>>;
-    /// The same for all these slots, in order.
+    /// Takes the outcomes of all these slots, in order, when nobody else knows the cell: without a lock.
+    /// The job of a slot without one is not waited for any more.
     fn take_all(&mut self, slots: Range<usize>, each: &mut dyn FnMut(Result<T, JobError<E>>));
     fn into_token(self: Arc<Self>) -> Arc<dyn Token>;
 }
@@ -547,10 +546,6 @@ where
         for slot in &mut self.slots_mut()[slots] {
             each(slot.take());
         }
-    }
-
-    fn take(&mut self, at: usize) -> Result<T, JobError<E>> {
-        self.slots_mut()[at].take()
     }
 
     fn into_token(self: Arc<Self>) -> Arc<dyn Token> {

@@ -74,11 +74,7 @@ impl<T, E> JobHandle<T, E> {
     /// Every [`JobError`]: why the job did not complete.
     pub fn wait(mut self) -> Result<T, JobError<E>> {
         // Who has many jobs under way often finds the first of them over.
-        if self.is_finished() && !self.over {
-            if let Some(own) = self.reply.as_mut().and_then(Arc::get_mut) {
-                self.over = true;
-                return own.take(0);
-            }
+        if self.is_finished() {
             if let Poll::Ready(outcome) = self.poll_reply(Waker::noop()) {
                 return outcome;
             }
