@@ -85,6 +85,8 @@ pub(crate) struct Seat<J> {
     pub(crate) lane: Lane,
     /// Of all of the desk's workers, side by side: for each by itself, an allocator would leave a gap.
     vitals: Arc<[Vitals]>,
+    /// Where its own are among them.
+    place: u32,
     /// The running job's number, or 0. Set under the lock of the place that the job is taken from, so
     /// that a visit finds it in one of the two; cleared when the outcome is known.
     running: AtomicU64,
@@ -109,6 +111,7 @@ impl<J> Seat<J> {
         Seat {
             id,
             lane: Lane::of_worker(number),
+            place: Vitals::place(&vitals, id.index()) as u32,
             vitals,
             running: AtomicU64::new(0),
             detached: Mutex::default(),
@@ -123,7 +126,7 @@ impl<J> Seat<J> {
     /// What it has done.
     #[inline]
     pub(crate) fn vitals(&self) -> &Vitals {
-        Vitals::of_worker(&self.vitals, self.id.index())
+        &self.vitals[self.place as usize]
     }
 
     #[inline]

@@ -202,8 +202,13 @@ impl Vitals {
 
     #[inline]
     pub(crate) fn of_worker(all: &[Vitals], worker: usize) -> &Vitals {
+        &all[Vitals::place(all, worker)]
+    }
+
+    /// Where a worker's are among all.
+    pub(crate) fn place(all: &[Vitals], worker: usize) -> usize {
         let few = all.len() <= 2 * FEW;
-        &all[worker << usize::from(few)]
+        worker << usize::from(few)
     }
 
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]

@@ -168,14 +168,15 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         }
         let (cx, owed, current) = (&mut self.cx, &mut self.owed, &mut self.job);
         let hold = |id, claimed| hold(cx, owed, current, id, claimed);
-        let started = self.core.start_in_hand(&self.seat, &mut self.hand, hold);
+        let seat = &*self.seat;
+        let started = self.core.start_in_hand(seat, &mut self.hand, hold);
         if started && seeded(Fault::RoomKept) {
             self.core.joins.over(last);
         }
         if started {
             // Before any waker is called, which may wait for the room.
             let options = self.job.as_ref().and_then(Job::options);
-            self.core.started(&self.seat, options);
+            self.core.started(seat, options);
             self.took_one();
         }
         // That look was under the tray's lock, and a job that was started has the seat: see joins.rs.
@@ -235,7 +236,8 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
         // Dropping what nobody takes is foreign code, and still part of the job.
         let _in_job = frame::enter(frame_of(&self.core, &self.cx));
-        self.seat.vitals().counts.finished(how);
+        let seat = &*self.seat;
+        seat.vitals().counts.finished(how);
         self.seated = true;
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
             Owed::Nothing => debug_assert!(false, "a job is settled once"),
@@ -248,7 +250,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
                 }
             },
         }
-        self.core.end_waits(self.seat.id);
+        self.core.end_waits(seat.id);
     }
 
     /// Reports the end of a job that has its outcome.
