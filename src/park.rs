@@ -108,7 +108,7 @@ impl Lookout {
 
     /// After this look-out was in vain, another one if the thread's last sleep was short.
     pub(crate) fn prolonged_until(happened: impl FnMut() -> bool) -> bool {
-        if PATIENCE.try_with(Cell::get) != Ok(Patience::Long) {
+        if PATIENCE.try_with(Cell::get).ok() != Some(Patience::Long) {
             return false;
         }
         let yields = Lookout::yielding(u32::MAX);
