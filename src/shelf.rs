@@ -142,7 +142,8 @@ where
         let mut cells = Vec::with_capacity(jobs.size_hint().0.div_ceil(CELL));
         let mut count = 0;
         let jobs = jobs.map(Job::new).inspect(|_| count += 1);
-        let mut jobs = jobs.peekable();
+        // Fused: the first that is missing is the end, also of an iterator that would go on after it.
+        let mut jobs = jobs.fuse().peekable();
         while jobs.peek().is_some() {
             cells.push(self.cell_of_some(jobs.by_ref().take(CELL)));
         }

@@ -49,7 +49,7 @@ use crate::park::lock_soon;
 use crate::signal::call;
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded, lock};
-use crate::worker::WorkerId;
+use crate::worker::{MOST, WorkerId};
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -211,7 +211,7 @@ pub(crate) struct Station<J> {
     backlog: AtomicU64,
     /// A worker takes one in so many of the waiting jobs ahead.
     share: usize,
-    /// How many times as many jobs a worker takes of those that are bound to it, which no other could take.
+    /// How many times as many tiny jobs a worker takes of those that are bound to it, which no other could take.
     rarely: usize,
     /// Which trays have jobs for anyone in them.
     loaded: Loaded,
@@ -403,7 +403,12 @@ impl<J: Send + 'static> Station<J> {
             floor.draw_to_route(intake, coming, self.is_alone());
             called = floor.desk.route();
         }
-        let most = most * self.rarely;
+        // Of longer ones, what is taken ahead would leave the inbox, and more would be bound in its place.
+        let most = if most < MOST as usize {
+            most
+        } else {
+            most * self.rarely
+        };
         let taken = self.take_bound(&mut floor, seat, most, &mut called);
         if taken.is_some() {
             called.extend(floor.desk.route_for_sleepers());

@@ -112,6 +112,30 @@ fn a_group_may_be_larger_than_the_queue() {
 }
 
 #[test]
+fn the_first_gap_of_an_iterator_that_goes_on_is_the_groups_end() {
+    watched(|ledger| {
+        let pool = pool(&ledger, 1, 100, |_, _| Ok(()));
+        for group in 0..3 {
+            // With cells that are new, and those of the group before.
+            let mut before = jobs(&ledger, 40);
+            let mut after = jobs(&ledger, 40);
+            let first = group * 80;
+            before.reverse();
+            after.reverse();
+            let mut gap = true;
+            let unfused = std::iter::from_fn(move || match before.pop() {
+                None if std::mem::take(&mut gap) => None,
+                None => after.pop(),
+                job => job,
+            });
+            let done = pool.submit_all_blocking(unfused).unwrap().wait();
+            assert_eq!(numbers(done), (first..first + 40).collect::<Vec<_>>());
+        }
+        ended(&pool);
+    });
+}
+
+#[test]
 fn an_empty_group_is_over_at_once() {
     watched(|ledger| {
         let pool = pool(&ledger, 1, 1, |_, _| Ok(()));
