@@ -216,6 +216,7 @@ impl<T, E> Future for GroupHandle<T, E> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let group = self.get_mut();
         if group.open.is_empty() {
+            group.stay = None;
             return Poll::Ready(Vec::new());
         }
         let (cells, open, there) = (&*group.cells, &group.open, &mut group.there);
@@ -438,7 +439,7 @@ where
     ///
     /// The jobs are collected before the first is submitted; for more than memory should hold, use
     /// [`map`](Self::map). They need no room together: a group may be larger than the queue. Two
-    /// a thousand jobs is kept for the next group; what is beyond that costs an allocation for 16 jobs.
+    /// about a thousand jobs of groups stays with the pool once they were there; each 32 jobs beyond cost two allocations.
     ///
     /// # Errors
     ///

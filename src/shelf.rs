@@ -139,7 +139,10 @@ where
 
     /// Cells with these jobs, [`CELL`] in each but the last, and how many jobs there are.
     pub(crate) fn cells(&self, jobs: impl Iterator<Item = J>) -> (Vec<Arc<Cell<J, T, E>>>, usize) {
-        let mut cells = Vec::with_capacity(jobs.size_hint().0.div_ceil(CELL));
+        // What no memory could hold is a panic, as with any collection, and not the process's end.
+        let mut cells = Vec::new();
+        let reserved = cells.try_reserve(jobs.size_hint().0.div_ceil(CELL));
+        reserved.expect("a group of so many jobs does not fit into memory");
         let mut count = 0;
         let jobs = jobs.map(Job::new).inspect(|_| count += 1);
         // Fused: the first that is missing is the end, also of an iterator that would go on after it.

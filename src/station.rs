@@ -9,7 +9,7 @@
 //!   somebody sleeps, it *calls* one: under the desk's lock it takes one sleeper off the list, counts
 //!   it as a searcher, and wakes it after the lock. So at most one worker is called for each push, and
 //!   none while one is on its way. On an executor a called worker may be long in coming, behind a busy
-//!   task; there searchers excuse a push only while they are enough for all that waits, at what a worker
+//!   task; there searchers excuse a push only while they are enough for all that nobody has taken, at what a worker
 //!   takes at once of such jobs: one for each job, but of tiny ones.
 //! - **Found.** A searcher that found a job stops counting as one. If it was the last and more is
 //!   waiting, it calls the next: a burst wakes as many workers as it needs, one after the other.
@@ -458,7 +458,8 @@ impl<J: Send + 'static> Station<J> {
 
     /// The first job that waits, and into the tray further ones: a quarter of what waits and at most
     /// `most`, since the rest is for the others. From the desk, or while that is empty from the intake,
-    /// which is emptied onto the desk once that pays.
+    /// which is emptied onto the desk once that pays. A bundle that comes first is taken as it is, if it is no more
+    /// than that; else it alone goes onto the desk.
     fn take_ahead(
         &self,
         floor: &mut Floor<J>,

@@ -12,6 +12,7 @@ pub(crate) struct Search<'a, J: Send + 'static> {
     core: &'a Core<J>,
     seat: &'a Seat<J>,
     lookout: Lookout,
+    prolonged: bool,
     gave_way: bool,
     /// Set while the worker is, or was until somebody called it, on the list of sleepers.
     resting: bool,
@@ -24,6 +25,7 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             core,
             seat,
             lookout: Lookout::new(),
+            prolonged: false,
             gave_way: false,
             resting: false,
         }
@@ -46,7 +48,11 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             return false;
         }
         let mut work = || self.core.waiting_hint(station) > 0;
-        self.lookout.until(&mut work) || Lookout::prolonged_until(work)
+        if self.lookout.until(&mut work) {
+            return true;
+        }
+        // Once: what it sees may be for others, and not for this worker to take.
+        !std::mem::replace(&mut self.prolonged, true) && Lookout::prolonged_until(work)
     }
 
     /// Sleeps until it is called, or returns at once if there is something to do after all.
