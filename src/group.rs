@@ -438,8 +438,9 @@ where
     /// Submits all jobs, waiting for room as often as it takes, and gives one handle for all of them.
     ///
     /// The jobs are collected before the first is submitted; for more than memory should hold, use
-    /// [`map`](Self::map). They need no room together: a group may be larger than the queue. Two
-    /// about a thousand jobs of groups stays with the pool once they were there; each 32 jobs beyond cost two allocations.
+    /// [`map`](Self::map). They need no room together: a group may be larger than the queue. Memory
+    /// for about a thousand jobs of groups stays with the pool once they were there; beyond, each 32 jobs cost two
+    /// allocations.
     ///
     /// # Errors
     ///
