@@ -288,9 +288,13 @@ where
     }
 
     pub(crate) fn len(&self) -> usize {
+        self.slots().len()
+    }
+
+    fn slots(&self) -> &[Slot<J, T, E>] {
         match &self.slots {
-            Slots::One(_) => 1,
-            Slots::Many(slots) => slots.len(),
+            Slots::One(slot) => std::slice::from_ref(slot),
+            Slots::Many(slots) => slots,
         }
     }
 
@@ -502,11 +506,8 @@ where
     }
 
     fn unfinished(&self, slots: Range<usize>) -> usize {
-        let slots = match &self.slots {
-            Slots::One(slot) => &std::slice::from_ref(slot)[slots],
-            Slots::Many(all) => &all[slots],
-        };
-        let last = slots.iter().rposition(|slot| !slot.is_finished());
+        let mut slots = self.slots()[slots].iter();
+        let last = slots.rposition(|slot| !slot.is_finished());
         last.map_or(0, |at| at + 1)
     }
 

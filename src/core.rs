@@ -211,12 +211,18 @@ impl<J: Send + 'static> Core<J> {
                 bundle.for_each(|job| self.push(job));
             }
         }
-        (0..pushed).for_each(|_| self.rouse());
+        // Once there is nobody to call, or enough are called, that holds for the rest: whoever searches finds all.
+        for _ in 0..pushed {
+            if !self.rouse() {
+                break;
+            }
+        }
     }
 
-    /// Sees to it that somebody comes for what is waiting: see station.rs, "Push".
+    /// Sees to it that somebody comes for what is waiting: see station.rs, "Push". Answers whether a sleeper of any
+    /// desk had to be called.
     #[inline]
-    pub(crate) fn rouse(&self) {
+    pub(crate) fn rouse(&self) -> bool {
         if self.stations.len() > 1 {
             // What only a desk's own workers may do.
             let overslept = self.stations.iter().filter(|desk| desk.is_overslept());
@@ -231,12 +237,13 @@ impl<J: Send + 'static> Core<J> {
                 sleepy = Some(station);
             }
         }
-        let Some(station) = sleepy else { return };
+        let Some(station) = sleepy else { return false };
         let enough = || searching * u64::from(self.usual.get()) >= self.untaken_hint();
         if searching > 0 && (self.dedicated || enough()) {
-            return;
+            return false;
         }
         self.call_one_of(station);
+        true
     }
 
     fn call_one_of(&self, station: &Station<J>) {

@@ -389,6 +389,12 @@ where
         self.core.admit_all(bundles);
     }
 
+    /// Takes a job back that was not let in.
+    fn withdraw(&self, at: usize) -> Option<Job<J>> {
+        let (cell, at) = slot(&self.cells, at);
+        cell.withdraw(at)
+    }
+
     fn accepted(&mut self) -> GroupHandle<T, E> {
         let reply = |cell: &Arc<_>| -> Arc<dyn Reply<T, E>> { Arc::<Cell<J, T, E>>::clone(cell) };
         let cells = self.cells.iter().map(reply).collect();
@@ -398,10 +404,7 @@ where
     fn refused(&mut self, why: NoRoom) -> SubmitAllError<J, T, E> {
         let accepted = self.accepted();
         self.core.counts.refused(self.rest.len() as u64);
-        let jobs = self
-            .rest
-            .clone()
-            .filter_map(|at| self.cells[at / CELL].withdraw(at % CELL));
+        let jobs = self.rest.clone().filter_map(|at| self.withdraw(at));
         let jobs = jobs.map(Job::into_inner).collect();
         self.rest.start = self.rest.end;
         SubmitAllError {
@@ -423,7 +426,7 @@ where
             drop(self.accepted());
         }
         for at in self.rest.clone() {
-            dispose(self.cells[at / CELL].withdraw(at % CELL));
+            dispose(self.withdraw(at));
         }
     }
 }

@@ -21,7 +21,7 @@ const LOCK_YIELDS: u32 = 40;
 /// So many glances are left out at most.
 const MAX_PENALTY: u32 = 31;
 /// A glance that takes longer is given up, and in vain: on a busy machine, each yield may last milliseconds.
-const LONGEST_GLANCE: Duration = Duration::from_micros(50);
+const SHORT_GLANCE: Duration = Duration::from_micros(50);
 /// After as many in vain that the most are left out, one glance lasts as long as it takes to wake a thread that sleeps
 /// on a core that sleeps: on a virtual machine that is more than a look-out, so two threads that sleep by turns would
 /// go on so for ever.
@@ -106,7 +106,7 @@ impl Lookout {
         Lookout::with(PAUSES, YIELDS)
     }
 
-    /// After this look-out was in vain, another one if the thread's last sleep was short.
+    /// After a look-out that was in vain, another one if the thread's last sleep was short.
     pub(crate) fn prolonged_until(happened: impl FnMut() -> bool) -> bool {
         if PATIENCE.try_with(Cell::get).ok() != Some(Patience::Long) {
             return false;
@@ -192,7 +192,7 @@ local! {
 /// now and then, instead of a glance, the task is called at once to be polled again, after others.
 pub(crate) fn glance(cx: &Context<'_>, happened: impl FnMut() -> bool) {
     if !cfg!(any(fanpool_loom, fanpool_shuttle)) {
-        glance_for(LONGEST_GLANCE, LONG_GLANCE, cx, happened);
+        glance_for(SHORT_GLANCE, LONG_GLANCE, cx, happened);
     }
 }
 
@@ -334,6 +334,27 @@ mod tests {
     }
 
     #[test]
+    fn only_after_a_short_sleep_a_thread_looks_out_longer_and_not_again_when_in_vain() {
+        let test = std::thread::spawn(|| {
+            let (short, long) = (SHORT_SLEEP / 2, SHORT_SLEEP);
+            let looks_out = || Lookout::prolonged_until(|| true);
+            assert!(!looks_out(), "it never slept");
+            Patience::slept(long);
+            assert!(!looks_out());
+            Patience::slept(short);
+            assert!(looks_out() && looks_out());
+            assert!(!Lookout::prolonged_until(|| false));
+            assert!(!looks_out(), "it was in vain");
+            // So the whole wait was no short one.
+            Patience::slept(short);
+            assert!(!looks_out());
+            Patience::slept(short);
+            assert!(looks_out());
+        });
+        test.join().unwrap();
+    }
+
+    #[test]
     fn a_task_that_always_finds_its_outcome_lets_others_run_now_and_then() {
         struct Called(AtomicU32);
         impl Wake for Called {
@@ -361,7 +382,7 @@ mod tests {
             let mut looks_of_one = 0;
             glance(&Context::from_waker(&task), || {
                 looks_of_one += 1;
-                while begun.elapsed() < 2 * LONGEST_GLANCE {}
+                while begun.elapsed() < 2 * SHORT_GLANCE {}
                 false
             });
             assert_eq!(looks_of_one, 1);

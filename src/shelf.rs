@@ -320,4 +320,31 @@ mod tests {
         drop(shared);
         assert_eq!(Arc::as_ptr(&shelf.cell(Job::new(3))), place);
     }
+
+    #[test]
+    fn a_groups_full_cells_are_used_again_but_not_while_somebody_shares_them() {
+        use crate::cell::{Reply, Tracked};
+        let shelf = Shelf::<u64, u64, String>::new(PoolNumber::MIN, 8);
+        let jobs = CELL as u64 + 1;
+        let over = |cell: &Kept| {
+            for at in 0..cell.len() {
+                assert!(cell.claim(at).is_some());
+                cell.finish(at, Ok(1));
+                assert!(Reply::poll(&**cell, at, Waker::noop()).is_ready());
+            }
+        };
+        let (cells, count) = shelf.cells(0..jobs);
+        assert_eq!((cells.len(), count), (2, CELL + 1));
+        cells.iter().for_each(over);
+        let shared = cells[0].clone();
+        cells.into_iter().for_each(|cell| cell.shelve());
+        let (other, _) = shelf.cells(0..jobs);
+        assert!(!Arc::ptr_eq(&shared, &other[0]));
+        let place = Arc::as_ptr(&shared);
+        drop(shared);
+        // A group that fills only some of the slots.
+        let (again, count) = shelf.cells(0..3);
+        assert_eq!((Arc::as_ptr(&again[0]), count), (place, 3));
+        assert!(again[0].claim(2).is_some() && again[0].claim(3).is_none());
+    }
 }

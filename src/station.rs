@@ -486,14 +486,13 @@ impl<J: Send + 'static> Station<J> {
                     intake.note_drawn(1 + taken.ahead);
                     return Some(taken);
                 }
-                Some(parcel) => {
-                    let alone = matches!(parcel, Parcel::Several(_));
-                    parcel.unpack(&mut floor.in_hand);
-                    if alone {
-                        floor.append_drawn(intake);
-                    } else {
-                        floor.draw(intake, coming);
-                    }
+                Some(Parcel::Several(jobs)) => {
+                    floor.in_hand.extend(jobs);
+                    floor.append_drawn(intake);
+                }
+                Some(Parcel::One(job)) => {
+                    floor.in_hand.push_back(job);
+                    floor.draw(intake, coming);
                 }
                 None => {
                     floor.desk.set_busy(worker, false);

@@ -136,6 +136,17 @@ fn the_first_gap_of_an_iterator_that_goes_on_is_the_groups_end() {
 }
 
 #[test]
+fn a_group_that_no_memory_could_hold_is_a_panic_and_costs_the_pool_nothing() {
+    let pool = Pool::builder(handler_fn(|n: u64| Ok::<_, String>(n)))
+        .build()
+        .unwrap();
+    let endless = AssertUnwindSafe(|| pool.submit_all_blocking(std::iter::repeat(1)).is_ok());
+    assert!(catch_unwind(endless).is_err());
+    assert_eq!(pool.submit_all_blocking(0..3).unwrap().wait().len(), 3);
+    assert_eq!(pool.shutdown_blocking().counts.submitted, 3);
+}
+
+#[test]
 fn an_empty_group_is_over_at_once() {
     watched(|ledger| {
         let pool = pool(&ledger, 1, 1, |_, _| Ok(()));
