@@ -29,12 +29,12 @@ use crate::outcome::{Cancellation, Ending, JobError};
 use crate::registry::{self, PoolNumber};
 use crate::shelf::Shelf;
 use crate::signal::{Listener, Signal, call};
+use crate::spinlock::SpinLock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
-use crate::sync::{Mutex, lock};
 use crate::unwind::dispose;
 use std::any::Any;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 /// One slot of a cell, seen from whichever side `C` is.
@@ -148,7 +148,7 @@ struct Slot<J, T, E> {
     over: AtomicBool,
     /// The handle is gone: nobody will take the outcome. Under the lock, beside which there is room for it.
     detached: AtomicBool,
-    state: Mutex<State<J, T, E>>,
+    state: SpinLock<State<J, T, E>>,
 }
 
 struct State<J, T, E> {
@@ -174,7 +174,7 @@ impl<J, T, E> Slot<J, T, E> {
             stop: Signal::new(),
             over: AtomicBool::new(false),
             detached: AtomicBool::new(false),
-            state: Mutex::new(State {
+            state: SpinLock::new(State {
                 stage: Stage::Waiting(job),
                 waiter: None,
             }),
@@ -190,7 +190,7 @@ impl<J, T, E> Slot<J, T, E> {
         }
         self.over.store(false, Relaxed);
         self.detached.store(false, Relaxed);
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.get_mut();
         state.fill(job);
     }
 
@@ -200,7 +200,7 @@ impl<J, T, E> Slot<J, T, E> {
 
     /// Puts `stage` in place of a job that waits, and answers the job.
     fn take_job(&self, stage: Stage<J, T, E>) -> Option<Job<J>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if !matches!(state.stage, Stage::Waiting(_)) {
             return None;
         }
@@ -215,7 +215,7 @@ impl<J, T, E> Slot<J, T, E> {
     }
 
     fn take(&mut self) -> Result<T, JobError<E>> {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.get_mut();
         match std::mem::replace(&mut state.stage, Stage::Taken) {
             Stage::Done(outcome) => outcome,
             other => {
@@ -238,7 +238,7 @@ impl<J, T, E> Drop for Slot<J, T, E> {
     /// Whoever lets go of a cell last is in the middle of something: what is still inside is foreign, and
     /// its drop may panic.
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.get_mut();
         let stage = std::mem::replace(&mut state.stage, Stage::Taken);
         if matches!(stage, Stage::Waiting(_) | Stage::Done(_)) {
             dispose(stage);
@@ -274,7 +274,7 @@ where
         let slot = self.slot(0);
         slot.over.store(false, Relaxed);
         slot.detached.store(false, Relaxed);
-        lock(&slot.state).fill(job);
+        slot.state.lock().fill(job);
     }
 
     /// For some of a group: one allocation for all of them, and one for the cell.
@@ -336,7 +336,7 @@ where
     pub(crate) fn finish(&self, at: usize, outcome: Result<T, JobError<E>>) {
         let (unwanted, waiter) = {
             let slot = self.slot(at);
-            let mut state = lock(&slot.state);
+            let mut state = slot.state.lock();
             debug_assert!(matches!(state.stage, Stage::Claimed), "finished unclaimed");
             slot.over.store(true, Release);
             let unwanted = if slot.detached.load(Relaxed) {
@@ -360,7 +360,7 @@ where
         let slot = self.slot(at);
         let seen_before = seeded(Fault::ClaimTwice) && self.is_waiting(at);
         let job = {
-            let mut state = lock(&slot.state);
+            let mut state = slot.state.lock();
             match std::mem::replace(&mut state.stage, Stage::Claimed) {
                 Stage::Waiting(job) => Some(job),
                 Stage::Lent => None,
@@ -399,7 +399,7 @@ where
     E: Send + 'static,
 {
     fn is_waiting(&self, at: usize) -> bool {
-        let state = lock(&self.slot(at).state);
+        let state = self.slot(at).state.lock();
         matches!(state.stage, Stage::Waiting(_) | Stage::Lent)
     }
 
@@ -416,7 +416,7 @@ where
     }
 
     fn put_back(&self, at: usize, job: Job<J>) -> Option<Job<J>> {
-        let mut state = lock(&self.slot(at).state);
+        let mut state = self.slot(at).state.lock();
         match state.stage {
             Stage::Lent => {
                 state.stage = Stage::Waiting(job);
@@ -465,7 +465,7 @@ where
         // Cloning and dropping wakers is foreign code: not under the lock.
         // So it is declared first, which has it dropped last.
         let mut waker = (!slot.over.load(Acquire)).then(|| waker.clone());
-        let mut state = lock(&slot.state);
+        let mut state = slot.state.lock();
         match state.stage {
             Stage::Done(_) => match std::mem::replace(&mut state.stage, Stage::Taken) {
                 Stage::Done(outcome) => Poll::Ready(outcome),
@@ -489,7 +489,7 @@ where
         }
         let mut waker = Some(waker.clone());
         let polled = {
-            let mut state = lock(&slot.state);
+            let mut state = slot.state.lock();
             if matches!(state.stage, Stage::Done(_) | Stage::Taken) {
                 Poll::Ready(())
             } else {
@@ -514,7 +514,7 @@ where
     fn detach(&self, at: usize) {
         let (outcome, waiter) = {
             let slot = self.slot(at);
-            let mut state = lock(&slot.state);
+            let mut state = slot.state.lock();
             slot.detached.store(true, Relaxed);
             let outcome = match std::mem::replace(&mut state.stage, Stage::Taken) {
                 Stage::Done(outcome) => Some(outcome),

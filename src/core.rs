@@ -228,15 +228,13 @@ impl<J: Send + 'static> Core<J> {
             let overslept = self.stations.iter().filter(|desk| desk.is_overslept());
             overslept.for_each(|desk| self.call_one_of(desk));
         }
-        let mut searching = 0;
-        let mut sleepy = None;
-        for station in &self.stations {
-            let (searchers, sleepers) = station.watched();
-            searching += searchers;
-            if sleepers && sleepy.is_none() {
-                sleepy = Some(station);
+        let (searching, sleepy) = match &*self.stations {
+            [only] => {
+                let (searchers, sleepers) = only.watched();
+                (searchers, sleepers.then_some(only))
             }
-        }
+            several => watched(several),
+        };
         let Some(station) = sleepy else { return false };
         let enough = || searching * u64::from(self.usual.get()) >= self.untaken_hint();
         if searching > 0 && (self.dedicated || enough()) {
@@ -569,6 +567,20 @@ impl<J: Send + 'static> Core<J> {
         metrics.faults = self.stations.iter().map(Station::faults).sum();
         metrics
     }
+}
+
+/// How many search at all desks, and one where somebody sleeps.
+fn watched<J: Send + 'static>(stations: &[Station<J>]) -> (u64, Option<&Station<J>>) {
+    let mut searching = 0;
+    let mut sleepy = None;
+    for station in stations {
+        let (searchers, sleepers) = station.watched();
+        searching += searchers;
+        if sleepers && sleepy.is_none() {
+            sleepy = Some(station);
+        }
+    }
+    (searching, sleepy)
 }
 
 /// An alarm of [`Core::rest`].

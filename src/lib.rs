@@ -104,6 +104,7 @@ mod signal;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod spawner;
+mod spinlock;
 mod standstill;
 mod station;
 mod submit;

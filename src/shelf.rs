@@ -16,8 +16,9 @@ use crate::core::Core;
 use crate::fault::{Fault, seeded};
 use crate::job::Job;
 use crate::registry::PoolNumber;
+use crate::spinlock::SpinLock;
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
-use crate::sync::{Mutex, Padded, local, lock};
+use crate::sync::{Padded, local};
 use std::any::Any;
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
@@ -57,7 +58,7 @@ struct Stripe<J, T, E> {
     /// About how many there are: written under the lock.
     about: AtomicUsize,
     /// Only tried, never waited for: to make a cell, or free it, is quicker than to sleep. `None`: closed.
-    cells: Mutex<Option<Vec<Arc<Cell<J, T, E>>>>>,
+    cells: SpinLock<Option<Vec<Arc<Cell<J, T, E>>>>>,
 }
 
 local! { static AT_HAND: RefCell<Option<Arc<dyn Token>>> = RefCell::new(None); }
@@ -191,7 +192,7 @@ impl<J, T, E> Stripes<J, T, E> {
     fn new(most: usize) -> Self {
         let stripe = |_| Stripe {
             about: AtomicUsize::new(0),
-            cells: Mutex::new(Some(Vec::new())),
+            cells: SpinLock::new(Some(Vec::new())),
         };
         Stripes {
             stripes: std::array::from_fn(|at| Padded(stripe(at))),
@@ -206,7 +207,7 @@ impl<J, T, E> Stripes<J, T, E> {
             if stripe.about.load(Relaxed) == 0 {
                 return None;
             }
-            let mut cells = stripe.cells.try_lock().ok()?;
+            let mut cells = stripe.cells.try_lock()?;
             let cells = cells.as_mut()?;
             let cell = cells.pop();
             stripe.about.store(cells.len(), Relaxed);
@@ -239,7 +240,7 @@ impl<J, T, E> Stripes<J, T, E> {
         let Some(stripe) = stripes.find(|stripe| stripe.about.load(Relaxed) < self.most) else {
             return;
         };
-        let Ok(mut cells) = stripe.cells.try_lock() else {
+        let Some(mut cells) = stripe.cells.try_lock() else {
             return;
         };
         if let Some(cells) = &mut *cells {
@@ -250,7 +251,7 @@ impl<J, T, E> Stripes<J, T, E> {
 
     fn close(&self) {
         for stripe in &self.stripes {
-            let cells = lock(&stripe.cells).take();
+            let cells = stripe.cells.lock().take();
             drop(cells);
         }
     }
@@ -290,7 +291,7 @@ mod tests {
     }
 
     fn kept(shelf: &Shelf<u64, u64, String>) -> usize {
-        let kept = |stripe: &Padded<Stripe<_, _, _>>| lock(&stripe.cells).as_ref().map(Vec::len);
+        let kept = |stripe: &Padded<Stripe<_, _, _>>| stripe.cells.lock().as_ref().map(Vec::len);
         let stripes = shelf.singles.stripes.iter().chain(&shelf.groups.stripes);
         stripes.filter_map(kept).sum()
     }

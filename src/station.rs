@@ -47,6 +47,7 @@ use crate::job::JobId;
 use crate::loaded::Loaded;
 use crate::park::lock_soon;
 use crate::signal::call;
+use crate::spinlock::SpinLock;
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded, lock};
 use crate::worker::{MOST, WorkerId};
@@ -96,7 +97,7 @@ pub(crate) struct Seat<J> {
     /// How many there are: written under the lock.
     held: AtomicU32,
     /// Jobs that this worker will run next; unless they are bound to it, others may be quicker. Filled and emptied as a whole under the desk's lock, taken from one by one under its own.
-    tray: Mutex<Tray<J>>,
+    tray: SpinLock<Tray<J>>,
 }
 
 /// What a worker took ahead.
@@ -116,7 +117,7 @@ impl<J> Seat<J> {
             running: AtomicU64::new(0),
             detached: Mutex::default(),
             held: AtomicU32::new(0),
-            tray: Mutex::new(Tray {
+            tray: SpinLock::new(Tray {
                 jobs: VecDeque::new(),
                 bound: false,
             }),
@@ -551,14 +552,14 @@ impl<J: Send + 'static> Station<J> {
         let mut ahead = 0;
         if more > 0 {
             // Filled apart: the strategy or the order is asked meanwhile, which is foreign code.
-            let mut jobs = std::mem::take(&mut lock(&seat.tray).jobs);
+            let mut jobs = std::mem::take(&mut seat.tray.lock().jobs);
             debug_assert!(jobs.is_empty(), "its worker has nothing in hand");
             if jobs.capacity() == 0 {
                 jobs = trays.pop().unwrap_or_default();
             }
             fill(&mut jobs);
             ahead = jobs.len();
-            let mut tray = lock(&seat.tray);
+            let mut tray = seat.tray.lock();
             *tray = Tray { jobs, bound };
             if ahead > 0 && !bound {
                 self.loaded.set(seat.id.index());
@@ -577,7 +578,7 @@ impl<J: Send + 'static> Station<J> {
         seat: &Seat<J>,
         start: impl FnOnce(&mut Queued<J>) -> bool,
     ) -> bool {
-        let mut tray = lock(&seat.tray);
+        let mut tray = seat.tray.lock();
         let Some(job) = tray.jobs.front_mut() else {
             return false;
         };
@@ -596,7 +597,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.
     pub(crate) fn take_from_tray(&self, of: &Seat<J>, to: &Seat<J>) -> Option<Queued<J>> {
-        let mut tray = lock(&of.tray);
+        let mut tray = of.tray.lock();
         if tray.bound && of.id != to.id {
             return None;
         }
@@ -688,7 +689,7 @@ impl<J: Send + 'static> Station<J> {
         let stay = seeded(Fault::NoLastLook) || intake.is_empty() && nothing_keyed();
         let mut waker = None;
         if stay {
-            let jobs = &mut lock(&self.seats[worker].tray).jobs;
+            let jobs = &mut self.seats[worker].tray.lock().jobs;
             debug_assert!(jobs.is_empty(), "what it took ahead comes first");
             if jobs.is_empty() && jobs.capacity() > 0 {
                 let tray = std::mem::take(jobs);
@@ -828,7 +829,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// What was in the tray, and whether it is bound. Under the desk's lock.
     fn empty_tray(&self, seat: &Seat<J>) -> (VecDeque<Queued<J>>, bool) {
-        let mut tray = lock(&seat.tray);
+        let mut tray = seat.tray.lock();
         if !tray.jobs.is_empty() && !tray.bound {
             self.loaded.clear(seat.id.index());
         }
@@ -841,7 +842,7 @@ impl<J: Send + 'static> Station<J> {
     /// again and again.
     pub(crate) fn has_spare(&self) -> bool {
         let keyless = |of: usize| {
-            let tray = lock(&self.seats[of].tray);
+            let tray = self.seats[of].tray.lock();
             !tray.bound && tray.jobs.iter().any(|job| !job.stays_with_desk())
         };
         self.enter_for_others().desk.has_spare()
@@ -869,7 +870,7 @@ impl<J: Send + 'static> Station<J> {
         floor.draw(intake, DRAIN_FROM);
         floor.desk.visit(&mut waiting);
         for seat in &*self.seats {
-            lock(&seat.tray).jobs.iter().for_each(&mut waiting);
+            seat.tray.lock().jobs.iter().for_each(&mut waiting);
         }
     }
 
