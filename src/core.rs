@@ -5,7 +5,7 @@ use crate::clock::Timekeeper;
 use crate::context::StopAll;
 use crate::desk::Strategy;
 use crate::dispatcher::Affinity;
-use crate::envelope::{Bundle, Claimed, Parcel, Queued};
+use crate::envelope::{Bundle, Claimed, Queued};
 use crate::errors::Untold;
 use crate::frame;
 use crate::gate::{Gate, Lane};
@@ -162,7 +162,7 @@ impl<J: Send + 'static> Core<J> {
     #[inline]
     fn push(&self, job: Queued<J>) {
         if self.stations.len() == 1 {
-            return self.intake.push(Parcel::One(job));
+            return self.intake.push(job);
         }
         self.push_among_several(job);
     }
@@ -195,7 +195,7 @@ impl<J: Send + 'static> Core<J> {
                 self.intake.note_drawn(1);
                 self.stations[desk].push_keyed(job);
             }
-            None => self.intake.push(Parcel::One(job)),
+            None => self.intake.push(job),
         }
     }
 
@@ -206,7 +206,7 @@ impl<J: Send + 'static> Core<J> {
         for bundle in bundles {
             pushed += bundle.len();
             if self.stations.len() == 1 {
-                self.intake.push(Parcel::Several(bundle));
+                self.intake.push_all(bundle);
             } else {
                 bundle.for_each(|job| self.push(job));
             }
@@ -223,18 +223,28 @@ impl<J: Send + 'static> Core<J> {
     /// desk had to be called.
     #[inline]
     pub(crate) fn rouse(&self) -> bool {
+        match &*self.stations {
+            [only] if !only.watched().1 => false,
+            _ => self.rouse_sleepy(),
+        }
+    }
+
+    #[inline(never)]
+    fn rouse_sleepy(&self) -> bool {
         if self.stations.len() > 1 {
             // What only a desk's own workers may do.
             let overslept = self.stations.iter().filter(|desk| desk.is_overslept());
             overslept.for_each(|desk| self.call_one_of(desk));
         }
-        let (searching, sleepy) = match &*self.stations {
-            [only] => {
-                let (searchers, sleepers) = only.watched();
-                (searchers, sleepers.then_some(only))
+        let mut searching = 0;
+        let mut sleepy = None;
+        for station in &self.stations {
+            let (searchers, sleepers) = station.watched();
+            searching += searchers;
+            if sleepers && sleepy.is_none() {
+                sleepy = Some(station);
             }
-            several => watched(several),
-        };
+        }
         let Some(station) = sleepy else { return false };
         let enough = || searching * u64::from(self.usual.get()) >= self.untaken_hint();
         if searching > 0 && (self.dedicated || enough()) {
@@ -567,20 +577,6 @@ impl<J: Send + 'static> Core<J> {
         metrics.faults = self.stations.iter().map(Station::faults).sum();
         metrics
     }
-}
-
-/// How many search at all desks, and one where somebody sleeps.
-fn watched<J: Send + 'static>(stations: &[Station<J>]) -> (u64, Option<&Station<J>>) {
-    let mut searching = 0;
-    let mut sleepy = None;
-    for station in stations {
-        let (searchers, sleepers) = station.watched();
-        searching += searchers;
-        if sleepers && sleepy.is_none() {
-            sleepy = Some(station);
-        }
-    }
-    (searching, sleepy)
 }
 
 /// An alarm of [`Core::rest`].

@@ -5,8 +5,7 @@
 //! in the cell it shares with the handle (cell.rs), so that a cancel can take it out at once; the
 //! envelope then only points there, and may arrive empty: a *tombstone*.
 //!
-//! Jobs of a group that lie side by side in a cell come in together, as a [`Bundle`], and are told apart when they
-//! are drawn from the intake.
+//! Jobs of a group that lie side by side in a cell come in together, as a [`Bundle`].
 //!
 //! Neither form keeps the pool alive or costs a reference count on it: an envelope knows its pool by
 //! number and asks the registry in the rare case that it is dropped full.
@@ -17,7 +16,6 @@ use crate::job::{self, Job, JobId, Options};
 use crate::outcome::Ending;
 use crate::registry::{self, PoolNumber};
 use crate::unwind::dispose;
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -211,23 +209,6 @@ impl<J> Drop for Bundle<J> {
     }
 }
 
-/// What comes into the intake.
-pub(crate) enum Parcel<J> {
-    One(Queued<J>),
-    Several(Bundle<J>),
-}
-
-impl<J> Parcel<J> {
-    /// Puts its jobs at the end of `jobs`.
-    #[inline]
-    pub(crate) fn unpack(self, jobs: &mut VecDeque<Queued<J>>) {
-        match self {
-            Parcel::One(job) => jobs.push_back(job),
-            Parcel::Several(bundle) => jobs.extend(bundle),
-        }
-    }
-}
-
 /// A job that was taken out of its envelope, and the slot that waits for its outcome, if any.
 pub(crate) struct Claimed<J> {
     pub(crate) job: Job<J>,
@@ -292,7 +273,6 @@ mod tests {
     #[test]
     fn an_envelope_moves_few_bytes() {
         assert!(size_of::<Queued<u64>>() <= 40);
-        assert_eq!(size_of::<Parcel<u64>>(), size_of::<Queued<u64>>());
         // A bigger job costs its own size and no more.
         assert!(size_of::<Queued<[u64; 8]>>() <= 40 + 56);
     }

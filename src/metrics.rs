@@ -151,6 +151,7 @@ impl WorkerCounts {
 }
 
 /// For counters with one writer at a time: a worker's task, on whichever thread polls it.
+#[inline]
 fn count_one(counter: &AtomicU64) {
     counter.store(counter.load(Relaxed) + 1, Release);
 }

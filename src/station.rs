@@ -38,7 +38,7 @@
 
 use crate::desk::{Desk, Strategy};
 use crate::dispatcher::Vitals;
-use crate::envelope::{Parcel, Queued};
+use crate::envelope::Queued;
 use crate::fault::{Fault, seeded};
 use crate::frame;
 use crate::gate::{Gate, Lane};
@@ -71,8 +71,8 @@ const SHARE: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
 /// See `rarely`.
 const RAREST: usize = 8;
 
-/// From how many waiting jobs on the intake is emptied at once: each time, the channel has to grow a
-/// new buffer, in about log2(n) allocations; one by one, each job costs a lock.
+/// From how many waiting jobs on the intake is emptied at once, which costs no more than to take a few. Fewer stay
+/// there, for any desk.
 pub(crate) const DRAIN_FROM: u64 = 192;
 
 /// So many trays of workers that sleep are kept: more are seldom wanted at a time.
@@ -459,8 +459,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// The first job that waits, and into the tray further ones: a quarter of what waits and at most
     /// `most`, since the rest is for the others. From the desk, or while that is empty from the intake,
-    /// which is emptied onto the desk once that pays. A bundle that comes first is taken as it is, if it is no more
-    /// than that; else it alone goes onto the desk.
+    /// which is emptied onto the desk if there are many.
     fn take_ahead(
         &self,
         floor: &mut Floor<J>,
@@ -474,32 +473,11 @@ impl<J: Send + 'static> Station<J> {
         // What an earlier strategy bound to the worker left the backlog before all that is in the intake.
         if waiting == 0 && !floor.desk.has_bound(worker) {
             let coming = intake.about(gate.about_accepted());
-            let more = self.further(coming as usize, most);
-            match intake.pop() {
-                Some(Parcel::One(job)) if coming < DRAIN_FROM => {
-                    return Some(self.take_singly(floor, seat, job, more, intake));
-                }
-                Some(Parcel::Several(mut jobs)) if jobs.len() <= 1 + more => {
-                    floor.desk.set_busy(worker, true);
-                    let job = jobs.next()?;
-                    let fill = |tray: &mut VecDeque<_>| tray.extend(jobs);
-                    let taken = self.hand_over(&mut floor.trays, seat, job, more, false, fill);
-                    intake.note_drawn(1 + taken.ahead);
-                    return Some(taken);
-                }
-                Some(Parcel::Several(jobs)) => {
-                    floor.in_hand.extend(jobs);
-                    floor.append_drawn(intake);
-                }
-                Some(Parcel::One(job)) => {
-                    floor.in_hand.push_back(job);
-                    floor.draw(intake, coming);
-                }
-                None => {
-                    floor.desk.set_busy(worker, false);
-                    return None;
-                }
+            if coming < DRAIN_FROM {
+                let more = self.further(coming as usize, most);
+                return self.take_from_intake(floor, seat, more, intake);
             }
+            floor.draw(intake);
             waiting = floor.desk.backlog();
         }
         let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
@@ -508,33 +486,20 @@ impl<J: Send + 'static> Station<J> {
         Some(self.hand_over(&mut floor.trays, seat, job, more, false, fill))
     }
 
-    /// A job that was popped from the intake, and up to `more` from there. They bypass the desk.
-    fn take_singly(
+    /// The first job of the intake and up to `more`. They bypass the desk.
+    fn take_from_intake(
         &self,
         floor: &mut Floor<J>,
         seat: &Seat<J>,
-        job: Queued<J>,
         more: usize,
         intake: &Intake<J>,
-    ) -> Taken<J> {
-        floor.desk.set_busy(seat.id.index(), true);
-        let mut several = None;
-        let rest = std::iter::from_fn(|| match intake.pop()? {
-            Parcel::One(job) => Some(job),
-            Parcel::Several(jobs) => {
-                several = Some(jobs);
-                None
-            }
-        });
-        let rest = rest.take(more);
-        let fill = |jobs: &mut VecDeque<_>| jobs.extend(rest);
-        let taken = self.hand_over(&mut floor.trays, seat, job, more, false, fill);
+    ) -> Option<Taken<J>> {
+        let job = intake.pop();
+        floor.desk.set_busy(seat.id.index(), job.is_some());
+        let fill = |jobs: &mut VecDeque<_>| intake.take(more, jobs);
+        let taken = self.hand_over(&mut floor.trays, seat, job?, more, false, fill);
         intake.note_drawn(1 + taken.ahead);
-        if let Some(jobs) = several {
-            floor.in_hand.extend(jobs);
-            floor.append_drawn(intake);
-        }
-        taken
+        Some(taken)
     }
 
     /// Gives a worker a job to run now, and if there are to be `more`, fills its tray. Under the desk's
@@ -853,7 +818,7 @@ impl<J: Send + 'static> Station<J> {
     pub(crate) fn sweep(&self, intake: &Intake<J>) -> Vec<Queued<J>> {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
-        floor.draw(intake, DRAIN_FROM);
+        floor.draw(intake);
         let mut swept: Vec<_> = self
             .seats
             .iter()
@@ -867,7 +832,7 @@ impl<J: Send + 'static> Station<J> {
     pub(crate) fn visit(&self, intake: &Intake<J>, mut waiting: impl FnMut(&Queued<J>)) {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
-        floor.draw(intake, DRAIN_FROM);
+        floor.draw(intake);
         floor.desk.visit(&mut waiting);
         for seat in &*self.seats {
             seat.tray.lock().jobs.iter().for_each(&mut waiting);
@@ -877,7 +842,7 @@ impl<J: Send + 'static> Station<J> {
     pub(crate) fn drop_tombstones(&self, intake: &Intake<J>) -> usize {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
-        floor.draw(intake, DRAIN_FROM);
+        floor.draw(intake);
         floor.desk.drop_tombstones()
     }
 
@@ -922,32 +887,19 @@ impl<J: Send + 'static> Floor<J> {
     /// Moves to the desk what it can route now, or all, if its order has to see all to choose or no other
     /// desk could take it. The rest stays in the intake, for any desk. Answers how many there were.
     fn draw_to_route(&mut self, intake: &Intake<J>, coming: u64, alone: bool) -> usize {
-        if !self.desk.in_arrival_order() {
-            return self.draw(intake, coming);
-        }
-        if alone && coming >= DRAIN_FROM && self.desk.backlog() < self.desk.room() {
-            return self.draw(intake, coming);
+        if !self.desk.in_arrival_order()
+            || alone && coming >= DRAIN_FROM && self.desk.backlog() < self.desk.room()
+        {
+            return self.draw(intake);
         }
         let most = self.desk.room().saturating_sub(self.desk.backlog());
-        self.draw_some(intake, most)
-    }
-
-    /// Moves up to `most` jobs from the intake to the desk; more, if the last came in a bundle.
-    fn draw_some(&mut self, intake: &Intake<J>, most: usize) -> usize {
-        while self.in_hand.len() < most {
-            let Some(parcel) = intake.pop() else { break };
-            parcel.unpack(&mut self.in_hand);
-        }
+        intake.take(most, &mut self.in_hand);
         self.append_drawn(intake)
     }
 
-    /// Moves all that waits in the intake to the desk: `coming` or so.
-    fn draw(&mut self, intake: &Intake<J>, coming: u64) -> usize {
-        if coming < DRAIN_FROM {
-            return self.draw_some(intake, usize::MAX);
-        }
-        let jobs = &mut self.in_hand;
-        intake.drain().for_each(|parcel| parcel.unpack(jobs));
+    /// Moves all that waits in the intake to the desk.
+    fn draw(&mut self, intake: &Intake<J>) -> usize {
+        intake.take_all(&mut self.in_hand);
         self.append_drawn(intake)
     }
 

@@ -77,12 +77,12 @@ pub(crate) fn contain<R>(foreign: impl FnOnce() -> R) -> Result<R, Panic> {
     catch_unwind(AssertUnwindSafe(foreign)).map_err(Panic::new)
 }
 
-/// The same for a future, from its making to its drop, with a guard of `enter` held during each poll.
-/// After a panic it is not polled again.
+/// The same for a future, from its making to its drop, with a guard of `enter` held during each poll; that of the last
+/// one comes with the output, for what belongs to it still. After a panic it is not polled again.
 pub(crate) fn contain_polls<F: Future, G>(
     make: impl FnOnce() -> F,
     enter: impl Fn() -> G,
-) -> impl Future<Output = Result<F::Output, Panic>> {
+) -> impl Future<Output = (Result<F::Output, Panic>, G)> {
     let mut foreign = Foreign {
         make: Some(make),
         enter,
@@ -106,17 +106,18 @@ impl<M, E> Foreign<M, E> {
         &mut self,
         running: &mut Pin<&mut Option<F>>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<F::Output, Panic>>
+    ) -> Poll<(Result<F::Output, Panic>, G)>
     where
         F: Future,
         M: FnOnce() -> F,
         E: Fn() -> G,
     {
-        let _entered = (self.enter)();
+        let entered = (self.enter)();
         let step = &mut (&mut self.make, running, cx);
         match contain(|| Self::step(step.0, step.1.as_mut(), step.2)) {
-            Ok(polled) => polled.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready((Ok(output), entered)),
+            Err(panic) => Poll::Ready((Err(panic), entered)),
         }
     }
 

@@ -140,7 +140,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             core.end_waits(frame.seat);
             frame::enter(frame)
         };
-        let ended = contain_polls(|| handle, enter).await;
+        let (ended, _) = contain_polls(|| handle, enter).await;
         self.core.end_waits(frame.seat);
         self.broken = ended.is_err();
         ended
@@ -231,11 +231,15 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         self.hand.took_one(|| self.core.time.now());
     }
 
-    /// Counts the current job's outcome and publishes it. What is left is to leave the seat.
-    #[inline]
     fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
-        // Dropping what nobody takes is foreign code, and still part of the job.
         let _in_job = frame::enter(frame_of(&self.core, &self.cx));
+        self.settle_in_job(how, outcome);
+    }
+
+    /// Counts the current job's outcome and publishes it. What is left is to leave the seat. Dropping what nobody takes
+    /// is foreign code, and still part of the job.
+    #[inline]
+    fn settle_in_job(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
         let seat = &*self.seat;
         seat.vitals().counts.finished(how);
         self.seated = true;
@@ -406,7 +410,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
         async move {
             // Until it returns, the handler is in the middle of something.
             inbox.broken = true;
-            let outcome = {
+            let (outcome, in_job) = {
                 let (core, cx) = (&*inbox.core, &inbox.cx);
                 let mut start = Start {
                     handler,
@@ -426,7 +430,8 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
                 Ok(Err(error)) => (Finish::Failed, Err(JobError::Failed(error))),
                 Err(panic) => (Finish::Panicked, Err(JobError::Panicked(panic))),
             };
-            inbox.settle(how, outcome);
+            inbox.settle_in_job(how, outcome);
+            drop(in_job);
         }
     }
 

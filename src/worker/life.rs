@@ -149,7 +149,9 @@ where
     loop {
         let created = {
             let mut create = pin!(contain_polls(|| factory.create(id), || ()));
-            until(core, |core| core.is_over(), |cx| create.as_mut().poll(cx)).await?
+            let (created, ()) =
+                until(core, |core| core.is_over(), |cx| create.as_mut().poll(cx)).await?;
+            created
         };
         let source = match created {
             Ok(Ok(handler)) => return Some(handler),
