@@ -7,8 +7,9 @@ use crate::desk::Strategy;
 use crate::dispatcher::Affinity;
 use crate::envelope::{Bundle, Claimed, Queued};
 use crate::errors::Untold;
+use crate::fault::{Fault, seeded};
 use crate::frame;
-use crate::gate::{Gate, Lane};
+use crate::gate::{Gate, Lane, Pass};
 use crate::homes::Homes;
 use crate::intake::Intake;
 use crate::job::{self, Job, JobId, Options};
@@ -112,7 +113,8 @@ impl<J: Send + 'static> Core<J> {
             Arc::new(Core {
                 number,
                 name: parts.name,
-                gate: Gate::new(parts.capacity, roster.live()),
+                gate: Gate::new(parts.capacity, roster.live())
+                    .counted_under(pass_trays(&parts.stations), roster.live()),
                 keys: parts.key_bound.map(Keys::new),
                 intake: Intake::new(),
                 counts: PoolCounts::default(),
@@ -285,24 +287,42 @@ impl<J: Send + 'static> Core<J> {
     // ---- out --------------------------------------------------------------------------------
 
     /// Has a worker start the next of the jobs that it took ahead. `hold` is given the job, which the worker owns from
-    /// there on, under its tray's lock; once that is free, [`started`](Self::started) is to be called. `false`: others
-    /// were quicker, or a tombstone came up, which [`next_job`](Self::next_job) sees to.
+    /// there on, under its tray's lock, and answers what it weighs; once that is free, [`started_in_hand`](Self::started_in_hand) is to be called.
+    /// `false`: others were quicker, or a tombstone came up, which [`next_job`](Self::next_job) sees to.
     #[inline(always)]
     pub(crate) fn start_in_hand(
         &self,
         seat: &Seat<J>,
         hand: &mut Hand,
-        hold: impl FnOnce(JobId, Claimed<J>),
+        hold: impl FnOnce(JobId, Claimed<J>) -> u64,
     ) -> bool {
         if self.is_halted() {
             return false;
         }
         let started = self.station(seat.id).start_from_tray(seat, |job| {
             let id = job.id();
-            job.claim().map(|claimed| hold(id, claimed)).is_some()
+            let Some(weight) = job.claim().map(|claimed| hold(id, claimed)) else {
+                return false;
+            };
+            seat.vitals().counts.started();
+            if self.keys.is_none() && !seeded(Fault::RoomKept) {
+                self.gate.count(weight, seat.lane);
+            }
+            true
         });
         hand.ahead -= u32::from(started);
         started
+    }
+
+    /// What is left of a start in hand, of a job with these options: to tell those who wait for its room.
+    #[inline(always)]
+    pub(crate) fn started_in_hand(&self, seat: &Seat<J>, options: Option<&Options>) {
+        if self.keys.is_some() || seeded(Fault::RoomKept) {
+            return self.leave_queue(options, seat.lane);
+        }
+        if self.gate.counted(job::weight(options), seat.lane) {
+            self.drained();
+        }
     }
 
     /// A job was started, with these options.
@@ -577,6 +597,12 @@ impl<J: Send + 'static> Core<J> {
         metrics.faults = self.stations.iter().map(Station::faults).sum();
         metrics
     }
+}
+
+/// For the gate, in whose lanes workers count under their trays' locks.
+fn pass_trays<J: Send + 'static>(stations: &[Station<J>]) -> Pass {
+    let passes: Box<[_]> = stations.iter().map(Station::pass_trays).collect();
+    Box::new(move || passes.iter().for_each(|pass| pass()))
 }
 
 /// An alarm of [`Core::rest`].

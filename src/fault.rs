@@ -16,6 +16,10 @@ pub(crate) enum Fault {
     HeldTooLong,
     /// Who leaves the line calls nobody.
     NotCalledOn,
+    /// Who sets a flag of the gate looks at what is free without passing the locks under which others count.
+    LocksNotPassed,
+    /// Workers that counted under locks sum up without a fence.
+    NotFenced,
     /// A woken waiter that is served does not wake the next although room is left.
     BatonDropped,
     /// A notified waiter that is dropped keeps its notification to itself.

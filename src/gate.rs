@@ -63,11 +63,23 @@
 //!
 //! The last release of a closed gate is found in the same way: a close sets `CLOSING` and then sums up;
 //! a release counts, and if it sees `CLOSING` sums up, too. Whichever is last sees all.
+//!
+//! # Releases under a lock
+//!
+//! A sequentially consistent count is a locked word, and a worker has just taken a lock anyway: that of the tray from
+//! which it starts the job. So it counts under that lock by a plain write ([`Gate::count`]), and reads `flags` after it
+//! ([`Gate::counted`]). In return, whoever sets a flag *passes* all these locks, takes each and gives it back, before it
+//! looks at what is free. Of a worker's lock and the passing one, either comes first: if it is the worker's, the count is
+//! seen; if it is the passing one, the worker sees the flag. Two who sum up after they saw the same flag need a fence
+//! between their own count and the sum ([`Gate::after_count`]), and so does a worker that comes to rest.
+//!
+//! A lane that is counted in by plain writes has one writer. Where workers outnumber the lanes, they share them, and
+//! each count is a locked word.
 
 use crate::fault::{Fault, seeded};
 use crate::line::Line;
 use crate::signal::{Signal, call};
-use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering::*};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering::*, fence};
 use crate::sync::{Mutex, Padded, lock};
 use std::future::poll_fn;
 use std::ops::Range;
@@ -93,7 +105,7 @@ const CLOSING: u8 = 4;
 const LINE: u8 = 8;
 
 /// Enough for machines with few cores, and few enough to sum up; workers beyond share lanes.
-const LANES: usize = if cfg!(fanpool_loom) { 2 } else { 16 };
+const LANES: usize = if cfg!(fanpool_loom) { 3 } else { 16 };
 
 /// Who releases: workers by their number, everybody else in lane 0.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +118,9 @@ impl Lane {
         Lane((1 + number % (LANES - 1)) as u8)
     }
 }
+
+/// Takes every lock under which a lane is counted in, and gives it back.
+pub(crate) type Pass = Box<dyn Fn() + Send + Sync>;
 
 /// The number of a unit of room. The first one of a job is its number: unique in its pool.
 pub(crate) type Ticket = u64;
@@ -180,7 +195,6 @@ pub(crate) enum Refusal {
     TooHeavy,
 }
 
-#[derive(Debug)]
 pub(crate) struct Gate {
     head: Padded<Head>,
     lanes: [Padded<AtomicU64>; LANES],
@@ -189,6 +203,8 @@ pub(crate) struct Gate {
     /// While a waiter is on its way, a lane looks at what is free once in so many releases.
     glance: u64,
     flags: Padded<AtomicU8>,
+    /// `None`: all who release count by locked words.
+    pass: Option<Pass>,
     capacity: u64,
     room: Signal,
     line: Mutex<Line>,
@@ -226,6 +242,7 @@ impl Gate {
             }),
             lanes: std::array::from_fn(|_| Padded(AtomicU64::new(0))),
             flags: Padded(AtomicU8::new(0)),
+            pass: None,
             capacity,
             room: Signal::new(),
             line: Mutex::new(Line::new()),
@@ -235,6 +252,24 @@ impl Gate {
                 surplus: AtomicU64::new(0),
             }),
         }
+    }
+
+    /// Lets so many workers count under locks, if there are lanes enough.
+    pub(crate) fn counted_under(mut self, pass: Pass, workers: usize) -> Self {
+        self.pass = (workers < LANES).then_some(pass);
+        self
+    }
+
+    /// To be called between a flag that was set and a look at what is free.
+    fn pass_locks(&self) {
+        if let Some(pass) = &self.pass {
+            if !seeded(Fault::LocksNotPassed) {
+                pass();
+            }
+            // Who counted before it was passed is seen here, and by those who count later only after this.
+            fence(SeqCst);
+        }
+        loom_fence();
     }
 
     /// Takes room if it is free now and nobody waits in line for it.
@@ -363,7 +398,7 @@ impl Gate {
             came_before = true;
             let listener = self.room.listen();
             self.flags.fetch_or(WAITING, SeqCst);
-            loom_fence();
+            self.pass_locks();
             if !seeded(Fault::NoSecondLook) {
                 match self.attempt(want, CLOSED) {
                     Err(Refusal::Full) => {}
@@ -404,6 +439,7 @@ impl Gate {
             if after && !before {
                 self.flags.fetch_or(LINE, SeqCst);
                 self.head.tickets.fetch_or(LINED, SeqCst);
+                self.pass_locks();
             } else if before && !after {
                 self.head.tickets.fetch_and(!LINED, SeqCst);
                 self.flags.fetch_and(!LINE, SeqCst);
@@ -419,7 +455,7 @@ impl Gate {
     /// Gives `n` units of room back. Answers whether that drained a closed gate.
     #[inline]
     pub(crate) fn release(&self, n: u64, lane: Lane) -> bool {
-        self.counted(lane).fetch_add(n, SeqCst);
+        self.lane(lane).fetch_add(n, SeqCst);
         loom_fence();
         match self.flags.load(SeqCst) {
             0 => false,
@@ -427,8 +463,38 @@ impl Gate {
         }
     }
 
+    /// The first half of a release by the only one who counts in this lane, under a lock that [`Pass`] takes.
     #[inline]
-    fn counted(&self, lane: Lane) -> &AtomicU64 {
+    pub(crate) fn count(&self, n: u64, lane: Lane) {
+        let counter = self.lane(lane);
+        if self.pass.is_some() {
+            counter.store(counter.load(Relaxed) + n, Release);
+        } else {
+            counter.fetch_add(n, SeqCst);
+            loom_fence();
+        }
+    }
+
+    /// The second half, after that lock. Answers as `release`.
+    #[inline]
+    pub(crate) fn counted(&self, n: u64, lane: Lane) -> bool {
+        match self.flags.load(SeqCst) {
+            0 => false,
+            flags => self.after_count(n, lane, flags),
+        }
+    }
+
+    #[cold]
+    fn after_count(&self, n: u64, lane: Lane, flags: u8) -> bool {
+        // Others may be here, too: each is to see the others' counts, or be seen.
+        if !seeded(Fault::NotFenced) {
+            fence(SeqCst);
+        }
+        self.after_release(n, lane, flags)
+    }
+
+    #[inline]
+    fn lane(&self, lane: Lane) -> &AtomicU64 {
         &self.lanes[usize::from(lane.0)]
     }
 
@@ -436,7 +502,7 @@ impl Gate {
     fn after_release(&self, n: u64, lane: Lane, flags: u8) -> bool {
         // Each look at what is free reads what the workers write for every job. While a waiter is on its way,
         // one look in so many releases is enough.
-        let look = flags & WAITING != 0 || self.counted(lane).load(Relaxed) % self.glance < n;
+        let look = flags & WAITING != 0 || self.lane(lane).load(Relaxed) % self.glance < n;
         if flags & (WAITING | WOKEN) != 0 && look {
             let free = self.free();
             if free >= (self.capacity / 2).max(1) && !seeded(Fault::ForgottenUnhealed) {
@@ -476,7 +542,7 @@ impl Gate {
         let _ = self
             .flags
             .fetch_update(SeqCst, SeqCst, |flags| Some(flags & !WOKEN | WAITING));
-        loom_fence();
+        self.pass_locks();
         if self.free() > 0 {
             self.wake_one();
         }
@@ -496,6 +562,8 @@ impl Gate {
     /// there is room, wakes all, so that a forgotten waiter keeps nobody waiting. Answers when to look again
     /// at the latest, if at all.
     pub(crate) fn wake_at_rest(&self, now: impl FnOnce() -> Instant) -> Option<Instant> {
+        // As in `after_count`: the last who comes to rest sees all.
+        fence(SeqCst);
         let flags = self.flags.load(SeqCst);
         if flags & (WAITING | WOKEN | LINE) == 0
             || self.free() == 0
@@ -551,7 +619,7 @@ impl Gate {
         let first = self.head.tickets.fetch_or(CLOSED, SeqCst) & CLOSED == 0;
         *lock(&self.apart.closed) = true;
         self.flags.fetch_or(CLOSING, SeqCst);
-        loom_fence();
+        self.pass_locks();
         self.wake_all();
         self.with_line(|_| (), |line, _| line.call_all());
         (first, self.is_drained())

@@ -334,6 +334,12 @@ impl<J: Send + 'static> Station<J> {
         OwnSeat { seats, index }
     }
 
+    /// Takes each worker's tray's lock, and gives it back.
+    pub(crate) fn pass_trays(&self) -> impl Fn() + Send + Sync + use<J> {
+        let seats = self.seats.clone();
+        move || seats.iter().for_each(|seat| drop(seat.tray.lock()))
+    }
+
     /// About how many jobs wait for this desk's workers, and not in the common intake.
     pub(crate) fn backlog_hint(&self) -> u64 {
         let keyed = self.keyed.as_ref().map_or(0, KeyedIntake::about);

@@ -4,6 +4,7 @@ use super::with_control;
 use crate::fault::Fault;
 use crate::gate::{Gate, Lane, Refusal, Want};
 use crate::park::block_on;
+use crate::sync::{Mutex, lock};
 use loom::thread;
 use std::future::Future;
 use std::pin::pin;
@@ -189,6 +190,127 @@ fn a_waiter_is_forgotten_at_the_only_slot() {
 fn half_of_the_room_free_wakes_those_behind_a_forgotten_waiter() {
     with_control(Fault::ForgottenUnhealed, || {
         check(a_waiter_is_forgotten_at_the_only_slot);
+    });
+}
+
+// ---- releases under a lock ----------------------------------------------------------------------
+
+type Locks = Arc<Vec<Mutex<()>>>;
+
+/// A gate whose workers count under locks.
+fn counted_gate(capacity: u64, workers: usize) -> (Arc<Gate>, Locks) {
+    let locks: Locks = Arc::new((0..workers).map(|_| Mutex::new(())).collect());
+    let passed = locks.clone();
+    let pass = move || passed.iter().for_each(|each| drop(lock(each)));
+    let gate = Gate::new(capacity, workers).counted_under(Box::new(pass), workers);
+    (Arc::new(gate), locks)
+}
+
+/// Answers whether that drained the gate.
+fn release_under(gate: &Gate, locks: &Locks, worker: usize) -> bool {
+    let lane = Lane::of_worker(worker);
+    {
+        let _tray = lock(&locks[worker]);
+        gate.count(1, lane);
+    }
+    gate.counted(1, lane)
+}
+
+fn waiter_against_release_under_a_lock() {
+    let (gate, locks) = counted_gate(1, 1);
+    gate.try_enter(Want::job(1)).unwrap();
+    let waiter = {
+        let gate = gate.clone();
+        thread::spawn(move || block_on(gate.enter(Want::job(1))).unwrap())
+    };
+    release_under(&gate, &locks, 0);
+    waiter.join().unwrap();
+    assert_eq!(gate.occupied(), 1);
+}
+
+#[test]
+fn a_waiter_is_woken_by_a_release_under_a_lock() {
+    with_control(Fault::LocksNotPassed, || {
+        check(waiter_against_release_under_a_lock)
+    });
+}
+
+/// In line, where the first who comes makes the line.
+fn heavy_waiter_against_release_under_a_lock() {
+    let (gate, locks) = counted_gate(2, 1);
+    gate.try_enter(Want::jobs(2)).unwrap();
+    gate.release(1, Lane::COMMON);
+    let waiter = {
+        let gate = gate.clone();
+        thread::spawn(move || block_on(gate.enter(Want::job(2))).unwrap())
+    };
+    release_under(&gate, &locks, 0);
+    waiter.join().unwrap();
+    assert_eq!(gate.occupied(), 2);
+}
+
+#[test]
+fn a_heavy_waiter_is_called_by_a_release_under_a_lock() {
+    with_control(Fault::LocksNotPassed, || {
+        check(heavy_waiter_against_release_under_a_lock)
+    });
+}
+
+/// Whoever is last is told.
+fn close_against_releases_under_locks() {
+    let (gate, locks) = counted_gate(2, 2);
+    gate.try_enter(Want::jobs(2)).unwrap();
+    let others: Vec<_> = (0..2)
+        .map(|worker| {
+            let (gate, locks) = (gate.clone(), locks.clone());
+            thread::spawn(move || release_under(&gate, &locks, worker))
+        })
+        .collect();
+    let (_, mut told) = gate.close();
+    for other in others {
+        told |= other.join().unwrap();
+    }
+    assert!(told, "nobody was told that the gate is drained");
+    assert!(gate.is_drained());
+}
+
+#[test]
+fn the_last_release_under_a_lock_is_told_that_the_gate_is_drained() {
+    with_control(Fault::LocksNotPassed, || {
+        check(close_against_releases_under_locks)
+    });
+}
+
+/// As `a_waiter_is_forgotten`, where no worker comes to rest, but half of the room is free in the end.
+fn two_releases_under_locks_behind_a_forgotten_waiter() {
+    let (gate, locks) = counted_gate(4, 2);
+    gate.try_enter(Want::jobs(4)).unwrap();
+    let forgotten = Box::leak(Box::new(gate.clone()));
+    let mut waiting = Box::pin(forgotten.enter(Want::job(1)));
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    std::mem::forget(waiting);
+    let other = {
+        let gate = gate.clone();
+        let locks = locks.clone();
+        // It waits until one of the workers wakes all.
+        let mut waiting = Box::pin({
+            let gate = gate.clone();
+            async move { gate.enter(Want::job(1)).await.unwrap() }
+        });
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        thread::spawn(move || {
+            release_under(&gate, &locks, 0);
+            waiting
+        })
+    };
+    release_under(&gate, &locks, 1);
+    block_on(other.join().unwrap());
+}
+
+#[test]
+fn two_releases_under_locks_see_together_that_half_of_the_room_is_free() {
+    with_control(Fault::NotFenced, || {
+        check(two_releases_under_locks_behind_a_forgotten_waiter);
     });
 }
 

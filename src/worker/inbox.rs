@@ -12,7 +12,7 @@ use crate::errors::{ErrorLog, JobFailure};
 use crate::fault::{Fault, seeded};
 use crate::frame::{self, Frame};
 use crate::handler::JobHandler;
-use crate::job::{Job, JobId, Options};
+use crate::job::{self, Job, JobId, Options};
 use crate::metrics::Finish;
 use crate::outcome::JobError;
 use crate::station::{OwnSeat, Seat};
@@ -167,7 +167,10 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             self.seated = false;
         }
         let (cx, owed, current) = (&mut self.cx, &mut self.owed, &mut self.job);
-        let hold = |id, claimed| hold(cx, owed, current, id, claimed);
+        let hold = |id, claimed| {
+            hold(cx, owed, current, id, claimed);
+            job::weight(current.as_ref().and_then(Job::options))
+        };
         let seat = &*self.seat;
         let started = self.core.start_in_hand(seat, &mut self.hand, hold);
         if started && seeded(Fault::RoomKept) {
@@ -176,7 +179,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         if started {
             // Before any waker is called, which may wait for the room.
             let options = self.job.as_ref().and_then(Job::options);
-            self.core.started(seat, options);
+            self.core.started_in_hand(seat, options);
             self.took_one();
         }
         // That look was under the tray's lock, and a job that was started has the seat: see joins.rs.
