@@ -428,48 +428,68 @@ impl<J: Send + 'static> Desk<J> {
             return called;
         }
         while self.room > 0 && self.spare.is_empty() {
-            if self.returned.is_empty() {
-                self.draw_to_route();
+            if self.returned.is_empty() && self.route_many(&mut called) {
+                continue;
             }
             let Some(job) = self.next_to_route() else {
                 break;
             };
-            let Some((target, key)) = self.ask_strategy(&job.job) else {
-                self.met += 1; // a tombstone
-                continue;
-            };
-            match self.seat_of(target, key) {
-                Some(worker) => {
-                    self.bind(worker, Routed { key, ..job });
-                    if self.rouse(worker) {
-                        called.push(worker);
-                    }
-                }
-                None => self.spare.push_back(job),
-            }
+            let answer = self.ask_strategy(&job.job);
+            self.send_to(answer, job, &mut called);
         }
         called
     }
 
-    /// Takes as many out of the backlog as can be bound now, if their order is settled: one call for all.
-    fn draw_to_route(&mut self) {
+    /// The same for as many as can be bound now, if their order is settled: they leave the backlog by one call, and
+    /// each is moved once more, to its inbox. Answers whether there were any.
+    fn route_many(&mut self, called: &mut Vec<usize>) -> bool {
         let most = self.room.min(self.waiting);
         if !self.arrival_order || most < 2 {
-            return;
+            return false;
         }
         let mut drawn = std::mem::take(&mut self.drawn);
         self.ordered(|order| order.pop_many(most, &mut drawn));
         self.note_popped(drawn.iter());
-        let first = self.routed + 1;
+        let any = !drawn.is_empty();
+        let mut turn = self.routed;
         self.routed += drawn.len() as u64;
-        let routed = (first..).zip(drawn.drain(..));
-        let routed = routed.map(|(turn, job)| Routed {
-            turn,
-            key: None,
-            job,
-        });
-        self.returned.extend(routed);
+        let mut routed = |job| {
+            turn += 1;
+            let key = None;
+            Routed { turn, key, job }
+        };
+        while self.room > 0 && self.spare.is_empty() {
+            let Some(job) = drawn.front() else { break };
+            let answer = self.ask_strategy(job);
+            let job = drawn.pop_front().map(&mut routed);
+            self.send_to(answer, job.expect("it is the one"), called);
+        }
+        self.returned.extend(drawn.drain(..).map(routed));
         self.drawn = drawn;
+        any
+    }
+
+    /// Sends a job where the strategy said.
+    #[inline(always)]
+    fn send_to(
+        &mut self,
+        answer: Option<(Target, Option<Slot>)>,
+        job: Routed<J>,
+        called: &mut Vec<usize>,
+    ) {
+        let Some((target, key)) = answer else {
+            self.met += 1; // a tombstone
+            return;
+        };
+        match self.seat_of(target, key) {
+            Some(worker) => {
+                self.bind(worker, Routed { key, ..job });
+                if self.rouse(worker) {
+                    called.push(worker);
+                }
+            }
+            None => self.spare.push_back(job),
+        }
     }
 
     fn next_to_route(&mut self) -> Option<Routed<J>> {

@@ -69,7 +69,7 @@ const SHARE: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
 };
 
 /// See `rarely`.
-const RAREST: usize = 8;
+const RAREST: usize = 4;
 
 /// From how many waiting jobs on the intake is emptied at once, which costs no more than to take a few. Fewer stay
 /// there, for any desk.

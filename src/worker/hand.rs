@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// What a worker takes at once is done within this time: no more than a thread may have to wait for a core.
 const AHEAD: u64 = 50_000;
-pub(crate) const MOST: u32 = 32;
+pub(crate) const MOST: u32 = 64;
 /// Jobs are so short that waiting for more of them pays.
 const TINY: u32 = 300;
 /// The clock is read once for this many jobs: it costs as much as a tiny one.
