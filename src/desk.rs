@@ -108,6 +108,20 @@ struct Routed<J> {
     job: Queued<J>,
 }
 
+/// A worker that takes jobs while they are routed.
+struct Taker<'a, J> {
+    worker: usize,
+    most: usize,
+    tray: &'a mut VecDeque<Queued<J>>,
+}
+
+impl<J> Taker<'_, J> {
+    /// So many more.
+    fn wanted(&self) -> usize {
+        self.most.saturating_sub(self.tray.len())
+    }
+}
+
 impl<J: Send + 'static> Desk<J> {
     pub(crate) fn new(
         dispatcher: usize,
@@ -424,26 +438,44 @@ impl<J: Send + 'static> Desk<J> {
     /// sleeping workers that got one; they count as called.
     pub(crate) fn route(&mut self) -> Vec<usize> {
         let mut called = Vec::new();
-        if self.strategy.late {
-            return called;
-        }
-        while self.room > 0 && self.spare.is_empty() {
-            if self.returned.is_empty() && self.route_many(&mut called) {
-                continue;
-            }
-            let Some(job) = self.next_to_route() else {
-                break;
-            };
-            let answer = self.ask_strategy(&job.job);
-            self.send_to(answer, job, &mut called);
-        }
+        self.route_with(&mut None, &mut called);
         called
     }
 
+    /// The same for a worker that takes what the strategy gives it at once, up to `most` jobs in its tray, as if each
+    /// came by way of its inbox, which is empty.
+    pub(crate) fn route_and_take(
+        &mut self,
+        worker: usize,
+        most: usize,
+        tray: &mut VecDeque<Queued<J>>,
+        called: &mut Vec<usize>,
+    ) {
+        let taker = Taker { worker, most, tray };
+        self.route_with(&mut Some(taker), called);
+    }
+
+    fn route_with(&mut self, taker: &mut Option<Taker<'_, J>>, called: &mut Vec<usize>) {
+        if self.strategy.late {
+            return;
+        }
+        while self.room > 0 && self.spare.is_empty() {
+            if self.returned.is_empty() && self.route_many(taker, called) {
+                continue;
+            }
+            let Some(Routed { turn, job, .. }) = self.next_to_route() else {
+                break;
+            };
+            let answer = self.ask_strategy(&job);
+            self.send_to(answer, turn, job, taker, called);
+        }
+    }
+
     /// The same for as many as can be bound now, if their order is settled: they leave the backlog by one call, and
-    /// each is moved once more, to its inbox. Answers whether there were any.
-    fn route_many(&mut self, called: &mut Vec<usize>) -> bool {
-        let most = self.room.min(self.waiting);
+    /// each is moved once more, to where it goes. Answers whether there were any.
+    fn route_many(&mut self, taker: &mut Option<Taker<'_, J>>, called: &mut Vec<usize>) -> bool {
+        let wanted = taker.as_ref().map_or(0, Taker::wanted);
+        let most = (self.room + wanted).min(self.waiting);
         if !self.arrival_order || most < 2 {
             return false;
         }
@@ -453,18 +485,17 @@ impl<J: Send + 'static> Desk<J> {
         let any = !drawn.is_empty();
         let mut turn = self.routed;
         self.routed += drawn.len() as u64;
-        let mut routed = |job| {
-            turn += 1;
-            let key = None;
-            Routed { turn, key, job }
-        };
         while self.room > 0 && self.spare.is_empty() {
             let Some(job) = drawn.front() else { break };
             let answer = self.ask_strategy(job);
-            let job = drawn.pop_front().map(&mut routed);
-            self.send_to(answer, job.expect("it is the one"), called);
+            let job = drawn.pop_front().expect("it is the one");
+            turn += 1;
+            self.send_to(answer, turn, job, taker, called);
         }
-        self.returned.extend(drawn.drain(..).map(routed));
+        let key = None;
+        let rest = (turn + 1..).zip(drawn.drain(..));
+        self.returned
+            .extend(rest.map(|(turn, job)| Routed { turn, key, job }));
         self.drawn = drawn;
         any
     }
@@ -474,22 +505,42 @@ impl<J: Send + 'static> Desk<J> {
     fn send_to(
         &mut self,
         answer: Option<(Target, Option<Slot>)>,
-        job: Routed<J>,
+        turn: u64,
+        job: Queued<J>,
+        taker: &mut Option<Taker<'_, J>>,
         called: &mut Vec<usize>,
     ) {
         let Some((target, key)) = answer else {
             self.met += 1; // a tombstone
             return;
         };
-        match self.seat_of(target, key) {
-            Some(worker) => {
-                self.bind(worker, Routed { key, ..job });
+        let Some(worker) = self.seat_of(target, key) else {
+            let key = None;
+            return self.spare.push_back(Routed { turn, key, job });
+        };
+        match taker {
+            Some(taker) if taker.worker == worker && taker.wanted() > 0 => {
+                self.hand(worker, key, &job);
+                taker.tray.push_back(job);
+            }
+            _ => {
+                self.bind(worker, Routed { turn, key, job });
                 if self.rouse(worker) {
                     called.push(worker);
                 }
             }
-            None => self.spare.push_back(job),
         }
+    }
+
+    /// A job goes to a worker's tray, and its key is held until it is known to be over.
+    fn hand(&mut self, worker: usize, key: Option<Slot>, job: &Queued<J>) {
+        if let Some(key) = key {
+            self.holders.bind(key, worker);
+            self.in_hand[worker].push((job.id(), key));
+        }
+        let place = &mut self.places[worker];
+        place.ahead += 1;
+        place.taken_weight += job.weight();
     }
 
     fn next_to_route(&mut self) -> Option<Routed<J>> {

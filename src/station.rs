@@ -444,9 +444,11 @@ impl<J: Send + 'static> Station<J> {
         let bound = desk.count_bound(worker);
         let most = (most - 1).min(bound.max(desk.backlog() / self.share));
         let fill = |jobs: &mut VecDeque<_>| {
-            while jobs.len() < most && desk.count_bound(worker) > 0 {
-                desk.take_many_bound(worker, most - jobs.len(), jobs);
+            desk.take_many_bound(worker, most, jobs);
+            if desk.has_bound(worker) {
                 called.extend(desk.route());
+            } else {
+                desk.route_and_take(worker, most, jobs, called);
             }
         };
         let most = if bound == 0 { 0 } else { most };
