@@ -132,7 +132,7 @@ where
     /// Up to how many jobs the pool has bound to a worker ahead, for strategies that choose workers: the k
     /// of JBSQ(k). They wait in the worker's inbox, where no other worker takes them from.
     ///
-    /// Of tiny jobs (about a microsecond) a worker takes up to 32 at once, where many workers share a core up to 256;
+    /// Of tiny jobs (about a microsecond) a worker takes up to 64 at once, where many workers share a core up to 256;
     /// those have left the inbox.
     ///
     /// A small depth leaves the choice open for longer; a depth below four makes workers wait for the

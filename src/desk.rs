@@ -962,6 +962,38 @@ mod tests {
     }
 
     #[test]
+    fn who_takes_while_jobs_are_routed_gets_no_more_than_it_wants_and_all_in_order() {
+        let strategy = |job: &Job<u64>, workers: &Workers<'_>| {
+            let worker = workers.get((job.data() % 2) as usize);
+            worker.map_or(Target::Any, |worker| Target::Worker(worker.id()))
+        };
+        let mut desk = Desk::new(0, Box::new(Fifo::new()), Box::new(strategy), 2, 4);
+        (0..2).for_each(|worker| desk.set_present(worker, true));
+        let number = |number| JobId::from_ticket(number);
+        let mut jobs = (0..40)
+            .map(|n| Queued::plain(number(n), PoolNumber::MAX, Job::new(n)))
+            .collect();
+        desk.append(&mut jobs);
+        let (mut tray, mut called) = (VecDeque::new(), Vec::new());
+        desk.route_and_take(0, 5, &mut tray, &mut called);
+        assert_eq!(tray.len(), 5);
+        // What came by for the other, and what this one gets in its inbox after that.
+        let mut taken = [tray, VecDeque::new()];
+        for _ in 0..20 {
+            for (worker, taken) in taken.iter_mut().enumerate() {
+                desk.route();
+                taken.extend(desk.take(worker, |_| false));
+            }
+        }
+        for (worker, taken) in taken.iter().enumerate() {
+            let numbers: Vec<_> = taken.iter().map(|job| job.id().get() - 1).collect();
+            let own: Vec<_> = (0..40).filter(|n| n % 2 == worker as u64).collect();
+            assert_eq!(numbers, own, "worker {worker}");
+        }
+        assert!(called.is_empty(), "nobody sleeps");
+    }
+
+    #[test]
     fn no_key_is_held_once_its_jobs_are_over_whatever_came_between() {
         for seed in 0..200 {
             let mut rng = Rng::new(seed);
@@ -975,7 +1007,12 @@ mod tests {
                     4 => drop(desk.take(worker, |_| false)),
                     5 => {
                         drop(desk.take(worker, |_| false));
-                        desk.take_many_bound(worker, rng.below(3), &mut tray);
+                        let most = rng.below(3);
+                        desk.take_many_bound(worker, most, &mut tray);
+                        if !desk.has_bound(worker) {
+                            desk.route_and_take(worker, most, &mut tray, &mut Vec::new());
+                        }
+                        assert!(tray.len() <= most, "seed {seed}");
                         let run = rng.below(tray.len() + 1);
                         tray.drain(..run);
                         desk.put_back(worker, std::mem::take(&mut tray), true);
