@@ -994,6 +994,25 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_held_from_the_tray_on_until_its_job_is_over() {
+        let mut desk = Desk::new(0, Box::new(Fifo::new()), Box::new(KeyAffinity::new()), 2, 4);
+        (0..2).for_each(|worker| desk.set_present(worker, true));
+        (0..40).for_each(|number| desk.push(keyed(number, number)));
+        let mut tray = VecDeque::new();
+        desk.route_and_take(0, 5, &mut tray, &mut Vec::new());
+        assert_eq!(tray.len(), 5);
+        let keys: Vec<_> = tray.iter().filter_map(Queued::key).collect();
+        let holders = |desk: &Desk<u64>| -> Vec<_> {
+            keys.iter()
+                .map(|&key| desk.holders.holder_of(key))
+                .collect()
+        };
+        assert_eq!(holders(&desk), [Some(0); 5]);
+        desk.release_keys(0, |id| id == tray[4].id());
+        assert_eq!(holders(&desk), [None, None, None, None, Some(0)]);
+    }
+
+    #[test]
     fn no_key_is_held_once_its_jobs_are_over_whatever_came_between() {
         for seed in 0..200 {
             let mut rng = Rng::new(seed);
