@@ -129,7 +129,7 @@ pub(crate) struct Cell<J, T, E> {
 pub(crate) const CELL: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     2
 } else {
-    32
+    64
 };
 
 /// One job is the common case, and costs one allocation.

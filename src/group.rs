@@ -442,7 +442,7 @@ where
     ///
     /// The jobs are collected before the first is submitted; for more than memory should hold, use
     /// [`map`](Self::map). They need no room together: a group may be larger than the queue. Memory
-    /// for about a thousand jobs of groups stays with the pool once they were there; beyond, each 32 jobs cost two
+    /// for about a thousand jobs of groups stays with the pool once they were there; beyond, each 64 jobs cost two
     /// allocations.
     ///
     /// # Errors
