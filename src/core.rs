@@ -299,17 +299,17 @@ impl<J: Send + 'static> Core<J> {
         if self.is_halted() {
             return false;
         }
-        let started = self.station(seat.id).start_from_tray(seat, |job| {
+        let start = |job: &mut Queued<J>| {
             let id = job.id();
-            let Some(weight) = job.claim().map(|claimed| hold(id, claimed)) else {
-                return false;
-            };
+            job.claim().map(|claimed| hold(id, claimed))
+        };
+        let count = |weight| {
             seat.vitals().counts.started();
             if self.keys.is_none() && !seeded(Fault::RoomKept) {
                 self.gate.count(weight, seat.lane);
             }
-            true
-        });
+        };
+        let started = self.station(seat.id).start_from_tray(seat, start, count);
         hand.ahead -= u32::from(started);
         started
     }

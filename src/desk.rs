@@ -349,6 +349,11 @@ impl<J: Send + 'static> Desk<J> {
     /// strategy says if they were `bound` and it keeps the jobs of a key together.
     pub(crate) fn put_back(&mut self, worker: usize, mut jobs: VecDeque<Queued<J>>, bound: bool) {
         self.places[worker].ahead = 0;
+        if bound {
+            let weight: u64 = jobs.iter().map(Queued::weight).sum();
+            let taken = &mut self.places[worker].taken_weight;
+            *taken = taken.saturating_sub(weight);
+        }
         let ask_again = bound && self.strategy.affinity.is_some();
         let to = if ask_again {
             &mut self.returned
@@ -991,6 +996,36 @@ mod tests {
             assert_eq!(numbers, own, "worker {worker}");
         }
         assert!(called.is_empty(), "nobody sleeps");
+    }
+
+    #[test]
+    fn what_a_worker_gives_back_weighs_on_it_no_more() {
+        let weights = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = weights.clone();
+        let strategy = move |_: &Job<u64>, workers: &Workers<'_>| {
+            let worker = workers.get(0);
+            seen.lock()
+                .unwrap()
+                .extend(worker.as_ref().map(|worker| worker.weight()));
+            worker.map_or(Target::Any, |worker| Target::Worker(worker.id()))
+        };
+        let mut desk = Desk::new(0, Box::new(Fifo::new()), Box::new(strategy), 1, 4);
+        desk.set_present(0, true);
+        (0..4).for_each(|number| desk.push(keyed(number, number)));
+        desk.route();
+        let running = desk.take(0, |_| false);
+        let mut tray = VecDeque::new();
+        desk.take_many_bound(0, 3, &mut tray);
+        // It waits for its own pool: the others go elsewhere.
+        desk.set_away(0, true);
+        desk.put_back(0, tray, true);
+        desk.set_away(0, false);
+        while desk.take_spare().is_some() {}
+        weights.lock().unwrap().clear();
+        desk.push(keyed(4, 4));
+        desk.route();
+        assert_eq!(*weights.lock().unwrap(), [1], "only what it runs");
+        drop(running);
     }
 
     #[test]

@@ -542,6 +542,8 @@ impl Gate {
         let _ = self
             .flags
             .fetch_update(SeqCst, SeqCst, |flags| Some(flags & !WOKEN | WAITING));
+        // A release that saw `WOKEN` may not have looked, and its count not have been seen. (The models do not show
+        // that this pass is needed: loom explores no order in which it is missed.)
         self.pass_locks();
         if self.free() > 0 {
             self.wake_one();

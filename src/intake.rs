@@ -45,6 +45,9 @@ impl<J> Intake<J> {
         let mut queue = self.queue.lock();
         let most = most.min(queue.len());
         to.extend(queue.drain(..most));
+        if queue.is_empty() && queue.capacity() > KEPT_BUFFER {
+            *queue = VecDeque::new();
+        }
     }
 
     /// Moves everything to the end of `to`: if that is empty, the two change their buffers.

@@ -543,23 +543,25 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// Has a worker start the next job in its own tray where it lies. (An envelope that is moved on its way is written
-    /// by words and read by pairs of them, for which a processor waits each time.) `false`: there is nothing, or what
-    /// `start` answered, which finds a tombstone; that stays where it is.
+    /// by words and read by pairs of them, for which a processor waits each time.) Once the worker's seat says so, `count` is
+    /// called, still under the lock. `false`: there is nothing, or a tombstone, by what `start` says; that stays where it is.
     #[inline(always)]
-    pub(crate) fn start_from_tray(
+    pub(crate) fn start_from_tray<R>(
         &self,
         seat: &Seat<J>,
-        start: impl FnOnce(&mut Queued<J>) -> bool,
+        start: impl FnOnce(&mut Queued<J>) -> Option<R>,
+        count: impl FnOnce(R),
     ) -> bool {
         let mut tray = seat.tray.lock();
         let Some(job) = tray.jobs.front_mut() else {
             return false;
         };
         let id = job.id();
-        if !start(job) {
+        let Some(started) = start(job) else {
             return false;
-        }
+        };
         seat.begin(id);
+        count(started);
         // It is empty, so not even its drop is missed.
         std::mem::forget(tray.jobs.pop_front());
         if tray.jobs.is_empty() && !tray.bound {

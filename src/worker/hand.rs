@@ -3,6 +3,7 @@
 //! Each look at the desk costs locks that all workers share, as much as several tiny jobs. So a worker
 //! takes as many jobs as it runs in about fifty microseconds, by a moving average of what they take: tiny
 //! jobs by the dozen, all that take longer than some twenty-five one by one. What it took ahead stays open to the others.
+//! (Tiny jobs that are bound to it, which no other could take, it may take up to four times as many at once: see station.rs, `rarely`.)
 
 use crate::dispatcher::Vitals;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -16,7 +17,7 @@ const TINY: u32 = 300;
 /// The clock is read once for this many jobs: it costs as much as a tiny one.
 const SAMPLE: u32 = 16;
 /// Once in so many looks for jobs, those that others took ahead come first.
-const SEE_TO_OTHERS: u32 = 16;
+const SEE_TO_OTHERS: u32 = 8;
 
 /// Times are in nanoseconds.
 #[derive(Debug)]
