@@ -18,13 +18,12 @@ pub fn write(
 ) -> Result<(), Box<dyn Error>> {
     let plots = folder.join("plots");
     fs::create_dir_all(&plots)?;
+    // Before anything is written: it says whether the tree is as it was committed.
+    let page = page(quick, contenders, sections)?;
     for plot in sections.iter().flat_map(|section| &section.plots) {
         plot.draw(&plots)?;
     }
-    fs::write(
-        folder.join("benchmarks.md"),
-        page(quick, contenders, sections)?,
-    )?;
+    fs::write(folder.join("benchmarks.md"), page)?;
     Ok(())
 }
 
