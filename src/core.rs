@@ -287,8 +287,8 @@ impl<J: Send + 'static> Core<J> {
     // ---- out --------------------------------------------------------------------------------
 
     /// Has a worker start the next of the jobs that it took ahead. `hold` is given the job, which the worker owns from
-    /// there on, under its tray's lock, and answers what it weighs; once that is free, [`started_in_hand`](Self::started_in_hand) is to be called.
-    /// `false`: others were quicker, or a tombstone came up, which [`next_job`](Self::next_job) sees to.
+    /// there on, under its tray's lock, and answers what it weighs; once that is free,
+    /// [`started_in_hand`](Self::started_in_hand) is to be called. `false`: others were quicker, or a tombstone came up, which [`next_job`](Self::next_job) sees to.
     #[inline(always)]
     pub(crate) fn start_in_hand(
         &self,

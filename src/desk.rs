@@ -448,7 +448,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// The same for a worker that takes what the strategy gives it at once, up to `most` jobs in its tray, as if each
-    /// came by way of its inbox, which is empty.
+    /// came by way of its inbox. After `take_many_bound`, so that what is in its inbox goes there first.
     pub(crate) fn route_and_take(
         &mut self,
         worker: usize,
@@ -525,6 +525,7 @@ impl<J: Send + 'static> Desk<J> {
         };
         match taker {
             Some(taker) if taker.worker == worker && taker.wanted() > 0 => {
+                debug_assert!(!self.has_bound(worker), "it comes first");
                 self.hand(worker, key, &job);
                 taker.tray.push_back(job);
             }
@@ -1063,9 +1064,7 @@ mod tests {
                         drop(desk.take(worker, |_| false));
                         let most = rng.below(3);
                         desk.take_many_bound(worker, most, &mut tray);
-                        if !desk.has_bound(worker) {
-                            desk.route_and_take(worker, most, &mut tray, &mut Vec::new());
-                        }
+                        desk.route_and_take(worker, most, &mut tray, &mut Vec::new());
                         assert!(tray.len() <= most, "seed {seed}");
                         let run = rng.below(tray.len() + 1);
                         tray.drain(..run);

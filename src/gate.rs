@@ -455,8 +455,7 @@ impl Gate {
     /// Gives `n` units of room back. Answers whether that drained a closed gate.
     #[inline]
     pub(crate) fn release(&self, n: u64, lane: Lane) -> bool {
-        self.lane(lane).fetch_add(n, SeqCst);
-        loom_fence();
+        self.add(n, lane);
         match self.flags.load(SeqCst) {
             0 => false,
             flags => self.after_release(n, lane, flags),
@@ -466,13 +465,18 @@ impl Gate {
     /// The first half of a release by the only one who counts in this lane, under a lock that [`Pass`] takes.
     #[inline]
     pub(crate) fn count(&self, n: u64, lane: Lane) {
-        let counter = self.lane(lane);
         if self.pass.is_some() {
+            let counter = self.lane(lane);
             counter.store(counter.load(Relaxed) + n, Release);
         } else {
-            counter.fetch_add(n, SeqCst);
-            loom_fence();
+            self.add(n, lane);
         }
+    }
+
+    #[inline]
+    fn add(&self, n: u64, lane: Lane) {
+        self.lane(lane).fetch_add(n, SeqCst);
+        loom_fence();
     }
 
     /// The second half, after that lock. Answers as `release`.

@@ -117,3 +117,60 @@ impl<J> KeyedIntake<J> {
         self.intake.about(self.pushed.load(SeqCst))
     }
 }
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::job::{Job, JobId};
+    use crate::registry::PoolNumber;
+    use std::ops::Range;
+
+    fn jobs(numbers: Range<usize>) -> impl ExactSizeIterator<Item = Queued<usize>> {
+        numbers.map(|n| {
+            let id = JobId::from_ticket(n as u64);
+            Queued::plain(id, PoolNumber::MAX, Job::new(n))
+        })
+    }
+
+    fn numbers(jobs: &VecDeque<Queued<usize>>) -> Vec<u64> {
+        jobs.iter().map(|job| job.id().get() - 1).collect()
+    }
+
+    #[test]
+    fn jobs_come_out_as_they_came_in_however_they_are_taken() {
+        let (intake, mut out) = (Intake::new(), VecDeque::new());
+        jobs(0..2).for_each(|job| intake.push(job));
+        intake.push_all(jobs(2..9));
+        out.extend(intake.pop());
+        intake.take(3, &mut out);
+        intake.take_all(&mut out);
+        assert!(intake.is_empty());
+        intake.push_all(jobs(9..12));
+        intake.take(5, &mut out);
+        assert_eq!(numbers(&out), (0..12).collect::<Vec<_>>());
+        let mut empty = VecDeque::new();
+        intake.push_all(jobs(12..15));
+        intake.take_all(&mut empty);
+        assert_eq!(numbers(&empty), [12, 13, 14]);
+    }
+
+    #[test]
+    fn a_buffer_of_a_burst_is_not_kept() {
+        let many = KEPT_BUFFER + 1;
+        let capacity = |intake: &Intake<usize>| intake.queue.lock().capacity();
+        // Taken some at a time.
+        let (intake, mut out) = (Intake::new(), VecDeque::new());
+        intake.push_all(jobs(0..many));
+        intake.take(many - 1, &mut out);
+        assert!(capacity(&intake) > KEPT_BUFFER, "a job is inside");
+        intake.take(1, &mut out);
+        assert_eq!(capacity(&intake), 0);
+        // By a change of buffers.
+        out.clear();
+        intake.take_all(&mut out);
+        assert_eq!(capacity(&intake), 0);
+        let mut small = VecDeque::with_capacity(8);
+        intake.take_all(&mut small);
+        assert!(capacity(&intake) >= 8);
+    }
+}

@@ -35,6 +35,9 @@ impl<T> SpinLock<T> {
     /// only give way, so in the end this sleeps.
     #[cold]
     fn lock_contended(&self) -> Guard<'_, T> {
+        const PAUSES: u64 = 20;
+        const YIELDS: u64 = 200;
+        const NAP: std::time::Duration = std::time::Duration::from_micros(50);
         for turn in 0_u64.. {
             match turn {
                 0..PAUSES => std::hint::spin_loop(),
@@ -60,13 +63,6 @@ impl<T> SpinLock<T> {
         self.0.get_mut()
     }
 }
-
-#[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
-const PAUSES: u64 = 20;
-#[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
-const YIELDS: u64 = 200;
-#[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
-const NAP: std::time::Duration = std::time::Duration::from_micros(50);
 
 #[cfg(any(fanpool_loom, fanpool_shuttle))]
 impl<T> SpinLock<T> {
@@ -105,8 +101,8 @@ mod tests {
                 *value
             });
             met.recv().expect("it is sent");
-            // Long enough for the other to find it locked, whose turns then go on to naps.
-            (0..2 * YIELDS).for_each(|_| thread::yield_now());
+            // Long enough for the other to find it locked, whose turns may go on to naps.
+            (0..400).for_each(|_| thread::yield_now());
             *held = 21;
             drop(held);
             assert_eq!(other.join().expect("it does not panic"), 42);

@@ -445,11 +445,7 @@ impl<J: Send + 'static> Station<J> {
         let most = (most - 1).min(bound.max(desk.backlog() / self.share));
         let fill = |jobs: &mut VecDeque<_>| {
             desk.take_many_bound(worker, most, jobs);
-            if desk.has_bound(worker) {
-                called.extend(desk.route());
-            } else {
-                desk.route_and_take(worker, most, jobs, called);
-            }
+            desk.route_and_take(worker, most, jobs, called);
         };
         let most = if bound == 0 { 0 } else { most };
         Some(self.hand_over(&mut floor.trays, seat, job, most, true, fill))

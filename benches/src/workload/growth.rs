@@ -37,7 +37,8 @@ The total of jobs is the same at all sizes, and each job counts as in `send`; th
 size. *Jobs in a run*: one producer sends so many jobs, waits until they are done, and starts over, until the total \
 is reached. *Workers*: so many of them on tokio (two threads), for one producer thread that sends, and for 64 tasks \
 there that await each result. *Producers*: so many threads that send to two workers, eight times as \
-many jobs, since the start of the threads is in the time. *An idle worker* takes what a process of its own allocates for a pool on tokio over the number of its workers, after ten jobs for each of them; \
+many jobs, since the start of the threads is in the time. *An idle worker* takes what a process of its own allocates for a \
+pool on tokio over the number of its workers, after ten jobs for each of them; \
 *resident* is what became resident meanwhile.";
 
 #[derive(Args)]
