@@ -248,7 +248,10 @@ impl<J: Send + 'static> Core<J> {
             }
         }
         let Some(station) = sleepy else { return false };
-        let enough = || searching * u64::from(self.usual.get()) >= self.untaken_hint();
+        let enough = || {
+            let each = self.usual.get().of_common();
+            searching * u64::from(each) >= self.untaken_hint()
+        };
         if searching > 0 && (self.dedicated || enough()) {
             return false;
         }
@@ -393,7 +396,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     fn take_from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
-        let most = hand.appetite(seat.vitals(), &self.usual, || self.time.now());
+        let appetite = hand.appetite(seat.vitals(), &self.usual, || self.time.now());
         let own = self.station(seat.id);
         if hand.sees_to_others() {
             if let Some(job) = own.steal(seat) {
@@ -404,7 +407,7 @@ impl<J: Send + 'static> Core<J> {
         if self.dedicated && hand.pays_to_linger() {
             self.linger(own);
         }
-        let taken = own.take(seat, most, &self.gate, &self.intake)?;
+        let taken = own.take(seat, appetite, &self.gate, &self.intake)?;
         hand.ahead = taken.ahead as u32;
         hand.leaves_more |= taken.more;
         Some(taken.job)

@@ -84,7 +84,7 @@ use crate::sync::{Mutex, Padded, lock};
 use std::future::poll_fn;
 use std::ops::Range;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// In `tickets`: no more of them.
 const CLOSED: u64 = 1 << 63;
@@ -207,6 +207,8 @@ pub(crate) struct Gate {
     pass: Option<Pass>,
     capacity: u64,
     room: Signal,
+    /// In how many nanoseconds one unit was let go, when a thread last waited for room; 0: not known.
+    pace: AtomicU64,
     line: Mutex<Line>,
     apart: Padded<Apart>,
 }
@@ -245,6 +247,7 @@ impl Gate {
             pass: None,
             capacity,
             room: Signal::new(),
+            pace: AtomicU64::new(0),
             line: Mutex::new(Line::new()),
             apart: Padded(Apart {
                 closed: Mutex::new(false),
@@ -559,6 +562,29 @@ impl Gate {
         self.free() >= self.capacity.div_ceil(2)
     }
 
+    /// In how long a quarter will be free, by what was let go while somebody waited last.
+    pub(crate) fn quarter_frees_in(&self) -> Option<Duration> {
+        match self.pace.load(Relaxed) {
+            0 => None,
+            pace => Some(Duration::from_nanos(pace.saturating_mul(self.capacity / 4))),
+        }
+    }
+
+    /// Runs somebody's wait for room, and keeps in mind how fast room was made meanwhile.
+    pub(crate) fn timed<R>(&self, wait: impl FnOnce() -> R) -> R {
+        let (begun, before) = (Instant::now(), self.released());
+        let waited = wait();
+        let released = self.released() - before;
+        // With so much free, the workers may have had nothing to do.
+        let idle = self.free() > self.capacity / 4 * 3;
+        let pace = match begun.elapsed().as_nanos().checked_div(released.into()) {
+            Some(pace) if !idle => u64::try_from(pace).unwrap_or(u64::MAX).max(1),
+            _ => 0,
+        };
+        self.pace.store(pace, Relaxed);
+        waited
+    }
+
     /// Whether somebody waits for room.
     pub(crate) fn has_waiters(&self) -> bool {
         self.flags.load(SeqCst) & (WAITING | WOKEN | LINE) != 0
@@ -761,4 +787,23 @@ impl Drop for Turn<'_> {
 fn loom_fence() {
     #[cfg(fanpool_loom)]
     loom::sync::atomic::fence(SeqCst);
+}
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_fast_room_is_made_is_known_only_of_workers_that_were_busy() {
+        let gate = Gate::new(8, 1);
+        let free_while_waiting = |n| {
+            gate.try_enter(Want::jobs(8)).ok();
+            gate.timed(|| gate.release(n, Lane::COMMON));
+            gate.quarter_frees_in()
+        };
+        assert!(free_while_waiting(2).is_some_and(|in_time| in_time > Duration::ZERO));
+        assert_eq!(free_while_waiting(0), None, "nothing was let go");
+        assert!(free_while_waiting(6).is_some());
+        assert_eq!(free_while_waiting(7), None, "they may have been idle");
+    }
 }

@@ -1,7 +1,9 @@
-//! Which workers of a desk have jobs in their trays that others may take.
+//! Which workers of a desk may have jobs in their trays that others may take.
 //!
-//! A worker's mark is set and cleared under its tray's lock. `count` is changed after the mark is set and before it
-//! is cleared; so whoever sees by it that a tray is loaded finds a mark, unless the tray has been emptied since.
+//! A worker's mark is set and cleared under its tray's lock: set before there is something in the tray for others, and
+//! left set when the tray has been emptied, since it will be filled again soon. Whoever looks into the tray in vain, its
+//! worker before it sleeps or another, clears the mark. `count` is changed after the mark is set and before it is
+//! cleared; so whoever sees by it that a tray may be loaded finds a mark, unless the tray has been emptied since.
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 
@@ -21,17 +23,27 @@ impl Loaded {
         }
     }
 
-    /// Once for many jobs, so kept out of the way of each.
+    /// Most often it is set already, which costs nobody a cache line. Once for many jobs, so kept out of the way of each.
     #[inline(never)]
     pub(crate) fn set(&self, worker: usize) {
-        self.marks[worker / 64].fetch_or(1 << (worker % 64), Relaxed);
-        self.count.fetch_add(1, SeqCst);
+        let (word, bit) = self.mark(worker);
+        if word.load(Relaxed) & bit == 0 {
+            word.fetch_or(bit, Relaxed);
+            self.count.fetch_add(1, SeqCst);
+        }
     }
 
     #[inline(never)]
     pub(crate) fn clear(&self, worker: usize) {
-        self.count.fetch_sub(1, SeqCst);
-        self.marks[worker / 64].fetch_and(!(1 << (worker % 64)), Relaxed);
+        let (word, bit) = self.mark(worker);
+        if word.load(Relaxed) & bit != 0 {
+            self.count.fetch_sub(1, SeqCst);
+            word.fetch_and(!bit, Relaxed);
+        }
+    }
+
+    fn mark(&self, worker: usize) -> (&AtomicU64, u64) {
+        (&self.marks[worker / 64], 1 << (worker % 64))
     }
 
     pub(crate) fn any(&self) -> bool {
@@ -72,7 +84,9 @@ mod tests {
         for workers in [1, 5, 63, 64, 65, 128, 300] {
             let loaded = Loaded::new(workers);
             let marked: Vec<usize> = (0..workers).filter(|w| w % 7 % 3 == 0).collect();
-            marked.iter().for_each(|&worker| loaded.set(worker));
+            for _ in 0..2 {
+                marked.iter().for_each(|&worker| loaded.set(worker));
+            }
             for start in 0..=workers {
                 let found: Vec<usize> = loaded.from(start).collect();
                 let (before, after): (Vec<usize>, _) =
@@ -85,7 +99,9 @@ mod tests {
                 assert_eq!(found, expected, "of {workers} from {start}");
             }
             assert!(loaded.any());
-            marked.iter().for_each(|&worker| loaded.clear(worker));
+            for _ in 0..2 {
+                marked.iter().for_each(|&worker| loaded.clear(worker));
+            }
             assert!(!loaded.any() && loaded.from(0).next().is_none());
         }
     }

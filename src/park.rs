@@ -18,6 +18,9 @@ const YIELDS: u32 = 20;
 /// The same for a lock, whose holder is quick.
 const LOCK_YIELDS: u32 = 40;
 
+/// Yields may last long: they are over by then.
+const MOST_YIELDING: Duration = Duration::from_micros(200);
+
 /// So many glances are left out at most.
 const MAX_PENALTY: u32 = 31;
 /// A glance that takes longer is given up, and in vain: on a busy machine, each yield may last milliseconds.
@@ -152,6 +155,19 @@ impl Lookout {
     }
 }
 
+/// Lets others run a while for something to happen. By the real time, whatever the pool's clock: this is about a core
+/// that others may not give back for long.
+pub(crate) fn yield_until(happened: impl FnMut() -> bool) {
+    happens_within(MOST_YIELDING, Lookout::yielding(YIELDS), happened);
+}
+
+/// Sleeps, and nobody is to wake it. By the real time, too. (A model has no time.)
+pub(crate) fn nap(time: Duration) {
+    if !cfg!(any(fanpool_loom, fanpool_shuttle)) {
+        std::thread::sleep(time);
+    }
+}
+
 /// Locks what is held for a microsecond or so and wanted by many: looks out for it first, since a thread that
 /// sleeps for it costs both sides several times as much.
 pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -235,6 +251,7 @@ fn glance_for(longest: Duration, long: Duration, cx: &Context<'_>, happened: imp
     }
 }
 
+/// Whether it happens in this time and these looks.
 fn happens_within(
     longest: Duration,
     mut lookout: Lookout,

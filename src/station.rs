@@ -50,7 +50,7 @@ use crate::signal::call;
 use crate::spinlock::SpinLock;
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded, lock};
-use crate::worker::{MOST, WorkerId};
+use crate::worker::{Appetite, WorkerId};
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -213,8 +213,8 @@ pub(crate) struct Station<J> {
     /// A worker takes one in so many of the waiting jobs ahead.
     share: usize,
     /// How many times as many tiny jobs a worker takes of those that are bound to it, which no other could take.
-    rarely: usize,
-    /// Which trays have jobs for anyone in them.
+    rarely: u32,
+    /// Which trays may have jobs for anyone in them.
     loaded: Loaded,
     /// Contained panics and broken contracts of the strategy and the order.
     faults: AtomicU64,
@@ -314,7 +314,7 @@ impl<J: Send + 'static> Station<J> {
             backlog: AtomicU64::new(0),
             loaded: Loaded::new(workers),
             // Where many share a core, each comes by the desk more rarely.
-            rarely: (2 * workers / cores).saturating_sub(1).clamp(1, RAREST),
+            rarely: (2 * workers / cores).saturating_sub(1).clamp(1, RAREST) as u32,
             share: if dedicated {
                 SHARE
             } else {
@@ -388,20 +388,21 @@ impl<J: Send + 'static> Station<J> {
 
     // ---- taking jobs ------------------------------------------------------------------------
 
-    /// The next job for one of this desk's own workers, whose tray is empty; up to `most` when all of
-    /// them may go to anyone, the others into its tray.
+    /// The next job for one of this desk's own workers, whose tray is empty, and further ones into its tray.
     pub(crate) fn take(
         &self,
         seat: &Seat<J>,
-        most: usize,
+        appetite: Appetite,
         gate: &Gate,
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
         if floor.desk.may_leave_in_intake() {
+            let most = appetite.of_common() as usize;
             return self.take_ahead(&mut floor, seat, most, gate, intake);
         }
+        let most = appetite.of_bound(self.rarely) as usize;
         let mut called = Vec::new();
         // Of tiny jobs, a worker that has enough of its own leaves the rest to be drawn in bulk by the first
         // that has not.
@@ -410,12 +411,6 @@ impl<J: Send + 'static> Station<J> {
             floor.draw_to_route(intake, coming, self.is_alone());
             called = floor.desk.route();
         }
-        // Of longer ones, what is taken ahead would leave the inbox, and more would be bound in its place.
-        let most = if most < MOST as usize {
-            most
-        } else {
-            most * self.rarely
-        };
         let taken = self.take_bound(&mut floor, seat, most, &mut called);
         if taken.is_some() {
             called.extend(floor.desk.route_for_sleepers());
@@ -560,16 +555,17 @@ impl<J: Send + 'static> Station<J> {
         count(started);
         // It is empty, so not even its drop is missed.
         std::mem::forget(tray.jobs.pop_front());
-        if tray.jobs.is_empty() && !tray.bound {
-            self.loaded.clear(seat.id.index());
-        }
         true
     }
 
     /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.
     pub(crate) fn take_from_tray(&self, of: &Seat<J>, to: &Seat<J>) -> Option<Queued<J>> {
         let mut tray = of.tray.lock();
-        if tray.bound && of.id != to.id {
+        let for_others = !tray.bound && !tray.jobs.is_empty();
+        if !for_others {
+            self.loaded.clear(of.id.index());
+        }
+        if !for_others && of.id != to.id {
             return None;
         }
         let job = if of.id.dispatcher() == to.id.dispatcher() {
@@ -580,9 +576,6 @@ impl<J: Send + 'static> Station<J> {
             tray.jobs.remove(at)?
         };
         to.begin(job.id());
-        if tray.jobs.is_empty() && !tray.bound {
-            self.loaded.clear(of.id.index());
-        }
         Some(job)
     }
 
@@ -801,9 +794,7 @@ impl<J: Send + 'static> Station<J> {
     /// What was in the tray, and whether it is bound. Under the desk's lock.
     fn empty_tray(&self, seat: &Seat<J>) -> (VecDeque<Queued<J>>, bool) {
         let mut tray = seat.tray.lock();
-        if !tray.jobs.is_empty() && !tray.bound {
-            self.loaded.clear(seat.id.index());
-        }
+        self.loaded.clear(seat.id.index());
         (std::mem::take(&mut tray.jobs), tray.bound)
     }
 

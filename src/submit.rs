@@ -9,13 +9,13 @@ use crate::gate::{Refusal, Ticket, Want};
 use crate::handle::JobHandle;
 use crate::job::{Job, JobId};
 use crate::keys::KeyFull;
-use crate::park::{Lookout, block_on};
+use crate::park::{block_on, nap, yield_until};
 use crate::pool::Submitter;
 use crate::shelf::Shelf;
 use crate::standstill::{For, unless_stuck};
 use crate::sync::thread;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Room, or why there is none. The first ticket of a job is its number.
 pub(crate) type Entered = Result<Range<Ticket>, NoRoom>;
@@ -60,8 +60,10 @@ impl NoRoom {
     }
 }
 
-/// How long a submitter waits at most for more room than it needs.
-const LOOKOUT: Duration = Duration::from_micros(200);
+/// A shorter nap costs more than it saves.
+const WORTH_A_NAP: Duration = Duration::from_micros(500);
+/// The workers may have become quicker since the last time, and the pool may be closed meanwhile.
+const LONGEST_NAP: Duration = Duration::from_millis(10);
 
 /// Whether waiting may help.
 fn is_full(entered: &Entered) -> bool {
@@ -106,20 +108,27 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// Looks out for room for some microseconds before it sleeps.
+    /// Waits for more room than it needs, within reason, before it sleeps until there is some.
+    ///
+    /// Who sleeps in front of a full queue is called for the first slot that frees, and so on for each: for jobs of 10 µs
+    /// that doubles their cost. If the workers take long to free a quarter of the queue, the thread sleeps so long; its job
+    /// is done no later for that, since the workers have the other three quarters to do first. Else it yields.
     #[cold]
     #[inline(never)]
     fn wait_blocking(&self, want: Want) -> Entered {
-        // Yields only, and for more than the first unit that frees: each look reads what the workers write
-        // for every job, and slows them. By the real time, whatever the pool's clock: this is about a core
-        // that others may not give back for long.
-        let begun = Instant::now();
-        Lookout::yielding(20).until(|| self.gate.has_half_free() || begun.elapsed() > LOOKOUT);
-        let entered = self.try_enter(want);
-        if is_full(&entered) {
-            return block_on(self.enter(want));
-        }
-        entered
+        self.gate.timed(|| {
+            match self.gate.quarter_frees_in() {
+                Some(long) if long >= WORTH_A_NAP => nap(long.min(LONGEST_NAP)),
+                // For more than the first unit that frees, and without spinning: each look reads what the workers
+                // write for every job, and slows them.
+                _ => yield_until(|| self.gate.has_half_free()),
+            }
+            let entered = self.try_enter(want);
+            if is_full(&entered) {
+                return block_on(self.enter(want));
+            }
+            entered
+        })
     }
 
     /// Sends the job on its way, or gives it back. `X` is the job with or without its options.

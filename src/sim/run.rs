@@ -7,7 +7,7 @@
 //! time, before the next event. At the same moment, ends come before arrivals.
 //!
 //! One thing is left out: jobs that a worker takes ahead into its tray, which a live one does with
-//! jobs of less than some twenty-five microseconds only.
+//! jobs of less than some hundred microseconds only.
 
 use super::arrivals::Clockwork;
 use super::classes::Urgency;

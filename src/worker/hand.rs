@@ -1,17 +1,25 @@
 //! How many jobs a worker takes at once.
 //!
 //! Each look at the desk costs locks that all workers share, as much as several tiny jobs. So a worker
-//! takes as many jobs as it runs in about fifty microseconds, by a moving average of what they take: tiny
-//! jobs by the dozen, all that take longer than some twenty-five one by one. What it took ahead stays open to the others.
-//! (Tiny jobs that are bound to it, which no other could take, it may take up to four times as many at once: see station.rs, `rarely`.)
+//! takes as many jobs as it runs in about two hundred microseconds, by a moving average of what they take: tiny
+//! jobs by the dozen, all that take longer than some hundred one by one. What it took ahead stays open to the others.
+//! Of jobs that are bound to it, which no other could take, it takes as many as it runs in a quarter of that time. (Of tiny
+//! ones, up to four times as many: see station.rs, `rarely`.)
 
 use crate::dispatcher::Vitals;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// What a worker takes at once is done within this time: no more than a thread may have to wait for a core.
-const AHEAD: u64 = 50_000;
-pub(crate) const MOST: u32 = 64;
+/// What a worker takes at once is done within this time: a fraction of what a thread may have to wait for a core.
+const AHEAD: u64 = 200_000;
+/// A worker takes no more at once.
+const MOST: u32 = 64;
+/// Bound jobs, for which no other worker can step in, are done within one in so many of it.
+const BOUND: u32 = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+    1
+} else {
+    4
+};
 /// Jobs are so short that waiting for more of them pays.
 const TINY: u32 = 300;
 /// The clock is read once for this many jobs: it costs as much as a tiny one.
@@ -35,8 +43,7 @@ pub(crate) struct Hand {
     average: u32,
     /// The last sample, as far.
     last: u32,
-    /// How many jobs are done within `AHEAD`, by that.
-    appetite: u32,
+    appetite: Appetite,
     /// The sample under way: its jobs, the time they took up to the last pause, and since when the
     /// worker has been at it again.
     jobs: u32,
@@ -44,8 +51,36 @@ pub(crate) struct Hand {
     since: Option<Instant>,
 }
 
-/// How many jobs the worker that was measured last takes at once: what those go by who have not run enough of them
-/// yet, and how many jobs one worker is called for.
+/// How many jobs are done within `AHEAD`: at least one, and no more than make a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Appetite(u32);
+
+impl Appetite {
+    #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
+    fn of_jobs_that_take(nanos: u32) -> Self {
+        // By a clock that stands still, nothing is known.
+        let jobs = AHEAD.checked_div(nanos.into()).unwrap_or(1);
+        Appetite(jobs.clamp(1, u64::from(BOUND * MOST)) as u32)
+    }
+
+    /// How many jobs to take at once, of those that others may take, too.
+    #[inline]
+    pub(crate) fn of_common(self) -> u32 {
+        self.0.min(MOST)
+    }
+
+    /// How many of those that are bound to the worker; if they are tiny, so many times as many.
+    pub(crate) fn of_bound(self, rarely: u32) -> u32 {
+        match (self.0 / BOUND).max(1) {
+            MOST => MOST * rarely,
+            // What is taken ahead leaves the inbox, and more is bound in its place.
+            fewer => fewer,
+        }
+    }
+}
+
+/// The appetite of the worker that was measured last: what those go by who have not run enough jobs yet, and how many
+/// jobs one worker is called for.
 pub(crate) struct Usual(AtomicU32);
 
 impl Usual {
@@ -54,14 +89,14 @@ impl Usual {
     }
 
     #[inline]
-    pub(crate) fn get(&self) -> u32 {
-        self.0.load(Relaxed)
+    pub(crate) fn get(&self) -> Appetite {
+        Appetite(self.0.load(Relaxed))
     }
 
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
-    fn set(&self, appetite: u32) {
+    fn set(&self, appetite: Appetite) {
         if self.get() != appetite {
-            self.0.store(appetite, Relaxed);
+            self.0.store(appetite.0, Relaxed);
         }
     }
 }
@@ -75,7 +110,7 @@ impl Hand {
             service: 0,
             average: 0,
             last: u32::MAX,
-            appetite: 1,
+            appetite: Appetite(1),
             jobs: 0,
             busy: 0,
             since: None,
@@ -89,15 +124,15 @@ impl Hand {
         vitals: &Vitals,
         usual: &Usual,
         now: impl Fn() -> Instant,
-    ) -> usize {
+    ) -> Appetite {
         if self.jobs >= SAMPLE {
             self.measure(now);
             vitals.set_service(self.service);
             usual.set(self.appetite);
         } else if self.average == 0 {
-            return usual.get() as usize;
+            return usual.get();
         }
-        self.appetite as usize
+        self.appetite
     }
 
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
@@ -110,17 +145,15 @@ impl Hand {
         self.average = follow(self.average.into(), quicker.into()) as u32;
         self.jobs = 0;
         self.busy = 0;
-        // By a clock that stands still, nothing is known.
-        let most = AHEAD.checked_div(self.average.into()).unwrap_or(1);
-        self.appetite = most.clamp(1, u64::from(MOST)) as u32;
+        self.appetite = Appetite::of_jobs_that_take(self.average);
     }
 
     /// A model explores both ways with few jobs and no clock.
     #[cfg(any(fanpool_loom, fanpool_shuttle))]
-    pub(crate) fn appetite(&mut self, _: &Vitals, _: &Usual, _: impl Fn() -> Instant) -> usize {
-        let _ = (AHEAD, MOST, SAMPLE, follow, self.appetite);
+    pub(crate) fn appetite(&mut self, _: &Vitals, _: &Usual, _: impl Fn() -> Instant) -> Appetite {
+        let _ = (AHEAD, SAMPLE, follow, self.appetite);
         let _ = (self.service, self.last);
-        2
+        Appetite(2)
     }
 
     /// Whether jobs are so short that waiting for more of them pays.
@@ -182,12 +215,17 @@ mod tests {
                 measured.appetite(&vitals, &usual, || now.get());
             }
         };
-        let fresh = || Hand::new().appetite(&vitals, &usual, || now.get());
-        assert_eq!(fresh(), 1);
+        let fresh = || {
+            let appetite = Hand::new().appetite(&vitals, &usual, || now.get());
+            (appetite.of_common(), appetite.of_bound(3))
+        };
+        assert_eq!(fresh(), (1, 1));
+        sample(Duration::from_nanos(500));
+        assert_eq!(fresh(), (64, 3 * 64));
         sample(Duration::from_micros(5));
-        assert_eq!(fresh(), 10);
+        assert_eq!(fresh(), (40, 10));
         sample(Duration::from_millis(1));
-        assert_eq!(fresh(), 1);
+        assert_eq!(fresh(), (1, 1));
     }
 
     #[test]
@@ -200,12 +238,12 @@ mod tests {
                 now.set(now.get() + each);
             }
             let appetite = hand.appetite(&vitals, &usual, || now.get());
-            (appetite, Duration::from_nanos(hand.service))
+            (appetite.of_common(), Duration::from_nanos(hand.service))
         };
-        let (tiny, slow) = (Duration::from_micros(5), Duration::from_micros(100));
-        assert_eq!(sample(tiny), (10, tiny));
-        assert_eq!(sample(slow), (10, slow), "strategies are told at once");
-        assert_eq!(sample(tiny).0, 10);
+        let (tiny, slow) = (Duration::from_micros(5), Duration::from_micros(400));
+        assert_eq!(sample(tiny), (40, tiny));
+        assert_eq!(sample(slow), (40, slow), "strategies are told at once");
+        assert_eq!(sample(tiny).0, 40);
         sample(slow);
         assert_eq!(sample(slow).0, 1);
     }

@@ -16,7 +16,7 @@ mod serial;
 
 pub use batch::{Batch, BatchHandler, BatchWorker};
 pub use detached::Detached;
-pub(crate) use hand::{Hand, MOST, Usual};
+pub(crate) use hand::{Appetite, Hand, Usual};
 pub use inbox::{Assigned, Inbox};
 pub(crate) use life::{Crew, CrewOf};
 pub use serial::SerialWorker;
