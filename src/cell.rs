@@ -105,6 +105,7 @@ pub(crate) trait Token: Send + Sync {
     fn shelve(self: Arc<Self>);
     /// For the worker and the shelf, who know the outcome's type.
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    fn as_any(&self) -> &dyn Any;
 }
 
 /// Whether this is the very job that is asking: then other workers cannot help.
@@ -587,6 +588,10 @@ where
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+
+    fn as_any(&self) -> &dyn Any {
         self
     }
 }

@@ -64,22 +64,18 @@ impl JobContext {
         }
     }
 
-    /// Turns the worker's context to its next job.
+    /// Turns the worker's context to its next job. The token is set by itself.
     #[inline]
-    pub(crate) fn turn_to(
-        &mut self,
-        id: JobId,
-        deadline: Option<Instant>,
-        token: Option<At<dyn Token>>,
-    ) {
+    pub(crate) fn turn_to(&mut self, id: JobId, deadline: Option<Instant>) {
         self.id = id;
         self.deadline = deadline;
-        self.token = token;
     }
 
-    /// The job is about to get its outcome.
-    pub(crate) fn take_token(&mut self) -> Option<At<dyn Token>> {
-        self.token.take()
+    /// By which the job can be asked to stop, and gets its outcome, if it has a handle. (Its worker may keep the token
+    /// afterwards, for the next job of the same cell.)
+    #[inline]
+    pub(crate) fn token(&mut self) -> &mut Option<At<dyn Token>> {
+        &mut self.token
     }
 
     /// The job's number.

@@ -5,7 +5,7 @@ use crate::clock::Timekeeper;
 use crate::context::StopAll;
 use crate::desk::Strategy;
 use crate::dispatcher::Affinity;
-use crate::envelope::{Bundle, Claimed, Queued};
+use crate::envelope::{Claimed, Queued};
 use crate::errors::Untold;
 use crate::fault::{Fault, seeded};
 use crate::frame;
@@ -203,15 +203,18 @@ impl<J: Send + 'static> Core<J> {
 
     /// Puts many on their way. Nobody is called before all are there: a waker may run a job at once, and
     /// that may shut the pool down, which waits for every job that has a ticket.
-    pub(crate) fn admit_all(&self, bundles: impl Iterator<Item = Bundle<J>>) {
+    pub(crate) fn admit_all(&self, bundles: impl Iterator<Item = Queued<J>>) {
         let mut pushed = 0;
-        for bundle in bundles {
-            pushed += bundle.len();
+        for mut bundle in bundles {
+            pushed += 1 + bundle.others();
             if self.stations.len() == 1 {
-                self.intake.push_all(bundle);
-            } else {
-                bundle.for_each(|job| self.push(job));
+                self.intake.push_bundle(bundle);
+                continue;
             }
+            while bundle.others() > 0 {
+                self.push(bundle.split_off(1));
+            }
+            self.push(bundle);
         }
         // Once there is nobody to call, or enough are called, that holds for the rest: whoever searches finds all.
         for _ in 0..pushed {
@@ -289,30 +292,26 @@ impl<J: Send + 'static> Core<J> {
 
     // ---- out --------------------------------------------------------------------------------
 
-    /// Has a worker start the next of the jobs that it took ahead. `hold` is given the job, which the worker owns from
-    /// there on, under its tray's lock, and answers what it weighs; once that is free,
+    /// Has a worker start the next of the jobs that it took ahead. `claim` is to take the job out of its envelope, under
+    /// the tray's lock, and answers what it weighs; once that is free,
     /// [`started_in_hand`](Self::started_in_hand) is to be called. `false`: others were quicker, or a tombstone came up, which [`next_job`](Self::next_job) sees to.
     #[inline(always)]
     pub(crate) fn start_in_hand(
         &self,
         seat: &Seat<J>,
         hand: &mut Hand,
-        hold: impl FnOnce(JobId, Claimed<J>) -> u64,
+        claim: impl FnOnce(&mut Queued<J>) -> Option<u64>,
     ) -> bool {
         if self.is_halted() {
             return false;
         }
-        let start = |job: &mut Queued<J>| {
-            let id = job.id();
-            job.claim().map(|claimed| hold(id, claimed))
-        };
         let count = |weight| {
             seat.vitals().counts.started();
             if self.keys.is_none() && !seeded(Fault::RoomKept) {
                 self.gate.count(weight, seat.lane);
             }
         };
-        let started = self.station(seat.id).start_from_tray(seat, start, count);
+        let started = self.station(seat.id).start_from_tray(seat, claim, count);
         hand.ahead -= u32::from(started);
         started
     }
@@ -405,7 +404,7 @@ impl<J: Send + 'static> Core<J> {
         }
         // An executor's thread is not the worker's to hold up.
         if self.dedicated && hand.pays_to_linger() {
-            self.linger(own);
+            self.linger(own, hand);
         }
         let taken = own.take(seat, appetite, &self.gate, &self.intake)?;
         hand.ahead = taken.ahead as u32;
@@ -415,15 +414,18 @@ impl<J: Send + 'static> Core<J> {
 
     /// A worker that is quicker than the submitters would take their jobs one by one, and meet them at
     /// every lock. While the jobs are tiny and more keep coming, it waits a moment for enough of them.
-    fn linger(&self, own: &Station<J>) {
+    fn linger(&self, own: &Station<J>, hand: &mut Hand) {
         let mut seen = self.waiting_hint(own);
-        for _ in 0..LINGER {
-            if seen == 0 || seen >= DRAIN_FROM {
-                return;
-            }
+        if seen == 0 || seen >= DRAIN_FROM || !hand.lingers() {
+            return;
+        }
+        for turn in 0..LINGER {
             thread::yield_now();
             let now = self.waiting_hint(own);
-            if now <= seen {
+            if turn == 0 {
+                hand.lingered(now > seen);
+            }
+            if now <= seen || now >= DRAIN_FROM {
                 return;
             }
             seen = now;

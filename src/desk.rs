@@ -330,7 +330,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// How many wait that may go to anyone, or are yet to be routed.
-    pub(crate) fn backlog(&mut self) -> usize {
+    pub(crate) fn backlog(&self) -> usize {
         self.spare.len() + self.returned.len() + self.waiting
     }
 

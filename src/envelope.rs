@@ -5,12 +5,13 @@
 //! in the cell it shares with the handle (cell.rs), so that a cancel can take it out at once; the
 //! envelope then only points there, and may arrive empty: a *tombstone*.
 //!
-//! Jobs of a group that lie side by side in a cell come in together, as a [`Bundle`].
+//! Jobs of a group that lie side by side in a cell travel in one envelope, as a *bundle*, as long as nobody wants them
+//! apart: see envelopes.rs.
 //!
 //! Neither form keeps the pool alive or costs a reference count on it: an envelope knows its pool by
 //! number and asks the registry in the rare case that it is dropped full.
 
-use crate::cell::{At, Tracked};
+use crate::cell::{At, Token, Tracked};
 use crate::frame;
 use crate::job::{self, Job, JobId, Options};
 use crate::outcome::Ending;
@@ -45,9 +46,36 @@ enum Body<J> {
     },
     Tracked {
         cell: Arc<dyn Tracked<J>>,
-        at: usize,
+        slots: Slots,
     },
     Gone,
+}
+
+/// Slots of a cell, side by side: where the first is, and in the upper half how many others there are. One word, as
+/// what it is moved and read by.
+#[derive(Clone, Copy)]
+struct Slots(u64);
+
+impl Slots {
+    const ANOTHER: u64 = 1 << 32;
+
+    #[inline]
+    fn first(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    #[inline]
+    fn others(self) -> usize {
+        (self.0 / Self::ANOTHER) as usize
+    }
+
+    /// Parts with the first `count`, and answers them.
+    fn split_off(&mut self, count: usize) -> Slots {
+        let (first, count) = (self.0 as u32, count as u64);
+        let split = Slots(u64::from(first) + (count - 1) * Self::ANOTHER);
+        self.0 = self.0 + count - count * Self::ANOTHER;
+        split
+    }
 }
 
 impl<J> Queued<J> {
@@ -60,10 +88,41 @@ impl<J> Queued<J> {
     }
 
     pub(crate) fn tracked(id: JobId, cell: Arc<dyn Tracked<J>>, at: usize) -> Self {
+        Queued::bundle(id, cell, at..at + 1)
+    }
+
+    /// For the jobs in these slots, whose numbers follow one another. `id` is the first one's.
+    pub(crate) fn bundle(id: JobId, cell: Arc<dyn Tracked<J>>, slots: Range<usize>) -> Self {
+        let (first, others) = (slots.start as u64, slots.len() as u64 - 1);
+        let slots = Slots(first + others * Slots::ANOTHER);
         Queued {
             number: id.get(),
-            body: Body::Tracked { cell, at },
+            body: Body::Tracked { cell, slots },
         }
+    }
+
+    /// How many jobs travel with the one that this envelope is about.
+    #[inline]
+    pub(crate) fn others(&self) -> usize {
+        match &self.body {
+            Body::Tracked { slots, .. } => slots.others(),
+            _ => 0,
+        }
+    }
+
+    /// Takes the first `count` jobs out, in an envelope of their own: fewer than there are.
+    pub(crate) fn split_off(&mut self, count: usize) -> Queued<J> {
+        debug_assert!(0 < count && count <= self.others());
+        let number = self.number;
+        self.number += count as u64;
+        let body = match &mut self.body {
+            Body::Tracked { cell, slots } => Body::Tracked {
+                cell: cell.clone(),
+                slots: slots.split_off(count),
+            },
+            _ => Body::Gone,
+        };
+        Queued { number, body }
     }
 
     /// The number of the job: a lower one was let in earlier.
@@ -109,7 +168,7 @@ impl<J> Queued<J> {
     fn options(&self) -> Option<&Options> {
         match &self.body {
             Body::Plain { job, .. } => job.options(),
-            Body::Tracked { cell, at } => cell.options(*at),
+            Body::Tracked { cell, slots } => cell.options(slots.first()),
             Body::Gone => None,
         }
     }
@@ -118,7 +177,7 @@ impl<J> Queued<J> {
     pub(crate) fn is_full(&self) -> bool {
         match &self.body {
             Body::Plain { .. } => true,
-            Body::Tracked { cell, at } => cell.is_waiting(*at),
+            Body::Tracked { cell, slots } => cell.is_waiting(slots.first()),
             Body::Gone => false,
         }
     }
@@ -127,7 +186,7 @@ impl<J> Queued<J> {
     pub(crate) fn is_over(&self) -> bool {
         match &self.body {
             Body::Plain { .. } => false,
-            Body::Tracked { cell, at } => cell.is_over(*at),
+            Body::Tracked { cell, slots } => cell.is_over(slots.first()),
             Body::Gone => true,
         }
     }
@@ -137,10 +196,11 @@ impl<J> Queued<J> {
     pub(crate) fn look<R>(&self, look: impl FnOnce(&Job<J>) -> R) -> Option<R> {
         match &self.body {
             Body::Plain { job, .. } => Some(look(job)),
-            Body::Tracked { cell, at } => {
-                let job = cell.lend(*at)?;
+            Body::Tracked { cell, slots } => {
+                let at = slots.first();
+                let job = cell.lend(at)?;
                 let seen = look(&job);
-                if let Some(cancelled_meanwhile) = cell.put_back(*at, job) {
+                if let Some(cancelled_meanwhile) = cell.put_back(at, job) {
                     dispose(cancelled_meanwhile);
                     return None;
                 }
@@ -153,60 +213,66 @@ impl<J> Queued<J> {
     /// Takes the job out: the caller owns it now, and must settle its outcome. `None`: a tombstone.
     #[inline(always)]
     pub(crate) fn claim(&mut self) -> Option<Claimed<J>> {
+        debug_assert_eq!(self.others(), 0);
         match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Plain { job, .. } => Some(Claimed { job, slot: None }),
-            Body::Tracked { cell, at } => match cell.claim(at) {
+            Body::Tracked { cell, slots } => match cell.claim(slots.first()) {
                 Some(job) => {
+                    let at = slots.first();
                     let slot = Some(At { cell, at });
                     Some(Claimed { job, slot })
                 }
                 None => {
-                    self.body = Body::Tracked { cell, at };
+                    self.body = Body::Tracked { cell, slots };
                     None
                 }
             },
             Body::Gone => None,
         }
     }
-}
 
-/// Accepted jobs whose slots and numbers follow one another: an iterator of their envelopes. One that is dropped
-/// drops those that are left.
-pub(crate) struct Bundle<J> {
-    cell: Arc<dyn Tracked<J>>,
-    slots: Range<u32>,
-    first: JobId,
-}
+    /// Takes the first job of several out. `token` is one of some other job, or none, and is this job's afterwards. If both
+    /// are in the same cell, no share in it is counted; else `stale` is what there was.
+    pub(crate) fn claim_first(
+        &mut self,
+        token: &mut Option<At<dyn Token>>,
+        stale: &mut Option<At<dyn Token>>,
+    ) -> Option<Job<J>> {
+        let Body::Tracked { cell, slots } = &mut self.body else {
+            return None;
+        };
+        let at = slots.first();
+        let job = cell.claim(at)?;
+        match token {
+            Some(token) if is_same(&token.cell, cell) => token.at = at,
+            _ => {
+                let cell = cell.clone().into_token();
+                *stale = token.replace(At { cell, at });
+            }
+        }
+        slots.split_off(1);
+        self.number += 1;
+        Some(job)
+    }
 
-impl<J> Bundle<J> {
-    /// `first` is the number of the job in the first of these slots.
-    pub(crate) fn new(cell: Arc<dyn Tracked<J>>, slots: Range<usize>, first: JobId) -> Self {
-        let slots = slots.start as u32..slots.end as u32;
-        Bundle { cell, slots, first }
+    /// Shows the numbers of its jobs that have no outcome.
+    pub(crate) fn for_each_waiting(&self, mut each: impl FnMut(JobId)) {
+        let Body::Tracked { cell, slots } = &self.body else {
+            if !self.is_over() {
+                each(self.id());
+            }
+            return;
+        };
+        for other in 0..=slots.others() {
+            if !cell.is_over(slots.first() + other) {
+                each(JobId::from_ticket(self.id().get() - 1 + other as u64));
+            }
+        }
     }
 }
 
-impl<J> Iterator for Bundle<J> {
-    type Item = Queued<J>;
-
-    fn next(&mut self) -> Option<Queued<J>> {
-        let at = self.slots.next()?;
-        let id = self.first;
-        self.first = JobId::from_ticket(id.get());
-        Some(Queued::tracked(id, self.cell.clone(), at as usize))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.slots.size_hint()
-    }
-}
-
-impl<J> ExactSizeIterator for Bundle<J> {}
-
-impl<J> Drop for Bundle<J> {
-    fn drop(&mut self) {
-        self.for_each(drop);
-    }
+fn is_same<J>(token: &Arc<dyn Token>, cell: &Arc<dyn Tracked<J>>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(token), Arc::as_ptr(cell))
 }
 
 /// A job that was taken out of its envelope, and the slot that waits for its outcome, if any.
@@ -227,10 +293,16 @@ impl<J> Drop for Queued<J> {
 impl<J> Queued<J> {
     #[cold]
     fn abandon(&mut self) {
+        while self.others() > 0 {
+            drop(self.split_off(1));
+        }
         let (pool, job, slot) = match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Plain { pool, job } => (pool, job, None),
-            Body::Tracked { cell, at } => match cell.claim(at) {
-                Some(job) => (cell.pool(), job, Some((cell.into_ending(), at))),
+            Body::Tracked { cell, slots } => match cell.claim(slots.first()) {
+                Some(job) => {
+                    let slot = (cell.clone().into_ending(), slots.first());
+                    (cell.pool(), job, Some(slot))
+                }
                 None => return,
             },
             Body::Gone => return,

@@ -3,7 +3,7 @@
 use crate::cell::{CELL, Cell, Reply, is_own};
 use crate::clock::first;
 use crate::core::Core;
-use crate::envelope::Bundle;
+use crate::envelope::Queued;
 use crate::error::SubmitAllError;
 use crate::gate::{Ticket, Want};
 use crate::job::{Job, JobId};
@@ -384,7 +384,7 @@ where
             ticket += slots.len() as u64;
             self.accepted += slots.len();
             self.rest.start += slots.len();
-            Some(Bundle::new(cell.clone(), slots, id))
+            Some(Queued::bundle(id, cell.clone(), slots))
         });
         self.core.admit_all(bundles);
     }

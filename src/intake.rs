@@ -4,60 +4,52 @@
 //! the bound, and its ticket is taken first), so a push cannot fail: docs/decisions/0001.
 
 use crate::envelope::Queued;
+use crate::envelopes::Envelopes;
 use crate::spinlock::SpinLock;
 use crate::sync::Padded;
 use crate::sync::atomic::{AtomicU64, Ordering::*};
-use std::collections::VecDeque;
-
-/// Buffers for more jobs than this are not kept when they are empty.
-const KEPT_BUFFER: usize = 4096;
 
 pub(crate) struct Intake<J> {
     /// On a line of its own, with the lock: it is what submitters and workers move to and fro.
-    queue: Padded<SpinLock<VecDeque<Queued<J>>>>,
+    queue: Padded<SpinLock<Envelopes<J>>>,
     drawn: Padded<AtomicU64>,
 }
 
 impl<J> Intake<J> {
     pub(crate) fn new() -> Self {
         Intake {
-            queue: Padded(SpinLock::new(VecDeque::new())),
+            queue: Padded(SpinLock::new(Envelopes::default())),
             drawn: Padded::default(),
         }
     }
 
     #[inline]
     pub(crate) fn push(&self, job: Queued<J>) {
-        self.queue.lock().push_back(job);
+        self.queue.lock().push(job);
     }
 
-    /// All under one lock. The iterator is no foreign code.
-    pub(crate) fn push_all(&self, jobs: impl ExactSizeIterator<Item = Queued<J>>) {
-        self.queue.lock().extend(jobs);
+    /// Several jobs in one envelope.
+    pub(crate) fn push_bundle(&self, jobs: Queued<J>) {
+        self.queue.lock().push_bundle(jobs);
     }
 
     pub(crate) fn pop(&self) -> Option<Queued<J>> {
-        self.queue.lock().pop_front()
+        self.queue.lock().pop()
     }
 
-    /// Moves the first `most` to the end of `to`.
-    pub(crate) fn take(&self, most: usize, to: &mut VecDeque<Queued<J>>) {
+    /// Moves the first `most` jobs to the end of `to`.
+    pub(crate) fn take(&self, most: usize, to: &mut Envelopes<J>) {
         let mut queue = self.queue.lock();
-        let most = most.min(queue.len());
-        to.extend(queue.drain(..most));
-        if queue.is_empty() && queue.capacity() > KEPT_BUFFER {
-            *queue = VecDeque::new();
-        }
+        queue.move_to(most, to);
+        queue.forget_burst();
     }
 
     /// Moves everything to the end of `to`: if that is empty, the two change their buffers.
-    pub(crate) fn take_all(&self, to: &mut VecDeque<Queued<J>>) {
+    pub(crate) fn take_all(&self, to: &mut Envelopes<J>) {
         if !to.is_empty() {
-            return to.append(&mut self.queue.lock());
+            return self.queue.lock().append_to(to);
         }
-        if to.capacity() > KEPT_BUFFER {
-            *to = VecDeque::new();
-        }
+        to.forget_burst();
         std::mem::swap(to, &mut *self.queue.lock());
     }
 
@@ -101,7 +93,7 @@ impl<J> KeyedIntake<J> {
     }
 
     /// Moves all that is inside to the end of `to`. The caller holds the desk's lock.
-    pub(crate) fn drain_to(&self, to: &mut VecDeque<Queued<J>>) {
+    pub(crate) fn drain_to(&self, to: &mut Envelopes<J>) {
         let before = to.len();
         self.intake.take_all(to);
         self.intake.note_drawn(to.len() - before);
@@ -121,55 +113,43 @@ impl<J> KeyedIntake<J> {
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
 mod tests {
     use super::*;
-    use crate::job::{Job, JobId};
-    use crate::registry::PoolNumber;
-    use std::ops::Range;
-
-    fn jobs(numbers: Range<usize>) -> impl ExactSizeIterator<Item = Queued<usize>> {
-        numbers.map(|n| {
-            let id = JobId::from_ticket(n as u64);
-            Queued::plain(id, PoolNumber::MAX, Job::new(n))
-        })
-    }
-
-    fn numbers(jobs: &VecDeque<Queued<usize>>) -> Vec<u64> {
-        jobs.iter().map(|job| job.id().get() - 1).collect()
-    }
+    use crate::envelopes::tests::{jobs, numbers};
 
     #[test]
     fn jobs_come_out_as_they_came_in_however_they_are_taken() {
-        let (intake, mut out) = (Intake::new(), VecDeque::new());
-        jobs(0..2).for_each(|job| intake.push(job));
-        intake.push_all(jobs(2..9));
-        out.extend(intake.pop());
+        let (intake, mut out) = (Intake::new(), Envelopes::default());
+        jobs(0..9).for_each(|job| intake.push(job));
+        intake.pop().into_iter().for_each(|job| out.push(job));
         intake.take(3, &mut out);
         intake.take_all(&mut out);
         assert!(intake.is_empty());
-        intake.push_all(jobs(9..12));
+        jobs(9..12).for_each(|job| intake.push(job));
         intake.take(5, &mut out);
-        assert_eq!(numbers(&out), (0..12).collect::<Vec<_>>());
-        let mut empty = VecDeque::new();
-        intake.push_all(jobs(12..15));
+        assert_eq!(numbers(&mut out), (0..12).collect::<Vec<_>>());
+        let mut empty = Envelopes::default();
+        jobs(12..15).for_each(|job| intake.push(job));
         intake.take_all(&mut empty);
-        assert_eq!(numbers(&empty), [12, 13, 14]);
+        assert_eq!(numbers(&mut empty), [12, 13, 14]);
     }
 
     #[test]
     fn a_buffer_of_a_burst_is_not_kept() {
-        let many = KEPT_BUFFER + 1;
+        let many = 5000;
         let capacity = |intake: &Intake<usize>| intake.queue.lock().capacity();
         // Taken some at a time.
-        let (intake, mut out) = (Intake::new(), VecDeque::new());
-        intake.push_all(jobs(0..many));
+        let (intake, mut out) = (Intake::new(), Envelopes::default());
+        jobs(0..many).for_each(|job| intake.push(job));
         intake.take(many - 1, &mut out);
-        assert!(capacity(&intake) > KEPT_BUFFER, "a job is inside");
+        assert!(capacity(&intake) >= many, "a job is inside");
         intake.take(1, &mut out);
         assert_eq!(capacity(&intake), 0);
         // By a change of buffers.
-        out.clear();
+        while out.pop().is_some() {}
         intake.take_all(&mut out);
         assert_eq!(capacity(&intake), 0);
-        let mut small = VecDeque::with_capacity(8);
+        let mut small = Envelopes::default();
+        jobs(0..8).for_each(|job| small.push(job));
+        while small.pop().is_some() {}
         intake.take_all(&mut small);
         assert!(capacity(&intake) >= 8);
     }

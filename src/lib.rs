@@ -68,6 +68,7 @@ mod core;
 mod desk;
 pub mod dispatcher;
 mod envelope;
+mod envelopes;
 mod error;
 mod errors;
 mod fault;

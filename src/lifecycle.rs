@@ -166,11 +166,7 @@ impl<J: Send + 'static> Core<J> {
     /// Numbers of all jobs that wait or run.
     fn collect(&self, add: &mut dyn FnMut(u64)) {
         for station in &self.stations {
-            station.visit(&self.intake, |job| {
-                if !job.is_over() {
-                    add(job.id().get());
-                }
-            });
+            station.visit(&self.intake, |id| add(id.get()));
         }
         // Last, since jobs move from the desks to the seats.
         self.seats()

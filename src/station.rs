@@ -39,6 +39,7 @@
 use crate::desk::{Desk, Strategy};
 use crate::dispatcher::Vitals;
 use crate::envelope::Queued;
+use crate::envelopes::Envelopes;
 use crate::fault::{Fault, seeded};
 use crate::frame;
 use crate::gate::{Gate, Lane};
@@ -51,7 +52,6 @@ use crate::spinlock::SpinLock;
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded, lock};
 use crate::worker::{Appetite, WorkerId};
-use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::task::Waker;
@@ -102,7 +102,7 @@ pub(crate) struct Seat<J> {
 
 /// What a worker took ahead.
 struct Tray<J> {
-    jobs: VecDeque<Queued<J>>,
+    jobs: Envelopes<J>,
     /// A strategy chose this worker for them: no other takes them.
     bound: bool,
 }
@@ -118,7 +118,7 @@ impl<J> Seat<J> {
             detached: Mutex::default(),
             held: AtomicU32::new(0),
             tray: SpinLock::new(Tray {
-                jobs: VecDeque::new(),
+                jobs: Envelopes::default(),
                 bound: false,
             }),
         }
@@ -227,10 +227,11 @@ pub(crate) struct Floor<J> {
     desk: Desk<J>,
     /// Of the workers that sleep.
     wakers: Vec<Option<Waker>>,
-    /// For jobs on the way from the intake to the desk: empty, and kept for its buffer.
-    in_hand: VecDeque<Queued<J>>,
+    /// Jobs on the way from the intake to the desk: later than those there, and earlier than those in the intake. Workers
+    /// that take whatever comes first take from here. Whoever else enters finds all of them on the desk.
+    drawn: Envelopes<J>,
     /// Empty trays of workers that sleep, for their buffers.
-    trays: Vec<VecDeque<Queued<J>>>,
+    trays: Vec<Envelopes<J>>,
 }
 
 /// A job for a worker, and what came with it.
@@ -250,7 +251,7 @@ struct Inside<'a, J: Send + 'static> {
 
 impl<J: Send + 'static> Drop for Inside<'_, J> {
     fn drop(&mut self) {
-        let backlog = self.desk.backlog() as u64;
+        let backlog = self.backlog() as u64;
         if self.station.backlog.load(Relaxed) != backlog {
             // In one order with searchers, where it says whom to call: see `has_own_work`.
             let order = if self.station.keyed.is_some() {
@@ -305,7 +306,7 @@ impl<J: Send + 'static> Station<J> {
             floor: Mutex::new(Floor {
                 desk,
                 wakers: (0..workers).map(|_| None).collect(),
-                in_hand: VecDeque::new(),
+                drawn: Envelopes::default(),
                 trays: Vec::new(),
             }),
             watch: Padded(AtomicU64::new(0)),
@@ -368,6 +369,13 @@ impl<J: Send + 'static> Station<J> {
     }
 
     fn enter(&self) -> Inside<'_, J> {
+        let mut floor = self.enter_to_take();
+        floor.put_on_desk();
+        floor
+    }
+
+    /// What was drawn is not on the desk, and need not go there.
+    fn enter_to_take(&self) -> Inside<'_, J> {
         debug_assert!(!frame::in_desk(), "no thread locks two desks");
         let guard = lock_soon(&self.floor);
         frame::mark_desk();
@@ -396,12 +404,13 @@ impl<J: Send + 'static> Station<J> {
         gate: &Gate,
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
-        let mut floor = self.enter();
+        let mut floor = self.enter_to_take();
         floor.draw_keyed(self.keyed.as_ref());
         if floor.desk.may_leave_in_intake() {
             let most = appetite.of_common() as usize;
             return self.take_ahead(&mut floor, seat, most, gate, intake);
         }
+        floor.put_on_desk();
         let most = appetite.of_bound(self.rarely) as usize;
         let mut called = Vec::new();
         // Of tiny jobs, a worker that has enough of its own leaves the rest to be drawn in bulk by the first
@@ -438,7 +447,8 @@ impl<J: Send + 'static> Station<J> {
         let job = desk.take(worker, |id| seat.has_detached(id))?;
         let bound = desk.count_bound(worker);
         let most = (most - 1).min(bound.max(desk.backlog() / self.share));
-        let fill = |jobs: &mut VecDeque<_>| {
+        let fill = |jobs: &mut Envelopes<_>| {
+            let jobs = jobs.singles();
             desk.take_many_bound(worker, most, jobs);
             desk.route_and_take(worker, most, jobs, called);
         };
@@ -458,7 +468,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// The first job that waits, and into the tray further ones: a quarter of what waits and at most
     /// `most`, since the rest is for the others. From the desk, or while that is empty from the intake,
-    /// which is emptied onto the desk if there are many.
+    /// of which everything is drawn at once if there is much. That bypasses the desk, too.
     fn take_ahead(
         &self,
         floor: &mut Floor<J>,
@@ -468,21 +478,30 @@ impl<J: Send + 'static> Station<J> {
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
         let worker = seat.id.index();
-        let mut waiting = floor.desk.backlog();
+        let waiting = floor.desk.backlog();
         // What an earlier strategy bound to the worker left the backlog before all that is in the intake.
-        if waiting == 0 && !floor.desk.has_bound(worker) {
+        if waiting > 0 || floor.desk.has_bound(worker) {
+            let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
+            let more = self.further(waiting, most);
+            let fill = |jobs: &mut Envelopes<_>| floor.desk.take_many(more, jobs.singles());
+            return Some(self.hand_over(&mut floor.trays, seat, job, more, false, fill));
+        }
+        if floor.drawn.is_empty() {
             let coming = intake.about(gate.about_accepted());
             if coming < DRAIN_FROM {
                 let more = self.further(coming as usize, most);
                 return self.take_from_intake(floor, seat, more, intake);
             }
-            floor.draw(intake);
-            waiting = floor.desk.backlog();
+            intake.take_all(&mut floor.drawn);
+            intake.note_drawn(floor.drawn.len());
         }
-        let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
-        let more = self.further(waiting, most);
-        let fill = |jobs: &mut VecDeque<_>| floor.desk.take_many(more, jobs);
-        Some(self.hand_over(&mut floor.trays, seat, job, more, false, fill))
+        let more = self.further(floor.drawn.len(), most);
+        let job = floor.drawn.pop();
+        floor.desk.set_busy(worker, job.is_some());
+        let fill = |jobs: &mut Envelopes<_>| floor.drawn.move_to(more, jobs);
+        let taken = self.hand_over(&mut floor.trays, seat, job?, more, false, fill);
+        floor.drawn.forget_burst();
+        Some(taken)
     }
 
     /// The first job of the intake and up to `more`. They bypass the desk.
@@ -495,7 +514,7 @@ impl<J: Send + 'static> Station<J> {
     ) -> Option<Taken<J>> {
         let job = intake.pop();
         floor.desk.set_busy(seat.id.index(), job.is_some());
-        let fill = |jobs: &mut VecDeque<_>| intake.take(more, jobs);
+        let fill = |jobs: &mut Envelopes<_>| intake.take(more, jobs);
         let taken = self.hand_over(&mut floor.trays, seat, job?, more, false, fill);
         intake.note_drawn(1 + taken.ahead);
         Some(taken)
@@ -505,12 +524,12 @@ impl<J: Send + 'static> Station<J> {
     /// lock.
     fn hand_over(
         &self,
-        trays: &mut Vec<VecDeque<Queued<J>>>,
+        trays: &mut Vec<Envelopes<J>>,
         seat: &Seat<J>,
         job: Queued<J>,
         more: usize,
         bound: bool,
-        fill: impl FnOnce(&mut VecDeque<Queued<J>>),
+        fill: impl FnOnce(&mut Envelopes<J>),
     ) -> Taken<J> {
         seat.begin(job.id());
         let mut ahead = 0;
@@ -544,17 +563,16 @@ impl<J: Send + 'static> Station<J> {
         count: impl FnOnce(R),
     ) -> bool {
         let mut tray = seat.tray.lock();
-        let Some(job) = tray.jobs.front_mut() else {
+        let started = tray.jobs.start_first(|job| {
+            let id = job.id();
+            let started = start(job)?;
+            seat.begin(id);
+            Some(started)
+        });
+        let Some(started) = started else {
             return false;
         };
-        let id = job.id();
-        let Some(started) = start(job) else {
-            return false;
-        };
-        seat.begin(id);
         count(started);
-        // It is empty, so not even its drop is missed.
-        std::mem::forget(tray.jobs.pop_front());
         true
     }
 
@@ -569,11 +587,10 @@ impl<J: Send + 'static> Station<J> {
             return None;
         }
         let job = if of.id.dispatcher() == to.id.dispatcher() {
-            tray.jobs.pop_front()?
+            tray.jobs.pop()?
         } else {
             // A key's jobs stay with their desk.
-            let at = tray.jobs.iter().position(|job| !job.stays_with_desk())?;
-            tray.jobs.remove(at)?
+            tray.jobs.pop_first(|job| !job.stays_with_desk())?
         };
         to.begin(job.id());
         Some(job)
@@ -784,7 +801,7 @@ impl<J: Send + 'static> Station<J> {
         let present = floor.desk.is_present(worker);
         if !present {
             let (in_hand, bound) = self.empty_tray(seat);
-            floor.desk.put_back(worker, in_hand, bound);
+            floor.desk.put_back(worker, in_hand.into_singles(), bound);
             let running = seat.running();
             floor.desk.release_keys(worker, |id| running.contains(&id));
         }
@@ -792,7 +809,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// What was in the tray, and whether it is bound. Under the desk's lock.
-    fn empty_tray(&self, seat: &Seat<J>) -> (VecDeque<Queued<J>>, bool) {
+    fn empty_tray(&self, seat: &Seat<J>) -> (Envelopes<J>, bool) {
         let mut tray = seat.tray.lock();
         self.loaded.clear(seat.id.index());
         (std::mem::take(&mut tray.jobs), tray.bound)
@@ -819,20 +836,23 @@ impl<J: Send + 'static> Station<J> {
         let mut swept: Vec<_> = self
             .seats
             .iter()
-            .flat_map(|seat| self.empty_tray(seat).0)
+            .flat_map(|seat| self.empty_tray(seat).0.into_singles())
             .collect();
         swept.extend(floor.desk.sweep());
         swept
     }
 
-    /// Shows all that waits in the intake, on the desk and in its workers' trays.
-    pub(crate) fn visit(&self, intake: &Intake<J>, mut waiting: impl FnMut(&Queued<J>)) {
+    /// Shows the numbers of all that waits in the intake, on the desk and in its workers' trays.
+    pub(crate) fn visit(&self, intake: &Intake<J>, mut waiting: impl FnMut(JobId)) {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake);
-        floor.desk.visit(&mut waiting);
+        floor.desk.visit(|job| job.for_each_waiting(&mut waiting));
         for seat in &*self.seats {
-            seat.tray.lock().jobs.iter().for_each(&mut waiting);
+            let tray = seat.tray.lock();
+            tray.jobs
+                .iter()
+                .for_each(|job| job.for_each_waiting(&mut waiting));
         }
     }
 
@@ -873,11 +893,23 @@ impl<J: Send + 'static> Station<J> {
 }
 
 impl<J: Send + 'static> Floor<J> {
+    /// How many jobs wait that nobody took and nothing binds.
+    fn backlog(&self) -> usize {
+        self.desk.backlog() + self.drawn.len()
+    }
+
+    /// Moves what was drawn to the desk.
+    fn put_on_desk(&mut self) {
+        if !self.drawn.is_empty() {
+            self.desk.append(self.drawn.singles());
+        }
+    }
+
     /// Moves to the desk what only its own workers may run.
     fn draw_keyed(&mut self, keyed: Option<&KeyedIntake<J>>) {
         if let Some(keyed) = keyed.filter(|keyed| keyed.about() > 0) {
-            keyed.drain_to(&mut self.in_hand);
-            self.desk.append(&mut self.in_hand);
+            keyed.drain_to(&mut self.drawn);
+            self.put_on_desk();
         }
     }
 
@@ -890,22 +922,20 @@ impl<J: Send + 'static> Floor<J> {
             return self.draw(intake);
         }
         let most = self.desk.room().saturating_sub(self.desk.backlog());
-        intake.take(most, &mut self.in_hand);
-        self.append_drawn(intake)
+        intake.take(most, &mut self.drawn);
+        self.put_drawn_on_desk(intake)
     }
 
     /// Moves all that waits in the intake to the desk.
     fn draw(&mut self, intake: &Intake<J>) -> usize {
-        intake.take_all(&mut self.in_hand);
-        self.append_drawn(intake)
+        intake.take_all(&mut self.drawn);
+        self.put_drawn_on_desk(intake)
     }
 
-    fn append_drawn(&mut self, intake: &Intake<J>) -> usize {
-        let drawn = self.in_hand.len();
-        if drawn > 0 {
-            intake.note_drawn(drawn);
-            self.desk.append(&mut self.in_hand);
-        }
+    fn put_drawn_on_desk(&mut self, intake: &Intake<J>) -> usize {
+        let drawn = self.drawn.len();
+        intake.note_drawn(drawn);
+        self.put_on_desk();
         drawn
     }
 }

@@ -22,6 +22,8 @@ const BOUND: u32 = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
 };
 /// Jobs are so short that waiting for more of them pays.
 const TINY: u32 = 300;
+/// So many times at most it does not wait for more jobs after it was in vain.
+const MOST_SKIPPED: u32 = 15;
 /// The clock is read once for this many jobs: it costs as much as a tiny one.
 const SAMPLE: u32 = 16;
 /// Once in so many looks for jobs, those that others took ahead come first.
@@ -36,6 +38,9 @@ pub(crate) struct Hand {
     pub(crate) leaves_more: bool,
     /// Times that it looked for more.
     looks: u32,
+    /// Before it waits for more jobs again; and how many were to be skipped when it waited last.
+    lingers_to_skip: u32,
+    skipped_lingers: u32,
     /// Of one job, as strategies are told; zero until it was measured.
     service: u64,
     /// The same of the quicker of each two samples in a row: one slow sample by itself is about a thread that
@@ -107,6 +112,8 @@ impl Hand {
             ahead: 0,
             leaves_more: false,
             looks: 0,
+            lingers_to_skip: 0,
+            skipped_lingers: 0,
             service: 0,
             average: 0,
             last: u32::MAX,
@@ -159,6 +166,24 @@ impl Hand {
     /// Whether jobs are so short that waiting for more of them pays.
     pub(crate) fn pays_to_linger(&self) -> bool {
         (1..=TINY).contains(&self.average)
+    }
+
+    /// Whether to wait for more jobs this time: each time in vain has twice as many left out after it.
+    pub(crate) fn lingers(&mut self) -> bool {
+        match self.lingers_to_skip.checked_sub(1) {
+            Some(left) => self.lingers_to_skip = left,
+            None => return true,
+        }
+        false
+    }
+
+    pub(crate) fn lingered(&mut self, more_came: bool) {
+        self.skipped_lingers = if more_came {
+            0
+        } else {
+            (2 * self.skipped_lingers + 1).min(MOST_SKIPPED)
+        };
+        self.lingers_to_skip = self.skipped_lingers;
     }
 
     /// Whether it is time to see to what others took ahead, so that those who block are not for ever

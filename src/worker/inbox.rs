@@ -3,11 +3,11 @@
 use super::hand::Hand;
 use super::search::{Search, give_way};
 use super::{Detached, WorkerId};
-use crate::cell::{At, Cell};
+use crate::cell::{At, Cell, Token};
 use crate::clock::first;
 use crate::context::JobContext;
 use crate::core::Core;
-use crate::envelope::Claimed;
+use crate::envelope::{Claimed, Queued};
 use crate::errors::{ErrorLog, JobFailure};
 use crate::fault::{Fault, seeded};
 use crate::frame::{self, Frame};
@@ -49,8 +49,8 @@ pub struct Inbox<J, H: JobHandler<J>> {
 pub(super) enum Owed {
     /// There is no job, or it has its outcome.
     Nothing,
-    /// Its handle, by the token in its context.
-    Handle,
+    /// Its handle, by the token in its context. That stays there, if the cell's next job is in the worker's tray, too.
+    Handle { keep: bool },
     /// Nobody, but the log of errors, which needs the job's label. A handle tells which job it was.
     Log(Option<Arc<Options>>),
 }
@@ -167,12 +167,24 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             self.seated = false;
         }
         let (cx, owed, current) = (&mut self.cx, &mut self.owed, &mut self.job);
-        let hold = |id, claimed| {
-            hold(cx, owed, current, id, claimed);
-            job::weight(current.as_ref().and_then(Job::options))
+        let mut stale = None;
+        let claim = |envelope: &mut Queued<J>| {
+            let id = envelope.id();
+            if envelope.others() > 0 {
+                let job = envelope.claim_first(cx.token(), &mut stale)?;
+                cx.turn_to(id, job.deadline());
+                *owed = Owed::Handle { keep: true };
+                *current = Some(job);
+            } else {
+                let claimed = envelope.claim()?;
+                stale = hold(cx, owed, current, id, claimed);
+            }
+            Some(job::weight(current.as_ref().and_then(Job::options)))
         };
         let seat = &*self.seat;
-        let started = self.core.start_in_hand(seat, &mut self.hand, hold);
+        let started = self.core.start_in_hand(seat, &mut self.hand, claim);
+        // Not under the tray's lock.
+        drop(stale);
         if started && seeded(Fault::RoomKept) {
             self.core.joins.over(last);
         }
@@ -188,6 +200,9 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
                 self.seat.end();
             }
             self.core.joins.over(last);
+        }
+        if !started {
+            *self.cx.token() = None;
         }
         started
     }
@@ -224,7 +239,13 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     }
 
     fn hold(&mut self, id: JobId, claimed: Claimed<J>) {
-        hold(&mut self.cx, &mut self.owed, &mut self.job, id, claimed);
+        drop(hold(
+            &mut self.cx,
+            &mut self.owed,
+            &mut self.job,
+            id,
+            claimed,
+        ));
         self.took_one();
     }
 
@@ -248,7 +269,8 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         self.seated = true;
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
             Owed::Nothing => debug_assert!(false, "a job is settled once"),
-            Owed::Handle => publish::<J, _, _>(&mut self.cx, outcome),
+            Owed::Handle { keep: false } => publish::<J, _, _>(&mut self.cx, outcome),
+            Owed::Handle { keep: true } => publish_and_keep::<J, _, _>(&mut self.cx, outcome),
             Owed::Log(options) => match outcome {
                 Ok(output) => drop(dispose(output)),
                 Err(error) => {
@@ -287,6 +309,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     pub(crate) fn finish(&mut self) {
         self.abandon();
         self.leave_seat();
+        *self.cx.token() = None;
     }
 
     /// The worker that this inbox belongs to.
@@ -313,7 +336,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
 }
 
 /// Makes a job that was claimed the current one. Under a tray's lock: nothing of the last job is left by then, so
-/// nothing foreign is dropped here.
+/// nothing foreign is dropped here. Answers a token that was kept for a job that others took, to be dropped elsewhere.
 #[inline(always)]
 fn hold<J: Send + 'static>(
     cx: &mut JobContext,
@@ -321,20 +344,22 @@ fn hold<J: Send + 'static>(
     current: &mut Option<Job<J>>,
     id: JobId,
     Claimed { job, slot }: Claimed<J>,
-) {
+) -> Option<At<dyn Token>> {
     debug_assert!(current.is_none() && matches!(owed, Owed::Nothing));
-    match slot {
+    cx.turn_to(id, job.deadline());
+    let stale = match slot {
         None => {
-            cx.turn_to(id, job.deadline(), None);
             *owed = Owed::Log(job.share_options());
+            cx.token().take()
         }
         Some(At { cell, at }) => {
             let cell = cell.into_token();
-            cx.turn_to(id, job.deadline(), Some(At { cell, at }));
-            *owed = Owed::Handle;
+            *owed = Owed::Handle { keep: false };
+            cx.token().replace(At { cell, at })
         }
-    }
+    };
     *current = Some(job);
+    stale
 }
 
 /// What a thread is in the middle of while it is about the job that `cx` is about.
@@ -355,12 +380,27 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    if let Some(At { cell, at }) = cx.take_token() {
+    if let Some(At { cell, at }) = cx.token().take() {
         let cell = cell.into_any().downcast::<Cell<J, T, E>>();
-        let cell = cell.expect("a pool's cells have its handlers' types");
-        cell.finish(at, outcome);
+        cell.expect(TYPES).finish(at, outcome);
     }
 }
+
+/// The same, and keeps the token for the next job of that cell.
+#[inline]
+fn publish_and_keep<J, T, E>(cx: &mut JobContext, outcome: Result<T, JobError<E>>)
+where
+    J: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    if let Some(At { cell, at }) = cx.token() {
+        let cell = cell.as_any().downcast_ref::<Cell<J, T, E>>();
+        cell.expect(TYPES).finish(*at, outcome);
+    }
+}
+
+const TYPES: &str = "a pool's cells have its handlers' types";
 
 impl<J, H: JobHandler<J>> fmt::Debug for Inbox<J, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -444,7 +484,8 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
         let (job, id) = (inbox.job.take(), inbox.cx.id());
         let owed = std::mem::replace(&mut inbox.owed, Owed::Nothing);
         let cx = inbox.cx.clone();
-        inbox.cx.turn_to(id, None, None);
+        inbox.cx.turn_to(id, None);
+        *inbox.cx.token() = None;
         let detached = Detached::new(inbox, cx, job, owed);
         inbox.seat.end();
         detached
