@@ -319,15 +319,16 @@ impl Drop for Outcome {
     }
 }
 
-/// Three jobs, room for two: so the group is on its way in while its first job runs. Then it is
-/// cancelled, and the handle dropped, waited for, or taken from one by one.
-fn a_group_meets_worker_cancel_and_drop(then: u32) {
+/// Three jobs and one beside them. With room for two, the group is on its way in while its first job runs; with more, its
+/// worker takes two of its jobs in one envelope. Then it is cancelled, and the handle dropped, waited for, or taken from
+/// one by one.
+fn a_group_meets_worker_cancel_and_drop(capacity: usize, then: u32) {
     let dropped: Arc<Mutex<Vec<u64>>> = Arc::default();
     let account = dropped.clone();
     let run = move |n: u64| Ok::<_, String>(Outcome(n, account.clone()));
     let pool = on_checked_threads(Pool::builder(handler_fn(run)))
         .workers_per_dispatcher(1)
-        .queue_capacity(2)
+        .queue_capacity(capacity)
         .build()
         .unwrap();
     let other = pool.clone();
@@ -382,8 +383,10 @@ fn a_group_meets_worker_cancel_and_drop(then: u32) {
 #[test]
 fn each_job_of_a_group_ends_once_whoever_gets_it() {
     with_control(Fault::ClaimTwice, || {
-        for then in 0..4 {
-            check(move || a_group_meets_worker_cancel_and_drop(then));
+        for capacity in [2, 4] {
+            for then in 0..4 {
+                check(move || a_group_meets_worker_cancel_and_drop(capacity, then));
+            }
         }
     });
 }
@@ -604,8 +607,9 @@ fn no_job_with_a_key_is_left_with_its_desk_asleep() {
     });
 }
 
-/// The first job ends only when the second has run, which its worker may have taken ahead.
-fn a_job_lies_in_the_tray_of_a_busy_worker() {
+/// The first job ends only when the second has run, which its worker may have taken ahead, by itself or in one envelope
+/// with the first.
+fn a_job_lies_in_the_tray_of_a_busy_worker(in_one_envelope: bool) {
     let second_ran = Arc::new((Mutex::new(false), shuttle::sync::Condvar::new()));
     let shared = second_ran.clone();
     let run = move |n: u64| -> Result<u64, String> {
@@ -626,17 +630,30 @@ fn a_job_lies_in_the_tray_of_a_busy_worker() {
         .build()
         .unwrap();
     pool.send_blocking(0).unwrap();
-    let first = pool.submit_blocking(1).unwrap();
-    pool.send_blocking(2).unwrap();
     // A close would call everybody, and hide a sleeper that nobody called.
-    assert_eq!(first.wait().unwrap(), 1_u64);
+    if in_one_envelope {
+        let both = pool.submit_all_blocking(1..=2).unwrap();
+        let results: Result<Vec<u64>, _> = both.wait().into_iter().collect();
+        assert_eq!(results.unwrap(), [1, 2]);
+    } else {
+        let first = pool.submit_blocking(1).unwrap();
+        pool.send_blocking(2).unwrap();
+        assert_eq!(first.wait().unwrap(), 1);
+    }
     assert_closed_books(pool.shutdown_blocking().counts);
 }
 
 #[test]
 fn no_job_is_left_in_a_tray_with_a_worker_asleep() {
     with_control(Fault::TrayUnseen, || {
-        check(a_job_lies_in_the_tray_of_a_busy_worker);
+        check(|| a_job_lies_in_the_tray_of_a_busy_worker(false));
+    });
+}
+
+#[test]
+fn no_job_is_left_in_anothers_envelope_with_a_worker_asleep() {
+    with_control(Fault::TrayUnseen, || {
+        check(|| a_job_lies_in_the_tray_of_a_busy_worker(true));
     });
 }
 

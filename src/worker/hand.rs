@@ -155,12 +155,12 @@ impl Hand {
         self.appetite = Appetite::of_jobs_that_take(self.average);
     }
 
-    /// A model explores both ways with few jobs and no clock.
+    /// A model explores all ways with few jobs and no clock: one job at once, and then one, or several that came together.
     #[cfg(any(fanpool_loom, fanpool_shuttle))]
     pub(crate) fn appetite(&mut self, _: &Vitals, _: &Usual, _: impl Fn() -> Instant) -> Appetite {
         let _ = (AHEAD, SAMPLE, follow, self.appetite);
         let _ = (self.service, self.last);
-        Appetite(2)
+        Appetite(3)
     }
 
     /// Whether jobs are so short that waiting for more of them pays.
