@@ -108,6 +108,35 @@ struct Routed<J> {
     job: Queued<J>,
 }
 
+/// What a strategy said of a job: the worker in the upper half, and the key's slot if the strategy keeps the key's jobs
+/// together; all bits of a half for none. One word, since what is written by parts and read as a whole makes a
+/// processor wait, and this is handed on under the lock that all workers want.
+#[derive(Clone, Copy)]
+struct Answer(u64);
+
+impl Answer {
+    const NONE: u32 = u32::MAX;
+
+    #[inline]
+    fn new(worker: Option<usize>, key: Option<Slot>) -> Self {
+        let worker = worker.map_or(Self::NONE, |worker| worker as u32);
+        let key = key.map_or(Self::NONE, Slot::number);
+        Answer(u64::from(worker) << 32 | u64::from(key))
+    }
+
+    #[inline]
+    fn worker(self) -> Option<usize> {
+        let worker = (self.0 >> 32) as u32;
+        (worker != Self::NONE).then_some(worker as usize)
+    }
+
+    #[inline]
+    fn key(self) -> Option<Slot> {
+        let key = self.0 as u32;
+        (key != Self::NONE).then(|| Slot::of_number(key))
+    }
+}
+
 /// A worker that takes jobs while they are routed.
 struct Taker<'a, J> {
     worker: usize,
@@ -471,8 +500,10 @@ impl<J: Send + 'static> Desk<J> {
             let Some(Routed { turn, job, .. }) = self.next_to_route() else {
                 break;
             };
-            let answer = self.ask_strategy(&job);
-            self.send_to(answer, turn, job, taker, called);
+            match self.ask_strategy(&job) {
+                Some(answer) => self.send_to(answer, turn, job, taker, called),
+                None => self.met += 1, // a tombstone
+            }
         }
     }
 
@@ -490,13 +521,21 @@ impl<J: Send + 'static> Desk<J> {
         let any = !drawn.is_empty();
         let mut turn = self.routed;
         self.routed += drawn.len() as u64;
-        while self.room > 0 && self.spare.is_empty() {
-            let Some(job) = drawn.front() else { break };
+        let mut sent = 0;
+        for job in &mut drawn {
+            if self.room == 0 || !self.spare.is_empty() {
+                break;
+            }
             let answer = self.ask_strategy(job);
-            let job = drawn.pop_front().expect("it is the one");
+            let job = job.take();
+            sent += 1;
             turn += 1;
-            self.send_to(answer, turn, job, taker, called);
+            match answer {
+                Some(answer) => self.send_to(answer, turn, job, taker, called),
+                None => self.met += 1,
+            }
         }
+        drawn.drain(..sent);
         let key = None;
         let rest = (turn + 1..).zip(drawn.drain(..));
         self.returned
@@ -509,17 +548,14 @@ impl<J: Send + 'static> Desk<J> {
     #[inline(always)]
     fn send_to(
         &mut self,
-        answer: Option<(Target, Option<Slot>)>,
+        answer: Answer,
         turn: u64,
         job: Queued<J>,
         taker: &mut Option<Taker<'_, J>>,
         called: &mut Vec<usize>,
     ) {
-        let Some((target, key)) = answer else {
-            self.met += 1; // a tombstone
-            return;
-        };
-        let Some(worker) = self.seat_of(target, key) else {
+        let key = answer.key();
+        let Some(worker) = answer.worker().filter(|&worker| self.takes(worker, key)) else {
             let key = None;
             return self.spare.push_back(Routed { turn, key, job });
         };
@@ -567,8 +603,9 @@ impl<J: Send + 'static> Desk<J> {
         })
     }
 
-    /// Where a job goes, and its key if the strategy keeps the key's jobs together. `None`: a tombstone.
-    fn ask_strategy(&mut self, job: &Queued<J>) -> Option<(Target, Option<Slot>)> {
+    /// Where a job goes. `None`: a tombstone.
+    #[inline]
+    fn ask_strategy(&mut self, job: &Queued<J>) -> Option<Answer> {
         let Strategy {
             dispatcher: strategy,
             affinity,
@@ -581,15 +618,18 @@ impl<J: Send + 'static> Desk<J> {
             contain(|| {
                 let key = affinity.as_ref().and_then(|affinity| affinity.key_of(job));
                 let key = key.map(|key| (key, holders.slot_of(key)));
-                let workers = Workers::new(dispatcher, places, vitals, depth, holders).for_key(key);
-                let target = strategy.dispatch(job, &workers);
-                (target, key.map(|(_, slot)| slot))
+                let workers = Workers::new(dispatcher, places, vitals, depth, key, holders);
+                let worker = match strategy.dispatch(job, &workers) {
+                    Target::Worker(id) if id.dispatcher() == dispatcher => Some(id.index()),
+                    _ => None,
+                };
+                Answer::new(worker, key.map(|(_, slot)| slot))
             })
         })?;
         Some(answer.unwrap_or_else(|panic| {
             dispose(panic);
             self.faults += 1;
-            (Target::Any, None)
+            Answer::new(None, None)
         }))
     }
 
@@ -601,17 +641,13 @@ impl<J: Send + 'static> Desk<J> {
         self.route()
     }
 
-    /// The worker that a strategy named, if it can take the job. One that retires takes jobs of a key that
+    /// Whether the worker that a strategy named can take the job. One that retires takes jobs of a key that
     /// it still holds, and no others.
-    fn seat_of(&self, target: Target, key: Option<Slot>) -> Option<usize> {
-        let Target::Worker(id) = target else {
-            return None;
-        };
-        let worker = id.index();
-        let place = self.places.get(worker)?;
+    fn takes(&self, worker: usize, key: Option<Slot>) -> bool {
         let holds = || key.and_then(|key| self.holders.holder(key)) == Some(worker);
-        let takes = place.present && (!place.retiring || holds());
-        (id.dispatcher() == self.dispatcher && takes).then_some(worker)
+        self.places
+            .get(worker)
+            .is_some_and(|place| place.present && (!place.retiring || holds()))
     }
 
     fn bind(&mut self, worker: usize, job: Routed<J>) {

@@ -28,6 +28,16 @@ pub(crate) struct Holders {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot(u32);
 
+impl Slot {
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn of_number(number: u32) -> Self {
+        Slot(number)
+    }
+}
+
 #[derive(Debug)]
 struct Holder {
     worker: u32,
@@ -51,7 +61,9 @@ impl Holders {
             self.forget_idle();
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            let at = u32::try_from(self.holders.len()).expect("fewer keys than jobs in inboxes");
+            let at = u32::try_from(self.holders.len()).ok();
+            let at = at.filter(|&at| at < u32::MAX);
+            let at = at.expect("fewer keys than jobs in inboxes");
             self.holders.push(Holder {
                 worker: 0,
                 jobs: 0,

@@ -223,6 +223,7 @@ impl<'a> Workers<'a> {
         places: &'a [Place],
         vitals: &'a [Vitals],
         depth: usize,
+        key: Option<(u64, Slot)>,
         holders: &'a Holders,
     ) -> Self {
         Workers {
@@ -231,12 +232,8 @@ impl<'a> Workers<'a> {
             vitals,
             depth,
             holders,
-            key: None,
+            key,
         }
-    }
-
-    pub(crate) fn for_key(self, key: Option<(u64, Slot)>) -> Self {
-        Workers { key, ..self }
     }
 
     /// The dispatcher's number of places: indices are below it. Some may be vacant.

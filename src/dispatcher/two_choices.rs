@@ -84,7 +84,7 @@ mod tests {
         let loads = [4, 0, 3, 1];
         let holders = Holders::default();
         let vitals = Vitals::of(places.len());
-        let workers = Workers::new(0, &places, &vitals, 1000, &holders);
+        let workers = Workers::new(0, &places, &vitals, 1000, None, &holders);
         for choices in 1..4 {
             let mut strategy = TwoChoices::new(7).choices(choices);
             let mut rng = Rng::new(7);
@@ -107,7 +107,7 @@ mod tests {
         let places: Vec<Place> = (0..10).map(|_| place(1, true)).collect();
         let holders = Holders::default();
         let vitals = Vitals::of(places.len());
-        let workers = Workers::new(0, &places, &vitals, 1000, &holders);
+        let workers = Workers::new(0, &places, &vitals, 1000, None, &holders);
         let mut strategy = TwoChoices::new(8);
         let mut rng = Rng::new(8);
         for _ in 0..1000 {

@@ -103,7 +103,7 @@ pub(super) fn check_late<J, D: Dispatcher<J>>(strategy: &mut D, data: J, log: &L
     });
     let holders = Holders::default();
     let vitals = Vitals::of(places.len());
-    let workers = Workers::new(0, &places, &vitals, 4, &holders);
+    let workers = Workers::new(0, &places, &vitals, 4, None, &holders);
     let target = strategy.dispatch(&Job::new(data), &workers);
     if target != Target::Any {
         log.complain(format!(
