@@ -14,7 +14,7 @@
 //! When a worker is lost, what was bound to it goes to spare; but where a strategy keeps the jobs of a key
 //! together, it is asked again about each of them (*returned*), before anything in the backlog.
 
-use crate::dispatcher::{Affinity, Dispatcher, Place, Target, Vitals, Workers};
+use crate::dispatcher::{Affinity, All, Dispatcher, Place, Target, Vitals, Workers};
 use crate::envelope::Queued;
 use crate::holders::{Holders, Slot};
 use crate::job::JobId;
@@ -618,8 +618,14 @@ impl<J: Send + 'static> Desk<J> {
             contain(|| {
                 let key = affinity.as_ref().and_then(|affinity| affinity.key_of(job));
                 let key = key.map(|key| (key, holders.slot_of(key)));
-                let workers = Workers::new(dispatcher, places, vitals, depth, key, holders);
-                let worker = match strategy.dispatch(job, &workers) {
+                let all = All {
+                    dispatcher,
+                    places,
+                    vitals,
+                    depth,
+                    holders,
+                };
+                let worker = match strategy.dispatch(job, &Workers::new(&all, key)) {
                     Target::Worker(id) if id.dispatcher() == dispatcher => Some(id.index()),
                     _ => None,
                 };

@@ -142,13 +142,19 @@ pub enum Target {
 /// when they ask.
 #[derive(Clone, Copy)]
 pub struct Workers<'a> {
-    dispatcher: usize,
-    places: &'a [Place],
-    vitals: &'a [Vitals],
-    depth: usize,
-    holders: &'a Holders,
+    all: &'a All<'a>,
     /// Of the job that is dispatched, and where it was found.
     key: Option<(u64, Slot)>,
+}
+
+/// What there is to be seen of a desk's workers. By reference, so that views of single workers, of which strategies
+/// make, compare and throw away many, are small.
+pub(crate) struct All<'a> {
+    pub(crate) dispatcher: usize,
+    pub(crate) places: &'a [Place],
+    pub(crate) vitals: &'a [Vitals],
+    pub(crate) depth: usize,
+    pub(crate) holders: &'a Holders,
 }
 
 /// What the desk knows of one worker.
@@ -218,49 +224,31 @@ impl Vitals {
 }
 
 impl<'a> Workers<'a> {
-    pub(crate) fn new(
-        dispatcher: usize,
-        places: &'a [Place],
-        vitals: &'a [Vitals],
-        depth: usize,
-        key: Option<(u64, Slot)>,
-        holders: &'a Holders,
-    ) -> Self {
-        Workers {
-            dispatcher,
-            places,
-            vitals,
-            depth,
-            holders,
-            key,
-        }
+    pub(crate) fn new(all: &'a All<'a>, key: Option<(u64, Slot)>) -> Self {
+        Workers { all, key }
     }
 
     /// The dispatcher's number of places: indices are below it. Some may be vacant.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.all.places.len()
     }
 
     /// Never, while jobs are dispatched.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.all.places.is_empty()
     }
 
     /// The worker at `index`, unless it is gone or cannot take jobs now. O(1).
     pub fn get(&self, index: usize) -> Option<WorkerView<'a>> {
-        let place = self.places.get(index)?;
-        place.present.then_some(WorkerView {
-            id: WorkerId::new(self.dispatcher, index),
-            place,
-            vitals: Vitals::of_worker(self.vitals, index),
-            depth: self.depth,
-        })
+        let all = self.all;
+        let place = all.places.get(index)?;
+        place.present.then_some(WorkerView { index, place, all })
     }
 
     /// Those that can take jobs, by index.
     pub fn iter(&self) -> impl Iterator<Item = WorkerView<'a>> + use<'a> {
         let workers = *self;
-        (0..self.places.len()).filter_map(move |index| workers.get(index))
+        (0..self.len()).filter_map(move |index| workers.get(index))
     }
 
     /// The key of the job that is dispatched, by the strategy's [affinity](Dispatcher::affinity), if it has
@@ -273,8 +261,8 @@ impl<'a> Workers<'a> {
     /// jobs in order. `None`: there are none, or the strategy has no [affinity](Dispatcher::affinity). O(1).
     pub fn holder_of(&self, key: u64) -> Option<WorkerView<'a>> {
         let holder = match self.key {
-            Some((known, slot)) if known == key => self.holders.holder(slot),
-            _ => self.holders.holder_of(key),
+            Some((known, slot)) if known == key => self.all.holders.holder(slot),
+            _ => self.all.holders.holder_of(key),
         };
         self.get(holder?)
     }
@@ -285,8 +273,8 @@ impl<'a> Workers<'a> {
     /// nobody holds are remembered for a while only. O(1).
     pub fn last_holder_of(&self, key: u64) -> Option<WorkerView<'a>> {
         let holder = match self.key {
-            Some((known, slot)) if known == key => self.holders.last_holder(slot),
-            _ => self.holders.last_holder_of(key),
+            Some((known, slot)) if known == key => self.all.holders.last_holder(slot),
+            _ => self.all.holders.last_holder_of(key),
         };
         self.get(holder?)
     }
@@ -301,21 +289,20 @@ impl fmt::Debug for Workers<'_> {
 /// One worker, as a strategy sees it.
 #[derive(Clone, Copy)]
 pub struct WorkerView<'a> {
-    id: WorkerId,
+    index: usize,
     place: &'a Place,
-    vitals: &'a Vitals,
-    depth: usize,
+    all: &'a All<'a>,
 }
 
 impl WorkerView<'_> {
     /// To name it in [`Target::Worker`].
     pub fn id(&self) -> WorkerId {
-        self.id
+        WorkerId::new(self.all.dispatcher, self.index)
     }
 
     /// Its index among the dispatcher's places.
     pub fn index(&self) -> usize {
-        self.id.index()
+        self.index
     }
 
     /// It finishes what it has and takes nothing more: a job sent there goes to [`Target::Any`].
@@ -340,7 +327,7 @@ impl WorkerView<'_> {
 
     /// Up to how many jobs the pool binds ahead: [`inbox_depth`](crate::PoolBuilder::inbox_depth).
     pub fn depth(&self) -> usize {
-        self.depth
+        self.all.depth
     }
 
     /// Jobs that wait in its inbox or run. Of tiny jobs, a worker takes several out at once; they count as
@@ -361,7 +348,7 @@ impl WorkerView<'_> {
 
     /// Whether it takes jobs and its inbox is below the depth.
     pub fn has_room(&self) -> bool {
-        !self.place.retiring && self.place.queued < self.depth
+        !self.place.retiring && self.place.queued < self.all.depth
     }
 
     /// When it last had nothing to do, as a count that only grows: the lower, the longer ago.
@@ -371,21 +358,25 @@ impl WorkerView<'_> {
 
     /// Jobs that it has brought to an end so far, well or not, or detached. Five loads.
     pub fn completed(&self) -> u64 {
-        self.vitals.counts.total_finished()
+        self.vitals().counts.total_finished()
     }
 
     /// A moving average of how long its jobs took lately; `None` before it was measured. Workers on
     /// threads of the pool's own and on executors measure one job in sixteen or so. One load.
     pub fn service_time(&self) -> Option<Duration> {
-        let nanos = self.vitals.service.load(Relaxed);
+        let nanos = self.vitals().service.load(Relaxed);
         (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+
+    fn vitals(&self) -> &Vitals {
+        Vitals::of_worker(self.all.vitals, self.index)
     }
 }
 
 impl fmt::Debug for WorkerView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkerView")
-            .field("id", &self.id)
+            .field("id", &self.id())
             .field("queued", &self.queued())
             .field("load", &self.load())
             .finish()

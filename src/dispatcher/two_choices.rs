@@ -60,7 +60,7 @@ impl<J> Dispatcher<J> for TwoChoices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatcher::{Place, Vitals};
+    use crate::dispatcher::{All, Place, Vitals};
     use crate::holders::Holders;
     use crate::worker::WorkerId;
 
@@ -84,7 +84,14 @@ mod tests {
         let loads = [4, 0, 3, 1];
         let holders = Holders::default();
         let vitals = Vitals::of(places.len());
-        let workers = Workers::new(0, &places, &vitals, 1000, None, &holders);
+        let all = All {
+            dispatcher: 0,
+            places: &places,
+            vitals: &vitals,
+            depth: 1000,
+            holders: &holders,
+        };
+        let workers = Workers::new(&all, None);
         for choices in 1..4 {
             let mut strategy = TwoChoices::new(7).choices(choices);
             let mut rng = Rng::new(7);
@@ -107,7 +114,14 @@ mod tests {
         let places: Vec<Place> = (0..10).map(|_| place(1, true)).collect();
         let holders = Holders::default();
         let vitals = Vitals::of(places.len());
-        let workers = Workers::new(0, &places, &vitals, 1000, None, &holders);
+        let all = All {
+            dispatcher: 0,
+            places: &places,
+            vitals: &vitals,
+            depth: 1000,
+            holders: &holders,
+        };
+        let workers = Workers::new(&all, None);
         let mut strategy = TwoChoices::new(8);
         let mut rng = Rng::new(8);
         for _ in 0..1000 {

@@ -1,7 +1,7 @@
 //! A strategy that is watched while it chooses.
 
 use super::log::Log;
-use crate::dispatcher::{Affinity, Dispatcher, Place, Target, Vitals, Workers};
+use crate::dispatcher::{Affinity, All, Dispatcher, Place, Target, Vitals, Workers};
 use crate::holders::Holders;
 use crate::job::Job;
 
@@ -103,7 +103,14 @@ pub(super) fn check_late<J, D: Dispatcher<J>>(strategy: &mut D, data: J, log: &L
     });
     let holders = Holders::default();
     let vitals = Vitals::of(places.len());
-    let workers = Workers::new(0, &places, &vitals, 4, None, &holders);
+    let all = All {
+        dispatcher: 0,
+        places: &places,
+        vitals: &vitals,
+        depth: 4,
+        holders: &holders,
+    };
+    let workers = Workers::new(&all, None);
     let target = strategy.dispatch(&Job::new(data), &workers);
     if target != Target::Any {
         log.complain(format!(
