@@ -566,7 +566,7 @@ impl<J: Send + 'static> Desk<J> {
                 taker.tray.push_back(job);
             }
             _ => {
-                self.bind(worker, Routed { turn, key, job });
+                self.bind(worker, turn, key, job);
                 if self.rouse(worker) {
                     called.push(worker);
                 }
@@ -656,19 +656,20 @@ impl<J: Send + 'static> Desk<J> {
             .is_some_and(|place| place.present && (!place.retiring || holds()))
     }
 
-    fn bind(&mut self, worker: usize, job: Routed<J>) {
-        if let Some(key) = job.key {
+    #[inline(always)]
+    fn bind(&mut self, worker: usize, turn: u64, key: Option<Slot>, job: Queued<J>) {
+        if let Some(key) = key {
             self.holders.bind(key, worker);
         }
         self.room -= usize::from(self.room_of(worker) > 0);
         let place = &mut self.places[worker];
-        place.queued_weight += job.job.weight();
+        place.queued_weight += job.weight();
         place.queued += 1;
         if self.inboxes.is_empty() {
             let workers = self.places.len();
             self.inboxes.resize_with(workers, VecDeque::new);
         }
-        self.inboxes[worker].push_back(job);
+        self.inboxes[worker].push_back(Routed { turn, key, job });
     }
 
     /// The key of what it answers is still held.

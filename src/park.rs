@@ -41,7 +41,9 @@ struct Parker {
 impl Parker {
     /// Waits for a wake since the last one seen; a wake before the call counts.
     fn park(&self) {
-        Lookout::new().until(|| self.woken.load(Relaxed));
+        if !SLEEPS_AT_ONCE.try_with(Cell::take).unwrap_or(false) {
+            Lookout::new().until(|| self.woken.load(Relaxed));
+        }
         if self.woken.swap(false, Acquire) {
             return;
         }
@@ -69,6 +71,13 @@ enum Patience {
 const SHORT_SLEEP: Duration = Duration::from_micros(80);
 /// A long look-out.
 const PATIENT: Duration = Duration::from_micros(50);
+
+local! { static SLEEPS_AT_ONCE: Cell<bool> = Cell::new(false); }
+
+/// What this thread waits for next is not worth looking out for.
+pub(crate) fn sleep_at_once() {
+    let _ = SLEEPS_AT_ONCE.try_with(|at_once| at_once.set(true));
+}
 
 local! { static PATIENCE: Cell<Patience> = Cell::new(Patience::Short); }
 

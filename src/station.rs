@@ -49,7 +49,7 @@ use crate::loaded::Loaded;
 use crate::park::lock_soon;
 use crate::signal::call;
 use crate::spinlock::SpinLock;
-use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded, lock};
 use crate::worker::{Appetite, WorkerId};
 use std::ops::{Deref, DerefMut};
@@ -220,6 +220,8 @@ pub(crate) struct Station<J> {
     faults: AtomicU64,
     /// Tombstones that were met, and dropped, while routing.
     met: AtomicUsize,
+    /// Written under the lock.
+    routed: AtomicBool,
 }
 
 /// What the lock protects.
@@ -323,6 +325,7 @@ impl<J: Send + 'static> Station<J> {
             },
             faults: AtomicU64::new(0),
             met: AtomicUsize::new(0),
+            routed: AtomicBool::new(false),
         }
     }
 
@@ -339,6 +342,11 @@ impl<J: Send + 'static> Station<J> {
     pub(crate) fn pass_trays(&self) -> impl Fn() + Send + Sync + use<J> {
         let seats = self.seats.clone();
         move || seats.iter().for_each(|seat| drop(seat.tray.lock()))
+    }
+
+    /// Whether its strategy binds jobs to workers, as far as somebody took one since.
+    pub(crate) fn is_routed(&self) -> bool {
+        self.routed.load(Relaxed)
     }
 
     /// About how many jobs wait for this desk's workers, and not in the common intake.
@@ -405,6 +413,9 @@ impl<J: Send + 'static> Station<J> {
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
         let mut floor = self.enter_to_take();
+        if floor.desk.routes() != self.is_routed() {
+            self.routed.store(floor.desk.routes(), Relaxed);
+        }
         floor.draw_keyed(self.keyed.as_ref());
         if floor.desk.may_leave_in_intake() {
             let most = appetite.of_common() as usize;

@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::fault::{Fault, seeded};
-use crate::park::Lookout;
+use crate::park::{Lookout, sleep_at_once};
 use crate::station::Seat;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -13,6 +13,8 @@ pub(crate) struct Search<'a, J: Send + 'static> {
     seat: &'a Seat<J>,
     lookout: Lookout,
     prolonged: bool,
+    /// There were more searchers than cores.
+    crowded: bool,
     gave_way: bool,
     /// Set while the worker is, or was until somebody called it, on the list of sleepers.
     resting: bool,
@@ -26,6 +28,7 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             seat,
             lookout: Lookout::new(),
             prolonged: false,
+            crowded: false,
             gave_way: false,
             resting: false,
         }
@@ -44,7 +47,8 @@ impl<'a, J: Send + 'static> Search<'a, J> {
         }
         let station = self.core.station(self.seat.id);
         // More than one for each core would only take turns.
-        if station.watched().0 > self.core.cores {
+        self.crowded = station.watched().0 > self.core.cores;
+        if self.crowded {
             return false;
         }
         let mut work = || self.core.waiting_hint(station) > 0;
@@ -81,6 +85,10 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             // Submitters wait while there is room? Somebody forgot to pass the word on. Asked on the list of
             // sleepers, so that whoever gives room back later finds this worker there.
             self.core.rest();
+            // While more search than there are cores, whoever binds a job to this worker may wait for its core.
+            if self.crowded && station.is_routed() {
+                sleep_at_once();
+            }
             Poll::Pending
         })
     }
