@@ -86,8 +86,6 @@ pub(crate) struct Seat<J> {
     pub(crate) lane: Lane,
     /// Of all of the desk's workers, side by side: for each by itself, an allocator would leave a gap.
     vitals: Arc<[Vitals]>,
-    /// Where its own are among them.
-    place: u32,
     /// The running job's number, or 0. Set under the lock of the place that the job is taken from, so
     /// that a visit finds it in one of the two; cleared when the outcome is known.
     running: AtomicU64,
@@ -112,7 +110,6 @@ impl<J> Seat<J> {
         Seat {
             id,
             lane: Lane::of_worker(number),
-            place: Vitals::place(&vitals, id.index()) as u32,
             vitals,
             running: AtomicU64::new(0),
             detached: Mutex::default(),
@@ -127,7 +124,7 @@ impl<J> Seat<J> {
     /// What it has done.
     #[inline]
     pub(crate) fn vitals(&self) -> &Vitals {
-        &self.vitals[self.place as usize]
+        Vitals::of_worker(&self.vitals, self.id.index())
     }
 
     #[inline]
@@ -948,5 +945,15 @@ impl<J: Send + 'static> Floor<J> {
         intake.note_drawn(drawn);
         self.put_on_desk();
         drawn
+    }
+}
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_takes_one_pair_of_cache_lines() {
+        assert_eq!(size_of::<Seat<[u64; 16]>>(), 128);
     }
 }

@@ -80,27 +80,29 @@ impl<J: Send + 'static, H: JobHandler<J>> Worker<J, H> for Box<dyn Worker<J, H>>
 
 /// Names a worker: the number of its dispatcher, and its own number there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId(
-    // The dispatcher's number in the upper half: a strategy answers one for each job, and one word comes in a register.
-    u64,
-);
+pub struct WorkerId {
+    /// The dispatcher's in the upper half. A strategy answers with this for each job, and one word comes in a register.
+    numbers: u64,
+}
 
 impl WorkerId {
-    pub(crate) const FIRST: WorkerId = WorkerId(0);
+    pub(crate) const FIRST: WorkerId = WorkerId { numbers: 0 };
 
     pub(crate) fn new(dispatcher: usize, index: usize) -> Self {
         // The builder allows far fewer than there is room for.
-        WorkerId((dispatcher as u64) << 32 | index as u64)
+        WorkerId {
+            numbers: (dispatcher as u64) << 32 | index as u64,
+        }
     }
 
     /// The number of its dispatcher, from 0.
     pub fn dispatcher(self) -> usize {
-        (self.0 >> 32) as usize
+        (self.numbers >> 32) as usize
     }
 
     /// Its number among the dispatcher's workers, from 0.
     pub fn index(self) -> usize {
-        self.0 as u32 as usize
+        self.numbers as u32 as usize
     }
 }
 

@@ -1,8 +1,5 @@
 use fanpool::{Target, WorkerId};
 
 fn main() {
-    let _ = Target::Worker(WorkerId {
-        dispatcher: 0,
-        index: 1,
-    });
+    let _ = Target::Worker(WorkerId { numbers: 1 });
 }
