@@ -689,6 +689,10 @@ impl<J: Send + 'static> Home for Core<J> {
         }
     }
 
+    fn is_busy(&self) -> bool {
+        self.gate.waiting() > 2
+    }
+
     fn standstill(&self) -> &Standstill {
         &self.standstill
     }

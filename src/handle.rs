@@ -153,7 +153,9 @@ impl<T, E> Future for JobHandle<T, E> {
             // Nothing to wait for, or a wait that keeps none of the pool's workers.
             this.stay = None;
             if !finished {
-                glance(cx, || this.is_finished());
+                let pool = this.reply().pool();
+                let soon = || registry::find(pool).is_some_and(|home| !home.is_busy());
+                glance(cx, soon, || this.is_finished());
             }
             return this.poll_reply(cx.waker());
         }

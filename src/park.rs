@@ -215,13 +215,23 @@ local! {
 ///
 /// That nobody else waits here does not say that nobody else is here. So a glance is short by the clock, too; and
 /// now and then, instead of a glance, the task is called at once to be polled again, after others.
-pub(crate) fn glance(cx: &Context<'_>, happened: impl FnMut() -> bool) {
+pub(crate) fn glance(
+    cx: &Context<'_>,
+    soon: impl FnOnce() -> bool,
+    happened: impl FnMut() -> bool,
+) {
     if !cfg!(any(fanpool_loom, fanpool_shuttle)) {
-        glance_for(SHORT_GLANCE, LONG_GLANCE, cx, happened);
+        glance_for(SHORT_GLANCE, LONG_GLANCE, cx, soon, happened);
     }
 }
 
-fn glance_for(longest: Duration, long: Duration, cx: &Context<'_>, happened: impl FnMut() -> bool) {
+fn glance_for(
+    longest: Duration,
+    long: Duration,
+    cx: &Context<'_>,
+    soon: impl FnOnce() -> bool,
+    happened: impl FnMut() -> bool,
+) {
     let task = cx.waker().data().addr();
     let give_way = LAST_GLANCE.try_with(|last| {
         let LastGlance {
@@ -239,7 +249,9 @@ fn glance_for(longest: Duration, long: Duration, cx: &Context<'_>, happened: imp
         let looks = task == before && wait == 0;
         let give_way = looks && in_a_row == MOST_IN_A_ROW;
         if looks && !give_way {
-            let happens = if penalty < MAX_PENALTY {
+            let happens = if !soon() {
+                false
+            } else if penalty < MAX_PENALTY {
                 happens_within(longest, Lookout::new(), happened)
             } else {
                 happens_within(long, Lookout::with(PAUSES, u32::MAX - PAUSES), happened)
@@ -321,7 +333,8 @@ mod tests {
     fn looks_until(task: &Waker, nth: u32) -> u32 {
         let mut looks = 0;
         let (longest, long) = (Duration::MAX, Duration::from_millis(1));
-        glance_for(longest, long, &Context::from_waker(task), || {
+        let soon = || true;
+        glance_for(longest, long, &Context::from_waker(task), soon, || {
             looks += 1;
             looks == nth
         });
@@ -406,7 +419,7 @@ mod tests {
             looks(&task, true);
             let begun = Instant::now();
             let mut looks_of_one = 0;
-            glance(&Context::from_waker(&task), || {
+            glance(&Context::from_waker(&task), || true, || {
                 looks_of_one += 1;
                 while begun.elapsed() < 2 * SHORT_GLANCE {}
                 false
