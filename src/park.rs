@@ -419,11 +419,15 @@ mod tests {
             looks(&task, true);
             let begun = Instant::now();
             let mut looks_of_one = 0;
-            glance(&Context::from_waker(&task), || true, || {
-                looks_of_one += 1;
-                while begun.elapsed() < 2 * SHORT_GLANCE {}
-                false
-            });
+            glance(
+                &Context::from_waker(&task),
+                || true,
+                || {
+                    looks_of_one += 1;
+                    while begun.elapsed() < 2 * SHORT_GLANCE {}
+                    false
+                },
+            );
             assert_eq!(looks_of_one, 1);
             assert_eq!(looks(&task, true), 0, "it was not worth it");
         });
