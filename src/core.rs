@@ -292,15 +292,15 @@ impl<J: Send + 'static> Core<J> {
 
     // ---- out --------------------------------------------------------------------------------
 
-    /// Has a worker start the next of the jobs that it took ahead. `claim` is to take the job out of its envelope, where
-    /// so many others are, under the tray's lock, and answers what it weighs; once that is free,
+    /// Has a worker start the next of the jobs that it took ahead. `claim` is to take the job out of its envelope, under
+    /// the tray's lock, and answers what it weighs; once that is free,
     /// [`started_in_hand`](Self::started_in_hand) is to be called. `false`: others were quicker, or a tombstone came up, which [`next_job`](Self::next_job) sees to.
     #[inline(always)]
     pub(crate) fn start_in_hand(
         &self,
         seat: &Seat<J>,
         hand: &mut Hand,
-        claim: impl FnOnce(&mut Queued<J>, usize) -> Option<u64>,
+        claim: impl FnOnce(&mut Queued<J>) -> Option<u64>,
     ) -> bool {
         if self.is_halted() {
             return false;

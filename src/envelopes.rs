@@ -75,15 +75,15 @@ impl<J> Envelopes<J> {
         Some(envelope.split_off(1))
     }
 
-    /// Has the first job started where it lies, with so many others in its envelope, or not: then it stays.
+    /// Has the first job started where it lies, or not: then it stays.
     #[inline(always)]
     pub(crate) fn start_first<R>(
         &mut self,
-        start: impl FnOnce(&mut Queued<J>, usize) -> Option<R>,
+        start: impl FnOnce(&mut Queued<J>) -> Option<R>,
     ) -> Option<R> {
         let envelope = self.row.front_mut()?;
         let others = envelope.others();
-        let started = start(envelope, others)?;
+        let started = start(envelope)?;
         if others == 0 {
             // It is empty, so not even its drop is missed.
             std::mem::forget(self.row.pop_front());
@@ -216,9 +216,9 @@ pub(crate) mod tests {
                 taken.extend(first.map(|mut job| is_numbered(&mut job)));
                 // Where it lies, in an envelope of several or of one.
                 let mut token = None;
-                let started = row.start_first(|job, others| {
+                let started = row.start_first(|job| {
                     let number = job.id().get() - 1;
-                    if others == 0 {
+                    if job.others() == 0 {
                         return Some(is_numbered(job));
                     }
                     let started = job.claim_first(&mut token, &mut None)?;

@@ -567,13 +567,13 @@ impl<J: Send + 'static> Station<J> {
     pub(crate) fn start_from_tray<R>(
         &self,
         seat: &Seat<J>,
-        start: impl FnOnce(&mut Queued<J>, usize) -> Option<R>,
+        start: impl FnOnce(&mut Queued<J>) -> Option<R>,
         count: impl FnOnce(R),
     ) -> bool {
         let mut tray = seat.tray.lock();
-        let started = tray.jobs.start_first(|job, others| {
+        let started = tray.jobs.start_first(|job| {
             let id = job.id();
-            let started = start(job, others)?;
+            let started = start(job)?;
             seat.begin(id);
             Some(started)
         });

@@ -3,7 +3,7 @@
 use super::hand::Hand;
 use super::search::{Search, give_way};
 use super::{Detached, WorkerId};
-use crate::cell::{At, Cell};
+use crate::cell::{At, Cell, Token};
 use crate::clock::first;
 use crate::context::JobContext;
 use crate::core::Core;
@@ -167,26 +167,23 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             self.seated = false;
         }
         let (cx, owed, current) = (&mut self.cx, &mut self.owed, &mut self.job);
-        // Of a job whose cell's next one others took, and dropped after the tray's lock.
         let mut stale = None;
-        let claim = |envelope: &mut Queued<J>, others: usize| {
+        let claim = |envelope: &mut Queued<J>| {
             let id = envelope.id();
-            if others > 0 {
+            if envelope.others() > 0 {
                 let job = envelope.claim_first(cx.token(), &mut stale)?;
                 cx.turn_to(id, job.deadline());
                 *owed = Owed::Handle { keep: true };
                 *current = Some(job);
             } else {
                 let claimed = envelope.claim()?;
-                if cx.token().is_some() {
-                    stale = cx.token().take();
-                }
-                hold(cx, owed, current, id, claimed);
+                stale = hold(cx, owed, current, id, claimed);
             }
             Some(job::weight(current.as_ref().and_then(Job::options)))
         };
         let seat = &*self.seat;
         let started = self.core.start_in_hand(seat, &mut self.hand, claim);
+        // Not under the tray's lock.
         drop(stale);
         if started && seeded(Fault::RoomKept) {
             self.core.joins.over(last);
@@ -242,7 +239,13 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     }
 
     fn hold(&mut self, id: JobId, claimed: Claimed<J>) {
-        hold(&mut self.cx, &mut self.owed, &mut self.job, id, claimed);
+        drop(hold(
+            &mut self.cx,
+            &mut self.owed,
+            &mut self.job,
+            id,
+            claimed,
+        ));
         self.took_one();
     }
 
@@ -333,7 +336,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
 }
 
 /// Makes a job that was claimed the current one. Under a tray's lock: nothing of the last job is left by then, so
-/// nothing foreign is dropped here.
+/// nothing foreign is dropped here. Answers a token that was kept for a job that others took, to be dropped elsewhere.
 #[inline(always)]
 fn hold<J: Send + 'static>(
     cx: &mut JobContext,
@@ -341,19 +344,22 @@ fn hold<J: Send + 'static>(
     current: &mut Option<Job<J>>,
     id: JobId,
     Claimed { job, slot }: Claimed<J>,
-) {
+) -> Option<At<dyn Token>> {
     debug_assert!(current.is_none() && matches!(owed, Owed::Nothing));
-    debug_assert!(cx.token().is_none());
     cx.turn_to(id, job.deadline());
-    match slot {
-        None => *owed = Owed::Log(job.share_options()),
+    let stale = match slot {
+        None => {
+            *owed = Owed::Log(job.share_options());
+            cx.token().take()
+        }
         Some(At { cell, at }) => {
             let cell = cell.into_token();
             *owed = Owed::Handle { keep: false };
-            *cx.token() = Some(At { cell, at });
+            cx.token().replace(At { cell, at })
         }
-    }
+    };
     *current = Some(job);
+    stale
 }
 
 /// What a thread is in the middle of while it is about the job that `cx` is about.
