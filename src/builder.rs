@@ -132,8 +132,8 @@ where
     /// Up to how many jobs the pool has bound to a worker ahead, for strategies that choose workers: the k
     /// of JBSQ(k). They wait in the worker's inbox, where no other worker takes them from.
     ///
-    /// Of tiny jobs (about a microsecond) a worker takes up to 64 at once, where many workers share a core up to 256;
-    /// those have left the inbox.
+    /// A worker takes as many of them at once as it runs in some 50 µs, up to 64, or, of jobs that take less than a
+    /// microsecond where many workers share a core, up to 256; those have left the inbox.
     ///
     /// A small depth leaves the choice open for longer; a depth below four makes workers wait for the
     /// dispatcher between tiny jobs. With a depth beyond the queue's capacity, each job is bound as soon as

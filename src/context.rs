@@ -64,7 +64,7 @@ impl JobContext {
         }
     }
 
-    /// Turns the worker's context to its next job. The token is set by itself.
+    /// Turns the worker's context to its next job. The token is set apart.
     #[inline]
     pub(crate) fn turn_to(&mut self, id: JobId, deadline: Option<Instant>) {
         self.id = id;

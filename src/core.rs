@@ -34,6 +34,9 @@ use std::task::{Wake, Waker};
 /// How often a worker gives way at most while it lingers, each time for half a microsecond or more.
 const LINGER: u32 = 24;
 
+/// So few jobs that wait are as good as started.
+const FEW_JOBS: u64 = 2;
+
 /// So many cells are kept at most: as many as there are jobs with handles at a time, in most pools.
 const KEPT_CELLS: u64 = 1024;
 
@@ -207,14 +210,16 @@ impl<J: Send + 'static> Core<J> {
         let mut pushed = 0;
         for mut bundle in bundles {
             pushed += 1 + bundle.others();
-            if self.stations.len() == 1 {
+            if self.stations.len() > 1 && self.homes.asks() {
+                // Each may be another desk's.
+                while bundle.others() > 0 {
+                    self.push(bundle.take_first(1));
+                }
+                self.push(bundle);
+            } else {
+                // The jobs of a group have no key.
                 self.intake.push_bundle(bundle);
-                continue;
             }
-            while bundle.others() > 0 {
-                self.push(bundle.split_off(1));
-            }
-            self.push(bundle);
         }
         // Once there is nobody to call, or enough are called, that holds for the rest: whoever searches finds all.
         for _ in 0..pushed {
@@ -689,8 +694,14 @@ impl<J: Send + 'static> Home for Core<J> {
         }
     }
 
-    fn is_busy(&self) -> bool {
-        self.gate.waiting() > 2
+    fn has_queue(&self) -> bool {
+        // Where jobs weigh more, units say nothing of how many there are: then, of those that no worker has taken.
+        let waiting = if self.gate.counts_jobs() {
+            self.gate.waiting()
+        } else {
+            self.untaken_hint()
+        };
+        waiting > FEW_JOBS
     }
 
     fn standstill(&self) -> &Standstill {

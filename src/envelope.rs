@@ -46,7 +46,7 @@ enum Body<J> {
     },
     Tracked {
         cell: Arc<dyn Tracked<J>>,
-        slots: Slots,
+        slots: Span,
     },
     Gone,
 }
@@ -54,9 +54,9 @@ enum Body<J> {
 /// Slots of a cell, side by side: where the first is, and in the upper half how many others there are. One word, as
 /// what it is moved and read by.
 #[derive(Clone, Copy)]
-struct Slots(u64);
+struct Span(u64);
 
-impl Slots {
+impl Span {
     const ANOTHER: u64 = 1 << 32;
 
     #[inline]
@@ -70,9 +70,9 @@ impl Slots {
     }
 
     /// Parts with the first `count`, and answers them.
-    fn split_off(&mut self, count: usize) -> Slots {
+    fn take_first(&mut self, count: usize) -> Span {
         let (first, count) = (self.0 as u32, count as u64);
-        let split = Slots(u64::from(first) + (count - 1) * Self::ANOTHER);
+        let split = Span(u64::from(first) + (count - 1) * Self::ANOTHER);
         self.0 = self.0 + count - count * Self::ANOTHER;
         split
     }
@@ -94,7 +94,7 @@ impl<J> Queued<J> {
     /// For the jobs in these slots, whose numbers follow one another. `id` is the first one's.
     pub(crate) fn bundle(id: JobId, cell: Arc<dyn Tracked<J>>, slots: Range<usize>) -> Self {
         let (first, others) = (slots.start as u64, slots.len() as u64 - 1);
-        let slots = Slots(first + others * Slots::ANOTHER);
+        let slots = Span(first + others * Span::ANOTHER);
         Queued {
             number: id.get(),
             body: Body::Tracked { cell, slots },
@@ -111,21 +111,21 @@ impl<J> Queued<J> {
     }
 
     /// Takes the first `count` jobs out, in an envelope of their own: fewer than there are.
-    pub(crate) fn split_off(&mut self, count: usize) -> Queued<J> {
+    pub(crate) fn take_first(&mut self, count: usize) -> Queued<J> {
         debug_assert!(0 < count && count <= self.others());
         let number = self.number;
         self.number += count as u64;
         let body = match &mut self.body {
             Body::Tracked { cell, slots } => Body::Tracked {
                 cell: cell.clone(),
-                slots: slots.split_off(count),
+                slots: slots.take_first(count),
             },
-            _ => Body::Gone,
+            _ => unreachable!("only a cell has several jobs"),
         };
         Queued { number, body }
     }
 
-    /// Leaves an empty envelope in its place.
+    /// Leaves an empty envelope in its place. (Taken out of a deque as an option, it would be moved by parts.)
     #[inline]
     pub(crate) fn take(&mut self) -> Queued<J> {
         let gone = Queued {
@@ -260,21 +260,19 @@ impl<J> Queued<J> {
                 *stale = token.replace(At { cell, at });
             }
         }
-        slots.split_off(1);
+        slots.take_first(1);
         self.number += 1;
         Some(job)
     }
 
     /// Shows the numbers of its jobs that have no outcome.
     pub(crate) fn for_each_waiting(&self, mut each: impl FnMut(JobId)) {
-        let Body::Tracked { cell, slots } = &self.body else {
-            if !self.is_over() {
-                each(self.id());
-            }
-            return;
-        };
-        for other in 0..=slots.others() {
-            if !cell.is_over(slots.first() + other) {
+        for other in 0..=self.others() {
+            let over = match &self.body {
+                Body::Tracked { cell, slots } => cell.is_over(slots.first() + other),
+                _ => self.is_over(),
+            };
+            if !over {
                 each(JobId::from_ticket(self.id().get() - 1 + other as u64));
             }
         }
@@ -304,7 +302,7 @@ impl<J> Queued<J> {
     #[cold]
     fn abandon(&mut self) {
         while self.others() > 0 {
-            drop(self.split_off(1));
+            drop(self.take_first(1));
         }
         let (pool, job, slot) = match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Plain { pool, job } => (pool, job, None),

@@ -72,7 +72,7 @@ impl<J> Envelopes<J> {
             return self.row.remove(at);
         }
         self.folded -= 1;
-        Some(envelope.split_off(1))
+        Some(envelope.take_first(1))
     }
 
     /// Has the first job started where it lies, or not: then it stays.
@@ -84,6 +84,10 @@ impl<J> Envelopes<J> {
         let envelope = self.row.front_mut()?;
         let others = envelope.others();
         let started = start(envelope)?;
+        debug_assert!(
+            others == 0 || envelope.others() == others - 1,
+            "not started"
+        );
         if others == 0 {
             // It is empty, so not even its drop is missed.
             std::mem::forget(self.row.pop_front());
@@ -111,7 +115,7 @@ impl<J> Envelopes<J> {
                 self.row.pop_front()
             } else {
                 self.folded -= left;
-                Some(envelope.split_off(left))
+                Some(envelope.take_first(left))
             };
             if let Some(part) = part {
                 left -= 1 + part.others();
@@ -149,7 +153,7 @@ impl<J> Envelopes<J> {
         std::mem::take(self.singles())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Queued<J>> {
+    pub(crate) fn envelopes(&self) -> impl Iterator<Item = &Queued<J>> {
         self.row.iter()
     }
 }
@@ -211,7 +215,7 @@ pub(crate) mod tests {
                     (most.min(before), before - part.len())
                 );
                 taken.append(&mut numbers(&mut part));
-                assert_eq!(part.len(), part.iter().count());
+                assert_eq!(part.len(), part.envelopes().count());
                 let first = row.pop();
                 taken.extend(first.map(|mut job| is_numbered(&mut job)));
                 // Where it lies, in an envelope of several or of one.

@@ -171,6 +171,11 @@ impl Want {
         Want { most, what }
     }
 
+    /// Whether one unit will do.
+    pub(crate) fn is_for_one(self) -> bool {
+        self.least() == 1
+    }
+
     fn least(self) -> u64 {
         match self.what {
             What::Jobs | What::Permits => 1,
@@ -570,8 +575,9 @@ impl Gate {
         }
     }
 
-    /// Runs somebody's wait for room, and keeps in mind how fast room was made meanwhile.
-    pub(crate) fn timed<R>(&self, wait: impl FnOnce() -> R) -> R {
+    /// Runs somebody's wait for room, and keeps in mind how fast room was made meanwhile: a hint, by whoever waited
+    /// last. By the real time, whatever the pool's clock, since it is about how long a thread sleeps.
+    pub(crate) fn measure_pace<R>(&self, wait: impl FnOnce() -> R) -> R {
         let (begun, before) = (Instant::now(), self.released());
         let waited = wait();
         let released = self.released() - before;
@@ -679,6 +685,11 @@ impl Gate {
     pub(crate) fn accepted(&self) -> u64 {
         let _writes = lock(&self.apart.closed);
         self.issued() - self.apart.surplus.load(Relaxed)
+    }
+
+    /// Whether each unit was one job so far.
+    pub(crate) fn counts_jobs(&self) -> bool {
+        self.apart.surplus.load(Relaxed) == 0
     }
 
     /// About how many jobs were accepted so far.
@@ -798,7 +809,7 @@ mod tests {
         let gate = Gate::new(8, 1);
         let free_while_waiting = |n| {
             gate.try_enter(Want::jobs(8)).ok();
-            gate.timed(|| gate.release(n, Lane::COMMON));
+            gate.measure_pace(|| gate.release(n, Lane::COMMON));
             gate.quarter_frees_in()
         };
         assert!(free_while_waiting(2).is_some_and(|in_time| in_time > Duration::ZERO));

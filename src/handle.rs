@@ -23,7 +23,8 @@ use std::time::Duration;
 /// the pool goes, the outcome is whatever became of the job, so a wait always ends.
 ///
 /// A job that takes microseconds is over before a sleeping task could be woken. So a poll may look out for the
-/// outcome for some 5 µs before it is pending, unless that was in vain lately on the same thread.
+/// outcome for some 5 µs before it is pending, unless that was in vain lately on the same thread, or
+/// more than two jobs wait.
 ///
 /// # Cancel safety
 ///
@@ -153,8 +154,8 @@ impl<T, E> Future for JobHandle<T, E> {
             // Nothing to wait for, or a wait that keeps none of the pool's workers.
             this.stay = None;
             if !finished {
-                let pool = this.reply().pool();
-                let soon = || registry::find(pool).is_some_and(|home| !home.is_busy());
+                let home = || registry::find(this.reply().pool());
+                let soon = || home().is_some_and(|home| !home.has_queue());
                 glance(cx, soon, || this.is_finished());
             }
             return this.poll_reply(cx.waker());

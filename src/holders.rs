@@ -61,8 +61,8 @@ impl Holders {
             self.forget_idle();
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            let at = u32::try_from(self.holders.len()).ok();
-            let at = at.filter(|&at| at < u32::MAX);
+            // The last number is no slot's: see `Answer`, desk.rs.
+            let at = u32::try_from(self.holders.len() + 1).map(|next| next - 1);
             let at = at.expect("fewer keys than jobs in inboxes");
             self.holders.push(Holder {
                 worker: 0,

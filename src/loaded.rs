@@ -1,6 +1,6 @@
 //! Which workers of a desk may have jobs in their trays that others may take.
 //!
-//! A worker's mark is set and cleared under its tray's lock: set before there is something in the tray for others, and
+//! A worker's mark is set and cleared under its tray's lock: set when something for others comes in, and
 //! left set when the tray has been emptied, since it will be filled again soon. Whoever looks into the tray in vain, its
 //! worker before it sleeps or another, clears the mark. `count` is changed after the mark is set and before it is
 //! cleared; so whoever sees by it that a tray may be loaded finds a mark, unless the tray has been emptied since.

@@ -18,7 +18,7 @@ const YIELDS: u32 = 20;
 /// The same for a lock, whose holder is quick.
 const LOCK_YIELDS: u32 = 40;
 
-/// Yields may last long: they are over by then.
+/// Each may last long: no more of them after this time.
 const MOST_YIELDING: Duration = Duration::from_micros(200);
 
 /// So many glances are left out at most.
@@ -41,7 +41,9 @@ struct Parker {
 impl Parker {
     /// Waits for a wake since the last one seen; a wake before the call counts.
     fn park(&self) {
-        if !SLEEPS_AT_ONCE.try_with(Cell::take).unwrap_or(false) {
+        if Patience::now() == Patience::None {
+            Patience::set(Patience::Short);
+        } else {
             Lookout::new().until(|| self.woken.load(Relaxed));
         }
         if self.woken.swap(false, Acquire) {
@@ -65,6 +67,8 @@ enum Patience {
     Long,
     /// It was long, and in vain.
     Spent,
+    /// None at all, the next time that it parks.
+    None,
 }
 
 /// A sleep as short as this costs more than it saves: on a virtual machine, it takes half of it to be woken.
@@ -72,26 +76,30 @@ const SHORT_SLEEP: Duration = Duration::from_micros(80);
 /// A long look-out.
 const PATIENT: Duration = Duration::from_micros(50);
 
-local! { static SLEEPS_AT_ONCE: Cell<bool> = Cell::new(false); }
-
-/// What this thread waits for next is not worth looking out for.
-pub(crate) fn sleep_at_once() {
-    let _ = SLEEPS_AT_ONCE.try_with(|at_once| at_once.set(true));
-}
-
 local! { static PATIENCE: Cell<Patience> = Cell::new(Patience::Short); }
 
 impl Patience {
+    fn now() -> Self {
+        PATIENCE.try_with(Cell::get).unwrap_or(Patience::Short)
+    }
+
+    fn set(patience: Patience) {
+        let _ = PATIENCE.try_with(|current| current.set(patience));
+    }
+
     fn slept(time: Duration) {
-        let _ = PATIENCE.try_with(|patience| {
-            let short = time < SHORT_SLEEP && patience.get() != Patience::Spent;
-            patience.set(if short {
-                Patience::Long
-            } else {
-                Patience::Short
-            });
+        let short = time < SHORT_SLEEP && Patience::now() != Patience::Spent;
+        Patience::set(if short {
+            Patience::Long
+        } else {
+            Patience::Short
         });
     }
+}
+
+/// What this thread waits for next is not worth a look-out.
+pub(crate) fn sleep_at_once() {
+    Patience::set(Patience::None);
 }
 
 impl Wake for Parker {
@@ -120,13 +128,13 @@ impl Lookout {
 
     /// After a look-out that was in vain, another one if the thread's last sleep was short.
     pub(crate) fn prolonged_until(happened: impl FnMut() -> bool) -> bool {
-        if PATIENCE.try_with(Cell::get).ok() != Some(Patience::Long) {
+        if Patience::now() != Patience::Long {
             return false;
         }
         let yields = Lookout::yielding(u32::MAX);
         let happens = happens_within(PATIENT, yields, happened);
         if !happens {
-            let _ = PATIENCE.try_with(|patience| patience.set(Patience::Spent));
+            Patience::set(Patience::Spent);
         }
         happens
     }
@@ -215,6 +223,8 @@ local! {
 ///
 /// That nobody else waits here does not say that nobody else is here. So a glance is short by the clock, too; and
 /// now and then, instead of a glance, the task is called at once to be polled again, after others.
+///
+/// `soon` is asked before: if it will take longer, the thread may have others to run, and that is in vain, too.
 pub(crate) fn glance(
     cx: &Context<'_>,
     soon: impl FnOnce() -> bool,

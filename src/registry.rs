@@ -32,8 +32,8 @@ pub(crate) trait Home: Send + Sync {
     /// A cancelled job left an empty envelope in the queue.
     fn buried(&self);
     fn close(&self);
-    /// Whether several jobs wait to be started.
-    fn is_busy(&self) -> bool;
+    /// Whether more jobs wait than a few. Sums up what the workers let go.
+    fn has_queue(&self) -> bool;
     fn standstill(&self) -> &Standstill;
     fn time(&self) -> &Timekeeper;
     /// A worker can serve nobody until its running job goes on (`away`), or can again.

@@ -15,7 +15,7 @@
 //!   waiting, it calls the next: a burst wakes as many workers as it needs, one after the other.
 //!   It reads the gate *after* it stopped counting, and a submitter reads `watch` after its ticket,
 //!   all sequentially consistent: either the submitter saw no searcher, or the searcher sees its job.
-//! - **Ahead.** A worker whose jobs are tiny takes several at once into its *tray*, from which any
+//! - **Ahead.** A worker whose jobs are short takes several at once into its *tray*, from which any
 //!   other worker may take. If somebody sleeps and nobody searches, it calls one, so that no job waits
 //!   in the tray of a busy worker while another sleeps: trays are filled under the desk's lock, and a
 //!   worker that lies down looks at `loaded` under the same lock. Jobs that are bound to a worker come into
@@ -205,7 +205,7 @@ pub(crate) struct Station<J> {
     /// Of jobs with a key, if there are other desks.
     keyed: Option<KeyedIntake<J>>,
     seats: Arc<[Seat<J>]>,
-    /// About how many jobs are on the desk and not bound: written under the lock, read as a hint.
+    /// About how many jobs are drawn and not bound: written under the lock, read as a hint.
     backlog: AtomicU64,
     /// A worker takes one in so many of the waiting jobs ahead.
     share: usize,
@@ -217,7 +217,7 @@ pub(crate) struct Station<J> {
     faults: AtomicU64,
     /// Tombstones that were met, and dropped, while routing.
     met: AtomicUsize,
-    /// Written under the lock.
+    /// Whether the desk routes: written under the lock.
     routed: AtomicBool,
 }
 
@@ -301,6 +301,7 @@ impl<J: Send + 'static> Station<J> {
                 Seat::new(id, dispatcher * workers + index, desk.vitals())
             })
             .collect();
+        let routed = AtomicBool::new(desk.routes());
         Station {
             floor: Mutex::new(Floor {
                 desk,
@@ -322,7 +323,7 @@ impl<J: Send + 'static> Station<J> {
             },
             faults: AtomicU64::new(0),
             met: AtomicUsize::new(0),
-            routed: AtomicBool::new(false),
+            routed,
         }
     }
 
@@ -341,7 +342,7 @@ impl<J: Send + 'static> Station<J> {
         move || seats.iter().for_each(|seat| drop(seat.tray.lock()))
     }
 
-    /// Whether its strategy binds jobs to workers, as far as somebody took one since.
+    /// Whether its strategy binds jobs to workers.
     pub(crate) fn is_routed(&self) -> bool {
         self.routed.load(Relaxed)
     }
@@ -410,9 +411,6 @@ impl<J: Send + 'static> Station<J> {
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
         let mut floor = self.enter_to_take();
-        if floor.desk.routes() != self.is_routed() {
-            self.routed.store(floor.desk.routes(), Relaxed);
-        }
         floor.draw_keyed(self.keyed.as_ref());
         if floor.desk.may_leave_in_intake() {
             let most = appetite.of_common() as usize;
@@ -587,12 +585,11 @@ impl<J: Send + 'static> Station<J> {
     /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.
     pub(crate) fn take_from_tray(&self, of: &Seat<J>, to: &Seat<J>) -> Option<Queued<J>> {
         let mut tray = of.tray.lock();
-        let for_others = !tray.bound && !tray.jobs.is_empty();
-        if !for_others {
+        if tray.bound || tray.jobs.is_empty() {
             self.loaded.clear(of.id.index());
-        }
-        if !for_others && of.id != to.id {
-            return None;
+            if of.id != to.id {
+                return None;
+            }
         }
         let job = if of.id.dispatcher() == to.id.dispatcher() {
             tray.jobs.pop()?
@@ -604,7 +601,8 @@ impl<J: Send + 'static> Station<J> {
         Some(job)
     }
 
-    /// A job that another worker of this desk took ahead.
+    /// A job that another worker of this desk took ahead. Its own tray comes last: a worker with nothing to do clears
+    /// its mark there.
     pub(crate) fn steal(&self, to: &Seat<J>) -> Option<Queued<J>> {
         if !self.loaded.any() || seeded(Fault::TrayUnseen) {
             return None;
@@ -830,7 +828,7 @@ impl<J: Send + 'static> Station<J> {
     pub(crate) fn has_spare(&self) -> bool {
         let keyless = |of: usize| {
             let tray = self.seats[of].tray.lock();
-            !tray.bound && tray.jobs.iter().any(|job| !job.stays_with_desk())
+            !tray.bound && tray.jobs.envelopes().any(|job| !job.stays_with_desk())
         };
         self.enter_for_others().desk.has_spare()
             || self.loaded.any() && self.loaded.from(0).any(keyless)
@@ -858,9 +856,8 @@ impl<J: Send + 'static> Station<J> {
         floor.desk.visit(|job| job.for_each_waiting(&mut waiting));
         for seat in &*self.seats {
             let tray = seat.tray.lock();
-            tray.jobs
-                .iter()
-                .for_each(|job| job.for_each_waiting(&mut waiting));
+            let envelopes = tray.jobs.envelopes();
+            envelopes.for_each(|envelope| envelope.for_each_waiting(&mut waiting));
         }
     }
 
@@ -872,7 +869,10 @@ impl<J: Send + 'static> Station<J> {
     }
 
     pub(crate) fn set_strategy(&self, strategy: Strategy<J>) {
-        let old = self.enter().desk.set_strategy(strategy);
+        let mut floor = self.enter();
+        let old = floor.desk.set_strategy(strategy);
+        self.routed.store(floor.desk.routes(), Relaxed);
+        drop(floor);
         // Foreign code: not under the lock.
         drop(old);
     }
@@ -941,6 +941,7 @@ impl<J: Send + 'static> Floor<J> {
     }
 
     fn put_drawn_on_desk(&mut self, intake: &Intake<J>) -> usize {
+        // All of it was drawn just now: whoever enters puts on the desk what was there before.
         let drawn = self.drawn.len();
         intake.note_drawn(drawn);
         self.put_on_desk();

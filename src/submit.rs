@@ -5,6 +5,7 @@ use crate::clock::first;
 use crate::core::Core;
 use crate::envelope::Queued;
 use crate::error::{RunError, SubmitError};
+use crate::frame;
 use crate::gate::{Refusal, Ticket, Want};
 use crate::handle::JobHandle;
 use crate::job::{Job, JobId};
@@ -111,14 +112,16 @@ impl<J: Send + 'static> Core<J> {
     /// Waits for more room than it needs, within reason, before it sleeps until there is some.
     ///
     /// Who sleeps in front of a full queue is called for the first slot that frees, and so on for each: for jobs of 10 µs
-    /// that doubles their cost. If the workers take long to free a quarter of the queue, the thread sleeps so long; its job
-    /// is done no later for that, since the workers have the other three quarters to do first. Else it yields.
+    /// that doubles their cost. If the workers take long to free a quarter of the queue, the thread sleeps so long; by
+    /// the order of arrival, its job is hardly done later for that, since the other three quarters come first. Else it yields.
+    /// Not in a job of this pool, whose worker may be the one to wait for, nor for several units, which wait in line.
     #[cold]
     #[inline(never)]
     fn wait_blocking(&self, want: Want) -> Entered {
-        self.gate.timed(|| {
+        self.gate.measure_pace(|| {
+            let naps = want.is_for_one() && frame::is_outside(self.number);
             match self.gate.quarter_frees_in() {
-                Some(long) if long >= WORTH_A_NAP => nap(long.min(LONGEST_NAP)),
+                Some(long) if long >= WORTH_A_NAP && naps => nap(long.min(LONGEST_NAP)),
                 // For more than the first unit that frees, and without spinning: each look reads what the workers
                 // write for every job, and slows them.
                 _ => yield_until(|| self.gate.has_half_free()),
@@ -220,6 +223,10 @@ impl<J: Send + 'static> Core<J> {
 ///
 /// The blocking twins park the calling thread. On an executor's thread that stops every task that
 /// lives there, perhaps the workers: use the futures there.
+///
+/// In front of a full queue of jobs that take some microseconds and more, a thread sleeps until about a quarter of it
+/// should be free, by how fast room was made before, and for 10 ms at most: until then neither room nor a close wakes it.
+/// The futures and the timed calls do not.
 impl<J, T, E> Submitter<J, T, E>
 where
     J: Send + 'static,

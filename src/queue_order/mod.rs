@@ -19,7 +19,8 @@
 //! *start*; with several workers they may end in another. A job that has left the backlog, because a
 //! [strategy](crate::dispatcher) bound it to a worker, is not overtaken by what comes later: bound ahead
 //! are as many for each worker as [`inbox_depth`](crate::PoolBuilder::inbox_depth) says, and none with [`Any`](crate::Any). Nor
-//! is what a worker took at once: of jobs that take less than some 25 µs, as many as it runs in 50.
+//! is what a worker took at once of its inbox: as many as it runs in 50 µs. With `Any`, only jobs in their order of arrival
+//! are taken several at once: of those that take less than some 100 µs, as many as run in 200, up to 64.
 //!
 //! Several dispatchers have an order each, made by its own call of the closure that was given to
 //! [`queue_order`](crate::PoolBuilder::queue_order). Whichever looks first takes what came in; a worker

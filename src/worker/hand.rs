@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const AHEAD: u64 = 200_000;
 /// A worker takes no more at once.
 const MOST: u32 = 64;
-/// Bound jobs, for which no other worker can step in, are done within one in so many of it.
+/// Those of bound jobs, for which no other worker can step in, within one in so many of it.
 const BOUND: u32 = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     1
 } else {
@@ -38,7 +38,7 @@ pub(crate) struct Hand {
     pub(crate) leaves_more: bool,
     /// Times that it looked for more.
     looks: u32,
-    /// Before it waits for more jobs again; and how many were to be skipped when it waited last.
+    /// How many times not to wait for more jobs yet; and how many those were when it waited last.
     lingers_to_skip: u32,
     skipped_lingers: u32,
     /// Of one job, as strategies are told; zero until it was measured.
@@ -155,7 +155,7 @@ impl Hand {
         self.appetite = Appetite::of_jobs_that_take(self.average);
     }
 
-    /// A model explores all ways with few jobs and no clock: one job at once, and then one, or several that came together.
+    /// For a model: one job to run, and one or two ahead, alone or in one envelope. It has no clock.
     #[cfg(any(fanpool_loom, fanpool_shuttle))]
     pub(crate) fn appetite(&mut self, _: &Vitals, _: &Usual, _: impl Fn() -> Instant) -> Appetite {
         let _ = (AHEAD, SAMPLE, follow, self.appetite);
@@ -170,13 +170,14 @@ impl Hand {
 
     /// Whether to wait for more jobs this time: each time in vain has twice as many left out after it.
     pub(crate) fn lingers(&mut self) -> bool {
-        match self.lingers_to_skip.checked_sub(1) {
-            Some(left) => self.lingers_to_skip = left,
-            None => return true,
+        if self.lingers_to_skip == 0 {
+            return true;
         }
+        self.lingers_to_skip -= 1;
         false
     }
 
+    /// It waited, and by the first look more had come or not.
     pub(crate) fn lingered(&mut self, more_came: bool) {
         self.skipped_lingers = if more_came {
             0

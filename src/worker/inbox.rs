@@ -49,7 +49,7 @@ pub struct Inbox<J, H: JobHandler<J>> {
 pub(super) enum Owed {
     /// There is no job, or it has its outcome.
     Nothing,
-    /// Its handle, by the token in its context. That stays there, if the cell's next job is in the worker's tray, too.
+    /// Its handle, by the token in its context. That stays there, if the next job is in the same envelope.
     Handle { keep: bool },
     /// Nobody, but the log of errors, which needs the job's label. A handle tells which job it was.
     Log(Option<Arc<Options>>),
@@ -336,7 +336,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
 }
 
 /// Makes a job that was claimed the current one. Under a tray's lock: nothing of the last job is left by then, so
-/// nothing foreign is dropped here. Answers a token that was kept for a job that others took, to be dropped elsewhere.
+/// nothing foreign is dropped here. Answers a token that was kept from the job before, to be dropped elsewhere.
 #[inline(always)]
 fn hold<J: Send + 'static>(
     cx: &mut JobContext,

@@ -13,7 +13,7 @@ pub(crate) struct Search<'a, J: Send + 'static> {
     seat: &'a Seat<J>,
     lookout: Lookout,
     prolonged: bool,
-    /// There were more searchers than cores.
+    /// There were more searchers than cores, when it was to look out last.
     crowded: bool,
     gave_way: bool,
     /// Set while the worker is, or was until somebody called it, on the list of sleepers.
@@ -85,7 +85,7 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             // Submitters wait while there is room? Somebody forgot to pass the word on. Asked on the list of
             // sleepers, so that whoever gives room back later finds this worker there.
             self.core.rest();
-            // While more search than there are cores, whoever binds a job to this worker may wait for its core.
+            // Its thread would look out, too, before it sleeps: whoever binds a job to this worker may wait for that core.
             if self.crowded && station.is_routed() {
                 sleep_at_once();
             }
