@@ -443,4 +443,42 @@ mod tests {
         });
         test.join().unwrap();
     }
+
+    #[test]
+    fn a_task_whose_outcome_will_take_a_while_does_not_look_out() {
+        let test = std::thread::spawn(|| {
+            let task = Waker::from(Arc::new(Task));
+            let cx = Context::from_waker(&task);
+            looks(&task, true);
+            let mut looks_of_one = 0;
+            glance(
+                &cx,
+                || false,
+                || {
+                    looks_of_one += 1;
+                    true
+                },
+            );
+            assert_eq!(looks_of_one, 0);
+            assert_eq!(looks(&task, true), 0, "it counts as one in vain");
+            assert_eq!(looks(&task, true), 1);
+        });
+        test.join().unwrap();
+    }
+
+    #[test]
+    fn a_thread_that_is_to_sleep_at_once_does_so_once() {
+        let test = std::thread::spawn(|| {
+            let parker = Parker {
+                thread: thread::current(),
+                woken: AtomicBool::new(true),
+            };
+            sleep_at_once();
+            assert!(Patience::now() == Patience::None);
+            assert!(!Lookout::prolonged_until(|| true));
+            parker.park();
+            assert!(Patience::now() == Patience::Short);
+        });
+        test.join().unwrap();
+    }
 }

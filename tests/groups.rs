@@ -6,8 +6,9 @@ use common::by_hand::ByHand;
 use common::{Door, Ledger, Payload, ended, poll_once, watched};
 use fanpool::clock::ManualClock;
 use fanpool::{
-    BoxFuture, GroupHandle, JobContext, JobError, Pool, RunError, Spawner, SubmitError, Submitter,
-    Threads, WeakSubmitter, async_handler_fn, handler_fn, handler_fn_with,
+    BoxFuture, GroupHandle, Job, JobContext, JobError, KeyAffinity, Pool, RunError, Spawner,
+    SubmitError, Submitter, Threads, WeakSubmitter, WorkerId, async_handler_fn, handler_fn,
+    handler_fn_with,
 };
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
@@ -1003,6 +1004,140 @@ fn a_storm_of_groups_loses_nothing() {
         threads
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
+        ledger.close(ended(&pool));
+    });
+}
+
+/// Tiny jobs, so that workers take several of those to come at once.
+fn warm_up(ledger: &Ledger, pool: &Jobs) {
+    let group = pool.submit_all_blocking(jobs(ledger, 200)).unwrap();
+    assert_eq!(group.wait().len(), 200);
+}
+
+/// Its jobs travel together, in the intake and, if there are many, beyond it, and in the tray of the worker that runs the
+/// first of them.
+#[test]
+fn a_join_waits_for_each_job_of_a_group_wherever_it_lies() {
+    for count in [40_u64, 400] {
+        watched(move |ledger| {
+            let (first, second, last) = (Door::new(), Door::new(), Door::new());
+            let held = [
+                (200, first.clone()),
+                (202, second.clone()),
+                (200 + count, last.clone()),
+            ];
+            let pool = pool(&ledger, 1, 500, move |job, _| {
+                let door = held.iter().find(|(id, _)| *id == job.id());
+                if let Some((_, door)) = door {
+                    door.pass();
+                }
+                Ok(())
+            });
+            warm_up(&ledger, &pool);
+            pool.send_blocking(ledger.job()).unwrap();
+            first.wait_for(1);
+            let group = pool
+                .submit_all_blocking(jobs(&ledger, count as usize))
+                .unwrap();
+            let mut before = Box::pin(pool.join());
+            assert!(poll_once(&mut before).is_pending());
+            first.open();
+            second.wait_for(1);
+            let mut between = Box::pin(pool.join());
+            assert!(poll_once(&mut between).is_pending());
+            second.open();
+            last.wait_for(1);
+            assert!(poll_once(&mut before).is_pending(), "the last job runs");
+            assert!(poll_once(&mut between).is_pending());
+            last.open();
+            block_on(before);
+            block_on(between);
+            assert!(group.is_finished());
+            assert_eq!(
+                numbers(group.wait()),
+                (201..201 + count).collect::<Vec<_>>()
+            );
+            ledger.close(ended(&pool));
+        });
+    }
+}
+
+/// Whoever looks at all that waits while a worker is in the middle of it: jobs start as they came.
+#[test]
+fn jobs_of_groups_and_others_keep_their_order_whoever_looks_between() {
+    watched(|ledger| {
+        let doors: Vec<(u64, Door)> = [200, 230, 400, 401, 640]
+            .map(|id| (id, Door::new()))
+            .to_vec();
+        let started: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let (order, held) = (started.clone(), doors.clone());
+        let pool = pool(&ledger, 1, 1000, move |job, _| {
+            order.lock().unwrap().push(job.id());
+            if let Some((_, door)) = held.iter().find(|(id, _)| *id == job.id()) {
+                door.pass();
+            }
+            Ok(())
+        });
+        warm_up(&ledger, &pool);
+        for _ in 0..30 {
+            pool.send_blocking(ledger.job()).unwrap();
+        }
+        doors[0].1.wait_for(1);
+        let mut groups = Vec::new();
+        for count in [100, 1, 65, 3, 200] {
+            groups.push(pool.submit_all_blocking(jobs(&ledger, count)).unwrap());
+            for _ in 0..10 {
+                pool.send_blocking(ledger.job()).unwrap();
+            }
+        }
+        for (_, door) in &doors {
+            door.wait_for(1);
+            assert!(poll_once(&mut Box::pin(pool.join())).is_pending());
+            door.open();
+        }
+        let sizes: Vec<usize> = groups.into_iter().map(|group| group.wait().len()).collect();
+        assert_eq!(sizes, [100, 1, 65, 3, 200]);
+        pool.join_blocking();
+        let all = 200 + 30 + 369 + 50;
+        assert_eq!(*started.lock().unwrap(), (0..all).collect::<Vec<_>>());
+        ledger.close(ended(&pool));
+    });
+}
+
+/// A strategy may look at what a job is: then each goes to its own key's desk, and in order.
+#[test]
+fn a_group_is_spread_over_the_desks_of_its_jobs_keys() {
+    watched(|ledger| {
+        let seen: Arc<Mutex<Vec<(u64, WorkerId)>>> = Arc::default();
+        let account = seen.clone();
+        let run = move |job: Payload, cx: &JobContext| {
+            account.lock().unwrap().push((job.id(), cx.worker()));
+            job.run(|| Ok::<(), String>(())).map(|()| job.id())
+        };
+        let pool = Pool::builder(handler_fn_with(run))
+            .dispatchers(3)
+            .workers_per_dispatcher(2)
+            .dispatcher(|| KeyAffinity::by(|job: &Job<Payload>| job.data().id() % 7))
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        let pool = pool.submitter();
+        for round in 0..5 {
+            let group = pool.submit_all_blocking(jobs(&ledger, 150)).unwrap();
+            let results = numbers(group.wait());
+            assert_eq!(
+                results,
+                (150 * round..150 * (round + 1)).collect::<Vec<_>>()
+            );
+        }
+        let seen = seen.lock().unwrap().clone();
+        for key in 0..7 {
+            let of_key = seen.iter().filter(|(id, _)| id % 7 == key);
+            let (ids, workers): (Vec<u64>, Vec<WorkerId>) = of_key.copied().unzip();
+            assert!(ids.is_sorted(), "key {key}: {ids:?}");
+            let desk = workers[0].dispatcher();
+            assert!(workers.iter().all(|worker| worker.dispatcher() == desk));
+        }
         ledger.close(ended(&pool));
     });
 }

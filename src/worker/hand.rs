@@ -273,4 +273,17 @@ mod tests {
         sample(slow);
         assert_eq!(sample(slow).0, 1);
     }
+
+    #[test]
+    fn each_linger_in_vain_leaves_twice_as_many_out_until_more_come() {
+        let mut hand = Hand::new();
+        let mut skipped = |more_came| {
+            let skipped = (0..).find(|_| hand.lingers()).unwrap();
+            hand.lingered(more_came);
+            skipped
+        };
+        let in_vain: Vec<u32> = (0..7).map(|_| skipped(false)).collect();
+        assert_eq!(in_vain, [0, 1, 3, 7, 15, 15, 15]);
+        assert_eq!((skipped(true), skipped(false), skipped(false)), (15, 0, 1));
+    }
 }
