@@ -1014,52 +1014,41 @@ fn warm_up(ledger: &Ledger, pool: &Jobs) {
     assert_eq!(group.wait().len(), 200);
 }
 
-/// Its jobs travel together, in the intake and, if there are many, beyond it, and in the tray of the worker that runs the
-/// first of them.
+/// Its jobs travel together, up to the tray of the worker that runs the first of them. (On an executor, a worker that is
+/// alone takes all of them.)
 #[test]
-fn a_join_waits_for_each_job_of_a_group_wherever_it_lies() {
-    for count in [40_u64, 400] {
-        watched(move |ledger| {
-            let (first, second, last) = (Door::new(), Door::new(), Door::new());
-            let held = [
-                (200, first.clone()),
-                (202, second.clone()),
-                (200 + count, last.clone()),
-            ];
-            let pool = pool(&ledger, 1, 500, move |job, _| {
-                let door = held.iter().find(|(id, _)| *id == job.id());
-                if let Some((_, door)) = door {
-                    door.pass();
-                }
-                Ok(())
-            });
-            warm_up(&ledger, &pool);
-            pool.send_blocking(ledger.job()).unwrap();
-            first.wait_for(1);
-            let group = pool
-                .submit_all_blocking(jobs(&ledger, count as usize))
-                .unwrap();
-            let mut before = Box::pin(pool.join());
-            assert!(poll_once(&mut before).is_pending());
-            first.open();
-            second.wait_for(1);
-            let mut between = Box::pin(pool.join());
-            assert!(poll_once(&mut between).is_pending());
-            second.open();
-            last.wait_for(1);
-            assert!(poll_once(&mut before).is_pending(), "the last job runs");
-            assert!(poll_once(&mut between).is_pending());
-            last.open();
-            block_on(before);
-            block_on(between);
-            assert!(group.is_finished());
-            assert_eq!(
-                numbers(group.wait()),
-                (201..201 + count).collect::<Vec<_>>()
-            );
-            ledger.close(ended(&pool));
-        });
-    }
+fn a_join_waits_for_each_job_of_a_group_in_a_tray() {
+    watched(|ledger| {
+        let held = [200, 202, 240].map(|id| (id, Door::new()));
+        let [first, second, last] = held.each_ref().map(|(_, door)| door.clone());
+        let run = move |job: Payload| {
+            let door = held.iter().find(|(id, _)| *id == job.id());
+            let pass = || door.iter().for_each(|(_, door)| door.pass());
+            job.run(|| Ok::<(), String>(pass())).map(|()| job.id())
+        };
+        let pool = Pool::builder(handler_fn(run))
+            .spawner(|worker| drop(std::thread::spawn(move || block_on(worker))))
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        let pool = pool.submitter();
+        warm_up(&ledger, &pool);
+        pool.send_blocking(ledger.job()).unwrap();
+        first.wait_for(1);
+        let group = pool.submit_all_blocking(jobs(&ledger, 40)).unwrap();
+        first.open();
+        second.wait_for(1);
+        let mut join = Box::pin(pool.join());
+        assert!(poll_once(&mut join).is_pending());
+        second.open();
+        last.wait_for(1);
+        assert!(poll_once(&mut join).is_pending(), "the last job runs");
+        last.open();
+        block_on(join);
+        assert!(group.is_finished());
+        assert_eq!(numbers(group.wait()), (201..241).collect::<Vec<_>>());
+        ledger.close(ended(&pool));
+    });
 }
 
 /// Whoever looks at all that waits while a worker is in the middle of it: jobs start as they came.
