@@ -587,7 +587,9 @@ impl Gate {
             Some(pace) if !idle => u64::try_from(pace).unwrap_or(u64::MAX).max(1),
             _ => 0,
         };
-        self.pace.store(pace, Relaxed);
+        // Down at once, up by and by: one slow job does not make the next thread sleep while the others are over.
+        let before = self.pace.load(Relaxed);
+        self.pace.store(pace.min(2 * before.max(1000)), Relaxed);
         waited
     }
 
@@ -816,5 +818,13 @@ mod tests {
         assert_eq!(free_while_waiting(0), None, "nothing was let go");
         assert!(free_while_waiting(6).is_some());
         assert_eq!(free_while_waiting(7), None, "they may have been idle");
+        // One slow job is no pace.
+        gate.try_enter(Want::jobs(8)).ok();
+        gate.measure_pace(|| {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(1) {}
+            gate.release(1, Lane::COMMON);
+        });
+        assert!(gate.quarter_frees_in() <= Some(Duration::from_micros(4)));
     }
 }

@@ -488,7 +488,12 @@ impl<J: Send + 'static> Station<J> {
         // What an earlier strategy bound to the worker left the backlog before all that is in the intake.
         if waiting > 0 || floor.desk.has_bound(worker) {
             let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
-            let more = self.further(waiting, most);
+            // What is left in the inbox comes before what nothing binds.
+            let more = if floor.desk.has_bound(worker) {
+                0
+            } else {
+                self.further(waiting, most)
+            };
             let fill = |jobs: &mut Envelopes<_>| floor.desk.take_many(more, jobs.singles());
             return Some(self.hand_over(&mut floor.trays, seat, job, more, false, fill));
         }

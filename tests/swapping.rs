@@ -3,14 +3,16 @@
 mod common;
 
 use common::by_hand::ByHand;
-use common::{Ledger, Payload, ended, lock, watched};
+use common::{Door, Ledger, Payload, ended, lock, watched};
+use fanpool::clock::ManualClock;
 use fanpool::{
     Any, Dispatcher, Job, JobContext, KeyAffinity, LeastBusy, Pool, Random, RoundRobin, Submitter,
-    Target, TwoChoices, Workers, handler_fn_with,
+    Target, TwoChoices, Workers, handler_fn, handler_fn_with,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 type Own = Submitter<Payload, (), String>;
 type Ran = Arc<Mutex<Vec<(u64, usize)>>>;
@@ -165,6 +167,47 @@ fn one_worker_keeps_the_order_under_every_swap() {
         let order: Vec<u64> = lock(&ran).iter().map(|(job, _)| *job).collect();
         assert_eq!(order, (0..submitted).collect::<Vec<_>>());
         close(&ledger, &pool, &hand);
+    });
+}
+
+/// A worker of tiny jobs takes several at once: of what is bound to it first, however much else waits.
+#[test]
+fn what_is_bound_is_not_passed_by_in_bulk_after_a_swap_to_a_strategy_that_binds_nothing() {
+    watched(|ledger| {
+        let (first, second) = (Door::new(), Door::new());
+        let (clock, ran) = (ManualClock::new(), Arc::new(Mutex::new(Vec::new())));
+        let (time, runs) = (clock.clone(), ran.clone());
+        let doors = [(200, first.clone()), (240, second.clone())];
+        let run = move |job: Payload| {
+            // Tiny jobs, whatever the machine.
+            time.advance(Duration::from_nanos(500));
+            lock(&runs).push(job.id());
+            let door = doors.iter().find(|(id, _)| *id == job.id());
+            job.run(|| door.iter().for_each(|(_, door)| door.pass()));
+            Ok::<(), String>(())
+        };
+        let pool = Pool::builder(handler_fn(run))
+            .clock(clock)
+            .workers_per_dispatcher(1)
+            .inbox_depth(150)
+            .dispatcher(RoundRobin::new)
+            .build()
+            .unwrap();
+        ledger.watch(&pool);
+        for _ in 0..201 {
+            pool.send_blocking(ledger.job()).unwrap();
+        }
+        first.wait_for(1);
+        for _ in 0..600 {
+            pool.send_blocking(ledger.job()).unwrap();
+        }
+        first.open();
+        second.wait_for(1);
+        pool.set_dispatcher(|| Any);
+        second.open();
+        pool.join_blocking();
+        assert_eq!(*lock(&ran), (0..801).collect::<Vec<_>>());
+        ledger.close(ended(&pool));
     });
 }
 
