@@ -1028,7 +1028,8 @@ fn a_join_waits_for_each_job_of_a_group_in_a_tray() {
             time.advance(Duration::from_micros(1));
             let door = held.iter().find(|(id, _)| *id == job.id());
             let pass = || door.iter().for_each(|(_, door)| door.pass());
-            job.run(|| Ok::<(), String>(pass())).map(|()| job.id())
+            job.run(pass);
+            Ok::<u64, String>(job.id())
         };
         let pool = Pool::builder(handler_fn(run))
             .clock(clock)
