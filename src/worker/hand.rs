@@ -23,11 +23,11 @@ const BOUND: u32 = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
 /// Jobs are so short that waiting for more of them pays.
 const TINY: u32 = 300;
 /// So many times at most it does not wait for more jobs after it was in vain.
-const MOST_SKIPPED: u32 = 15;
+const MOST_SKIPPED: u8 = 15;
 /// The clock is read once for this many jobs: it costs as much as a tiny one.
 const SAMPLE: u32 = 16;
 /// Once in so many looks for jobs, those that others took ahead come first.
-const SEE_TO_OTHERS: u32 = 8;
+const SEE_TO_OTHERS: u8 = 8;
 
 /// Times are in nanoseconds.
 #[derive(Debug)]
@@ -37,10 +37,10 @@ pub(crate) struct Hand {
     /// Its last look at the desk left jobs there that others could run, and nobody was called for them yet.
     pub(crate) leaves_more: bool,
     /// Times that it looked for more.
-    looks: u32,
+    looks: u8,
     /// How many times not to wait for more jobs yet; and how many those were when it waited last.
-    lingers_to_skip: u32,
-    skipped_lingers: u32,
+    lingers_to_skip: u8,
+    skipped_lingers: u8,
     /// Of one job, as strategies are told; zero until it was measured.
     service: u64,
     /// The same of the quicker of each two samples in a row: one slow sample by itself is about a thread that
@@ -282,7 +282,7 @@ mod tests {
             hand.lingered(more_came);
             skipped
         };
-        let in_vain: Vec<u32> = (0..7).map(|_| skipped(false)).collect();
+        let in_vain: Vec<u8> = (0..7).map(|_| skipped(false)).collect();
         assert_eq!(in_vain, [0, 1, 3, 7, 15, 15, 15]);
         assert_eq!((skipped(true), skipped(false), skipped(false)), (15, 0, 1));
     }
