@@ -73,6 +73,18 @@ mod tests {
         }
     }
 
+    /// Asks `strategy` about workers at these places.
+    fn dispatch(strategy: &mut TwoChoices, places: &[Place]) -> Target {
+        let all = All {
+            dispatcher: 0,
+            places,
+            vitals: &Vitals::of(places.len()),
+            depth: 1000,
+            holders: &Holders::default(),
+        };
+        strategy.dispatch(&Job::new(()), &Workers::new(&all, None))
+    }
+
     #[test]
     fn with_room_everywhere_it_is_the_less_busy_of_those_drawn() {
         let places = [
@@ -82,16 +94,6 @@ mod tests {
             place(0, true),
         ];
         let loads = [4, 0, 3, 1];
-        let holders = Holders::default();
-        let vitals = Vitals::of(places.len());
-        let all = All {
-            dispatcher: 0,
-            places: &places,
-            vitals: &vitals,
-            depth: 1000,
-            holders: &holders,
-        };
-        let workers = Workers::new(&all, None);
         for choices in 1..4 {
             let mut strategy = TwoChoices::new(7).choices(choices);
             let mut rng = Rng::new(7);
@@ -103,7 +105,7 @@ mod tests {
                         best = other;
                     }
                 }
-                let target = strategy.dispatch(&Job::new(()), &workers);
+                let target = dispatch(&mut strategy, &places);
                 assert_eq!(target, Target::Worker(WorkerId::new(0, best)));
             }
         }
@@ -112,21 +114,11 @@ mod tests {
     #[test]
     fn of_equals_the_first_that_was_drawn() {
         let places: Vec<Place> = (0..10).map(|_| place(1, true)).collect();
-        let holders = Holders::default();
-        let vitals = Vitals::of(places.len());
-        let all = All {
-            dispatcher: 0,
-            places: &places,
-            vitals: &vitals,
-            depth: 1000,
-            holders: &holders,
-        };
-        let workers = Workers::new(&all, None);
         let mut strategy = TwoChoices::new(8);
         let mut rng = Rng::new(8);
         for _ in 0..1000 {
             let (first, _) = (rng.below(10), rng.below(10));
-            let target = strategy.dispatch(&Job::new(()), &workers);
+            let target = dispatch(&mut strategy, &places);
             assert_eq!(target, Target::Worker(WorkerId::new(0, first)));
         }
     }
