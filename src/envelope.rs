@@ -307,10 +307,7 @@ impl<J> Queued<J> {
         let (pool, job, slot) = match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Plain { pool, job } => (pool, job, None),
             Body::Tracked { cell, slots } => match cell.claim(slots.first()) {
-                Some(job) => {
-                    let slot = (cell.clone().into_ending(), slots.first());
-                    (cell.pool(), job, Some(slot))
-                }
+                Some(job) => (cell.pool(), job, Some((cell.into_ending(), slots.first()))),
                 None => return,
             },
             Body::Gone => return,

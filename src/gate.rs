@@ -575,6 +575,11 @@ impl Gate {
         }
     }
 
+    #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+    pub(crate) fn set_pace(&self, each: Duration) {
+        self.pace.store(each.as_nanos() as u64, Relaxed);
+    }
+
     /// Runs somebody's wait for room, and keeps in mind how fast room was made meanwhile: a hint, by whoever waited
     /// last. By the real time, whatever the pool's clock, since it is about how long a thread sleeps.
     pub(crate) fn measure_pace<R>(&self, wait: impl FnOnce() -> R) -> R {

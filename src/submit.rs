@@ -109,22 +109,31 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
+    /// How long to sleep in front of a full queue, if that is worth it.
+    ///
+    /// Not in a job of this pool, whose worker may be the one to wait for, nor for several units, which wait in line.
+    fn nap_for(&self, want: Want) -> Option<Duration> {
+        if !want.is_for_one() || !frame::is_outside(self.number) {
+            return None;
+        }
+        let long = self.gate.quarter_frees_in()?;
+        (long >= WORTH_A_NAP).then_some(long.min(LONGEST_NAP))
+    }
+
     /// Waits for more room than it needs, within reason, before it sleeps until there is some.
     ///
     /// Who sleeps in front of a full queue is called for the first slot that frees, and so on for each: for jobs of 10 µs
     /// that doubles their cost. If the workers take long to free a quarter of the queue, the thread sleeps so long; by
     /// the order of arrival, its job is hardly done later for that, since the other three quarters come first. Else it yields.
-    /// Not in a job of this pool, whose worker may be the one to wait for, nor for several units, which wait in line.
     #[cold]
     #[inline(never)]
     fn wait_blocking(&self, want: Want) -> Entered {
         self.gate.measure_pace(|| {
-            let naps = want.is_for_one() && frame::is_outside(self.number);
-            match self.gate.quarter_frees_in() {
-                Some(long) if long >= WORTH_A_NAP && naps => nap(long.min(LONGEST_NAP)),
+            match self.nap_for(want) {
+                Some(long) => nap(long),
                 // For more than the first unit that frees, and without spinning: each look reads what the workers
                 // write for every job, and slows them.
-                _ => yield_until(|| self.gate.has_half_free()),
+                None => yield_until(|| self.gate.has_half_free()),
             }
             let entered = self.try_enter(want);
             if is_full(&entered) {
@@ -310,5 +319,43 @@ where
     pub fn run_blocking(&self, job: J) -> Result<T, RunError<J, E>> {
         let handle = self.submit_blocking(job).map_err(RunError::Refused)?;
         handle.wait().map_err(RunError::Job)
+    }
+}
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::frame::Frame;
+    use crate::worker::WorkerId;
+    use crate::{Pool, handler_fn};
+
+    #[test]
+    fn a_submitter_naps_only_where_it_can_do_no_harm() {
+        let pool = Pool::builder(handler_fn(|n: u64| Ok::<_, String>(n)))
+            .queue_capacity(1000)
+            .build()
+            .unwrap();
+        let core = pool.core();
+        let (one, two) = (Want::job(1), Want::job(2));
+        assert_eq!(core.nap_for(one), None, "nothing is known");
+        let micros = Duration::from_micros;
+        for (each, nap) in [
+            (micros(1), None),
+            (micros(4), Some(micros(1000))),
+            (micros(1000), Some(LONGEST_NAP)),
+        ] {
+            core.gate.set_pace(each);
+            assert_eq!(core.nap_for(one), nap);
+        }
+        assert_eq!(core.nap_for(Want::permits(5)), Some(LONGEST_NAP));
+        assert_eq!(core.nap_for(two), None, "it waits in line");
+        let in_a_job = frame::enter(Frame {
+            pool: core.number,
+            seat: WorkerId::FIRST,
+            job: None,
+        });
+        assert_eq!(core.nap_for(one), None, "others may wait for its worker");
+        drop(in_a_job);
+        assert_eq!(core.nap_for(one), Some(LONGEST_NAP));
     }
 }
