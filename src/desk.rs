@@ -14,6 +14,7 @@
 //! When a worker is lost, what was bound to it goes to spare; but where a strategy keeps the jobs of a key
 //! together, it is asked again about each of them (*returned*), before anything in the backlog.
 
+use crate::bound::{Bound, Mark};
 use crate::dispatcher::{Affinity, All, Dispatcher, Place, Target, Vitals, Workers};
 use crate::envelope::Queued;
 use crate::holders::{Holders, Slot};
@@ -44,7 +45,7 @@ pub(crate) struct Desk<J> {
     places: Vec<Place>,
     vitals: Arc<[Vitals]>,
     /// One for each worker, or none as long as nothing was ever bound.
-    inboxes: Vec<VecDeque<Routed<J>>>,
+    inboxes: Vec<Bound<J>>,
     depth: usize,
     /// How many jobs are in the backlog, by the order's own account after it was last called.
     waiting: usize,
@@ -101,10 +102,8 @@ impl<J: 'static> Strategy<J> {
 
 /// A job that has left the backlog.
 struct Routed<J> {
-    /// How many left it before; 0 for those that were taken ahead and came back, which are first.
+    /// As in a [`Mark`].
     turn: u64,
-    /// Kept with one worker, if the strategy has an affinity.
-    key: Option<Slot>,
     job: Queued<J>,
 }
 
@@ -232,10 +231,8 @@ impl<J: Send + 'static> Desk<J> {
             // Nobody would see to them again.
             self.holders = Holders::default();
             self.in_hand = Vec::new();
-            self.inboxes
-                .iter_mut()
-                .flatten()
-                .for_each(|routed| routed.key = None);
+            let marks = self.inboxes.iter_mut().flat_map(Bound::marks_mut);
+            marks.for_each(|mark| mark.key = None);
         }
         self.make_hands();
         if self.strategy.late {
@@ -274,8 +271,8 @@ impl<J: Send + 'static> Desk<J> {
         in_hands: impl Fn(JobId) -> bool,
     ) -> Option<Queued<J>> {
         self.release_keys(worker, in_hands);
-        let bound = self.inbox(worker).and_then(VecDeque::front);
-        let bound = bound.map(|routed| routed.turn);
+        let bound = self.inbox(worker).and_then(|inbox| inbox.marks().front());
+        let bound = bound.map(|mark| mark.turn);
         let spare = self.spare.front().map(|routed| routed.turn);
         let job = match (bound, spare) {
             _ if self.places[worker].retiring => self.take_own(worker),
@@ -294,11 +291,11 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Takes the next job of a worker's inbox. Its key is held until it is known to be over.
     fn take_own(&mut self, worker: usize) -> Option<Queued<J>> {
-        let routed = self.unbind(worker)?;
-        if let Some(key) = routed.key {
-            self.in_hand[worker].push((routed.job.id(), key));
+        let (job, mark) = self.unbind(worker)?;
+        if let Some(key) = mark.key {
+            self.in_hand[worker].push((mark.id, key));
         }
-        Some(routed.job)
+        Some(job)
     }
 
     /// Whether something waits in the worker's inbox.
@@ -312,12 +309,10 @@ impl<J: Send + 'static> Desk<J> {
         let Some(inbox) = self.inbox(worker) else {
             return 0;
         };
-        match inbox.back() {
+        let marks = inbox.marks();
+        match marks.back() {
             Some(last) if last.turn < spare => inbox.len(),
-            _ => inbox
-                .iter()
-                .take_while(|routed| routed.turn < spare)
-                .count(),
+            _ => marks.iter().take_while(|mark| mark.turn < spare).count(),
         }
     }
 
@@ -333,17 +328,19 @@ impl<J: Send + 'static> Desk<J> {
         let Some(inbox) = self.inboxes.get_mut(worker) else {
             return;
         };
-        let mut in_hand = self.in_hand.get_mut(worker);
-        let mut weight = 0;
-        out.extend(inbox.drain(..most).map(|routed| {
-            weight += routed.job.weight();
-            // Held until it is known to be over.
-            if let (Some(in_hand), Some(key)) = (&mut in_hand, routed.key) {
-                in_hand.push((routed.job.id(), key));
-            }
-            routed.job
-        }));
         let place = &mut self.places[worker];
+        // All of them together are not looked at: their worker will, on its own core.
+        let weight = if most == inbox.len() {
+            place.queued_weight
+        } else {
+            inbox.jobs().take(most).map(Queued::weight).sum()
+        };
+        if let Some(in_hand) = self.in_hand.get_mut(worker) {
+            // Held until they are known to be over.
+            let keyed = inbox.marks().iter().take(most);
+            in_hand.extend(keyed.filter_map(|mark| Some((mark.id, mark.key?))));
+        }
+        inbox.move_to(most, out);
         place.ahead += most;
         place.taken_weight += weight;
         place.queued_weight -= weight;
@@ -396,11 +393,7 @@ impl<J: Send + 'static> Desk<J> {
                     self.holders.release(key);
                 }
             }
-            to.push_front(Routed {
-                turn: 0,
-                key: None,
-                job,
-            });
+            to.push_front(Routed { turn: 0, job });
         }
     }
 
@@ -497,7 +490,7 @@ impl<J: Send + 'static> Desk<J> {
             if self.returned.is_empty() && self.route_many(taker, called) {
                 continue;
             }
-            let Some(Routed { turn, job, .. }) = self.next_to_route() else {
+            let Some(Routed { turn, job }) = self.next_to_route() else {
                 break;
             };
             match self.ask_strategy(&job) {
@@ -536,10 +529,9 @@ impl<J: Send + 'static> Desk<J> {
             }
         }
         drawn.drain(..sent);
-        let key = None;
         let rest = (turn + 1..).zip(drawn.drain(..));
         self.returned
-            .extend(rest.map(|(turn, job)| Routed { turn, key, job }));
+            .extend(rest.map(|(turn, job)| Routed { turn, job }));
         self.drawn = drawn;
         any
     }
@@ -556,8 +548,7 @@ impl<J: Send + 'static> Desk<J> {
     ) {
         let key = answer.key();
         let Some(worker) = answer.worker().filter(|&worker| self.takes(worker, key)) else {
-            let key = None;
-            return self.spare.push_back(Routed { turn, key, job });
+            return self.spare.push_back(Routed { turn, job });
         };
         match taker {
             Some(taker) if taker.worker == worker && taker.wanted() > 0 => {
@@ -596,11 +587,7 @@ impl<J: Send + 'static> Desk<J> {
         let job = self.pop()?;
         self.routed += 1;
         let turn = self.routed;
-        Some(Routed {
-            turn,
-            key: None,
-            job,
-        })
+        Some(Routed { turn, job })
     }
 
     /// Where a job goes. `None`: a tombstone.
@@ -667,27 +654,28 @@ impl<J: Send + 'static> Desk<J> {
         place.queued += 1;
         if self.inboxes.is_empty() {
             let workers = self.places.len();
-            self.inboxes.resize_with(workers, VecDeque::new);
+            self.inboxes.resize_with(workers, Bound::default);
         }
-        self.inboxes[worker].push_back(Routed { turn, key, job });
+        let id = job.id();
+        self.inboxes[worker].push(job, Mark { turn, id, key });
     }
 
     /// The key of what it answers is still held.
-    fn unbind(&mut self, worker: usize) -> Option<Routed<J>> {
-        let job = self.inboxes.get_mut(worker)?.pop_front()?;
-        self.places[worker].queued_weight -= job.job.weight();
+    fn unbind(&mut self, worker: usize) -> Option<(Queued<J>, Mark)> {
+        let (job, mark) = self.inboxes.get_mut(worker)?.pop()?;
+        self.places[worker].queued_weight -= job.weight();
         self.count_inbox(worker);
-        Some(job)
+        Some((job, mark))
     }
 
-    fn inbox(&self, worker: usize) -> Option<&VecDeque<Routed<J>>> {
+    fn inbox(&self, worker: usize) -> Option<&Bound<J>> {
         self.inboxes.get(worker)
     }
 
     /// After a change of an inbox, or of whether its worker takes jobs.
     fn count_inbox(&mut self, worker: usize) {
         let before = self.room_of(worker);
-        self.places[worker].queued = self.inbox(worker).map_or(0, VecDeque::len);
+        self.places[worker].queued = self.inbox(worker).map_or(0, Bound::len);
         self.room = self.room + self.room_of(worker) - before;
     }
 
@@ -758,21 +746,18 @@ impl<J: Send + 'static> Desk<J> {
         self.holders.begin_era();
         let in_hand = self.in_hand.get(worker).into_iter().flatten();
         let running: Vec<Slot> = in_hand.map(|&(_, key)| key).collect();
-        self.give_back(worker, |routed| {
-            routed.key.is_none_or(|key| !running.contains(&key))
+        self.give_back(worker, |mark| {
+            mark.key.is_none_or(|key| !running.contains(&key))
         });
     }
 
     /// Unbinds what `which` tells of a worker's inbox.
-    fn give_back(&mut self, worker: usize, which: impl Fn(&Routed<J>) -> bool) {
-        let mut back = VecDeque::new();
-        if let Some(inbox) = self.inboxes.get_mut(worker) {
-            let all = std::mem::take(inbox);
-            (back, *inbox) = all.into_iter().partition(which);
-        }
-        for mut routed in back {
-            self.places[worker].queued_weight -= routed.job.weight();
-            if let Some(key) = routed.key.take() {
+    fn give_back(&mut self, worker: usize, which: impl Fn(Mark) -> bool) {
+        let inbox = self.inboxes.get_mut(worker);
+        let back = inbox.map_or(Vec::new(), |inbox| inbox.take_out(which));
+        for (job, Mark { turn, key, .. }) in back {
+            self.places[worker].queued_weight -= job.weight();
+            if let Some(key) = key {
                 self.holders.release(key);
             }
             // Behind what left the backlog sooner.
@@ -781,8 +766,8 @@ impl<J: Send + 'static> Desk<J> {
             } else {
                 &mut self.spare
             };
-            let at = to.partition_point(|other| other.turn <= routed.turn);
-            to.insert(at, routed);
+            let at = to.partition_point(|other| other.turn <= turn);
+            to.insert(at, Routed { turn, job });
         }
         self.count_inbox(worker);
     }
@@ -844,7 +829,8 @@ impl<J: Send + 'static> Desk<J> {
             .chain(self.returned.drain(..))
             .collect();
         for worker in 0..self.inboxes.len() {
-            routed.extend(std::iter::from_fn(|| self.unbind(worker)));
+            let bound = std::iter::from_fn(|| self.unbind(worker));
+            routed.extend(bound.map(|(job, Mark { turn, .. })| Routed { turn, job }));
         }
         routed.sort_by_key(|routed| routed.turn);
         let mut swept: Vec<_> = routed.into_iter().map(|routed| routed.job).collect();
@@ -856,11 +842,11 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Shows all that waits here.
     pub(crate) fn visit(&mut self, mut visit: impl FnMut(&Queued<J>)) {
-        let inboxes = self.inboxes.iter().flatten();
+        let others = self.spare.iter().chain(&self.returned);
+        let inboxes = self.inboxes.iter().flat_map(Bound::jobs);
         inboxes
-            .chain(&self.spare)
-            .chain(&self.returned)
-            .for_each(|routed| visit(&routed.job));
+            .chain(others.map(|routed| &routed.job))
+            .for_each(&mut visit);
         self.ordered(|order| {
             order.retain(&mut |job| {
                 visit(job);
@@ -880,11 +866,11 @@ impl<J: Send + 'static> Desk<J> {
         for worker in 0..self.inboxes.len() {
             let (inbox, holders) = (&mut self.inboxes[worker], &mut self.holders);
             let mut weight = 0;
-            inbox.retain(|routed| {
-                let keep = keep(&routed.job);
+            inbox.retain(|job, mark| {
+                let keep = keep(job);
                 if keep {
-                    weight += routed.job.weight();
-                } else if let Some(key) = routed.key {
+                    weight += job.weight();
+                } else if let Some(key) = mark.key {
                     holders.release(key);
                 }
                 keep

@@ -60,6 +60,7 @@
 //! keeps its contract.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod bound;
 mod builder;
 mod cell;
 pub mod clock;

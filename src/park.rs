@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const PAUSES: u32 = 10;
 /// Then it lets others run: the one it waits for may need this very core.
 const YIELDS: u32 = 20;
+/// The same where others are in want of cores: about what it costs to sleep and be woken.
+const FEW_YIELDS: u32 = 5;
 /// The same for a lock, whose holder is quick.
 const LOCK_YIELDS: u32 = 40;
 
@@ -41,11 +43,13 @@ struct Parker {
 impl Parker {
     /// Waits for a wake since the last one seen; a wake before the call counts.
     fn park(&self) {
-        if Patience::now() == Patience::None {
+        let mut lookout = if Patience::now() == Patience::Little {
             Patience::set(Patience::Short);
+            Lookout::yielding(FEW_YIELDS)
         } else {
-            Lookout::new().until(|| self.woken.load(Relaxed));
-        }
+            Lookout::new()
+        };
+        lookout.until(|| self.woken.load(Relaxed));
         if self.woken.swap(false, Acquire) {
             return;
         }
@@ -67,8 +71,8 @@ enum Patience {
     Long,
     /// It was long, and in vain.
     Spent,
-    /// None at all, the next time that it parks.
-    None,
+    /// Hardly any, the next time that it parks.
+    Little,
 }
 
 /// A sleep as short as this costs more than it saves: on a virtual machine, it takes half of it to be woken.
@@ -97,9 +101,9 @@ impl Patience {
     }
 }
 
-/// What this thread waits for next is not worth a look-out.
-pub(crate) fn sleep_at_once() {
-    Patience::set(Patience::None);
+/// What this thread waits for next is worth a short look-out only.
+pub(crate) fn sleep_soon() {
+    Patience::set(Patience::Little);
 }
 
 impl Wake for Parker {
@@ -467,14 +471,14 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_is_to_sleep_at_once_does_so_once() {
+    fn a_thread_that_is_to_sleep_soon_does_so_once() {
         let test = std::thread::spawn(|| {
             let parker = Parker {
                 thread: thread::current(),
                 woken: AtomicBool::new(true),
             };
-            sleep_at_once();
-            assert!(Patience::now() == Patience::None);
+            sleep_soon();
+            assert!(Patience::now() == Patience::Little);
             assert!(!Lookout::prolonged_until(|| true));
             parker.park();
             assert!(Patience::now() == Patience::Short);

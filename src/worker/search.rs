@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::fault::{Fault, seeded};
-use crate::park::{Lookout, sleep_at_once};
+use crate::park::{Lookout, sleep_soon};
 use crate::station::Seat;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -85,9 +85,10 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             // Submitters wait while there is room? Somebody forgot to pass the word on. Asked on the list of
             // sleepers, so that whoever gives room back later finds this worker there.
             self.core.rest();
-            // Its thread would look out, too, before it sleeps: whoever binds a job to this worker may wait for that core.
+            // Its thread looks out, too, before it sleeps: not for long, since whoever binds a job to this worker may wait
+            // for that core.
             if self.crowded && station.is_routed() {
-                sleep_at_once();
+                sleep_soon();
             }
             Poll::Pending
         })
