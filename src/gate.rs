@@ -78,6 +78,7 @@
 
 use crate::fault::{Fault, seeded};
 use crate::line::Line;
+use crate::pace::Pace;
 use crate::signal::{Signal, call};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering::*, fence};
 use crate::sync::{Mutex, Padded, lock};
@@ -212,8 +213,7 @@ pub(crate) struct Gate {
     pass: Option<Pass>,
     capacity: u64,
     room: Signal,
-    /// In how many nanoseconds one unit was let go, when a thread last waited for room; 0: not known.
-    pace: AtomicU64,
+    pace: Pace,
     line: Mutex<Line>,
     apart: Padded<Apart>,
 }
@@ -252,7 +252,7 @@ impl Gate {
             pass: None,
             capacity,
             room: Signal::new(),
-            pace: AtomicU64::new(0),
+            pace: Pace::new(),
             line: Mutex::new(Line::new()),
             apart: Padded(Apart {
                 closed: Mutex::new(false),
@@ -567,34 +567,27 @@ impl Gate {
         self.free() >= self.capacity.div_ceil(2)
     }
 
-    /// In how long a quarter will be free, by what was let go while somebody waited last.
+    /// In how long a quarter will be free, by how fast room was made while others waited.
     pub(crate) fn quarter_frees_in(&self) -> Option<Duration> {
-        match self.pace.load(Relaxed) {
-            0 => None,
-            pace => Some(Duration::from_nanos(pace.saturating_mul(self.capacity / 4))),
-        }
+        self.pace.frees_in(self.capacity / 4)
     }
 
     #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
     pub(crate) fn set_pace(&self, each: Duration) {
-        self.pace.store(each.as_nanos() as u64, Relaxed);
+        self.pace.set(each.as_nanos() as u64);
     }
 
-    /// Runs somebody's wait for room, and keeps in mind how fast room was made meanwhile: a hint, by whoever waited
-    /// last. By the real time, whatever the pool's clock, since it is about how long a thread sleeps.
+    /// Runs somebody's wait for room, and keeps in mind how fast room was made. (A model has no time.)
     pub(crate) fn measure_pace<R>(&self, wait: impl FnOnce() -> R) -> R {
-        let (begun, before) = (Instant::now(), self.released());
+        if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+            return wait();
+        }
+        self.pace.begin(Instant::now(), self.released());
         let waited = wait();
-        let released = self.released() - before;
-        // With so much free, the workers may have had nothing to do.
-        let idle = self.free() > self.capacity / 4 * 3;
-        let pace = match begun.elapsed().as_nanos().checked_div(released.into()) {
-            Some(pace) if !idle => u64::try_from(pace).unwrap_or(u64::MAX).max(1),
-            _ => 0,
-        };
-        // Down at once, up by and by: one slow job does not make the next thread sleep while the others are over.
-        let before = self.pace.load(Relaxed);
-        self.pace.store(pace.min(2 * before.max(1000)), Relaxed);
+        let quarter = self.capacity / 4;
+        let idle = self.free() > 3 * quarter;
+        self.pace
+            .end(Instant::now(), self.released(), quarter, idle);
         waited
     }
 
@@ -805,31 +798,4 @@ impl Drop for Turn<'_> {
 fn loom_fence() {
     #[cfg(fanpool_loom)]
     loom::sync::atomic::fence(SeqCst);
-}
-
-#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn how_fast_room_is_made_is_known_only_of_workers_that_were_busy() {
-        let gate = Gate::new(8, 1);
-        let free_while_waiting = |n| {
-            gate.try_enter(Want::jobs(8)).ok();
-            gate.measure_pace(|| gate.release(n, Lane::COMMON));
-            gate.quarter_frees_in()
-        };
-        assert!(free_while_waiting(2).is_some_and(|in_time| in_time > Duration::ZERO));
-        assert_eq!(free_while_waiting(0), None, "nothing was let go");
-        assert!(free_while_waiting(6).is_some());
-        assert_eq!(free_while_waiting(7), None, "they may have been idle");
-        // One slow job is no pace.
-        gate.try_enter(Want::jobs(8)).ok();
-        gate.measure_pace(|| {
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_millis(1) {}
-            gate.release(1, Lane::COMMON);
-        });
-        assert!(gate.quarter_frees_in() <= Some(Duration::from_micros(4)));
-    }
 }

@@ -94,6 +94,7 @@ mod metrics;
 mod model;
 mod options;
 mod outcome;
+mod pace;
 mod park;
 mod permit;
 mod pool;
