@@ -90,7 +90,7 @@ pub(crate) trait Reply<T, E>: Send + Sync {
     fn cancel(&self, at: usize) -> Cancellation;
     /// Takes the outcomes of all these slots, in order, when nobody else knows the cell: without a lock.
     /// The job of a slot without one is not waited for any more.
-    fn take_all(&mut self, slots: Range<usize>, each: &mut dyn FnMut(Result<T, JobError<E>>));
+    fn take_all(&mut self, slots: Range<usize>, to: &mut Vec<Result<T, JobError<E>>>);
     fn into_token(self: Arc<Self>) -> Arc<dyn Token>;
 }
 
@@ -200,6 +200,7 @@ impl<J, T, E> Slot<J, T, E> {
     }
 
     /// Puts `stage` in place of a job that waits, and answers the job.
+    #[inline(always)]
     fn take_job(&self, stage: Stage<J, T, E>) -> Option<Job<J>> {
         let mut state = self.state.lock();
         if !matches!(state.stage, Stage::Waiting(_)) {
@@ -215,6 +216,7 @@ impl<J, T, E> Slot<J, T, E> {
         self.over.load(Acquire)
     }
 
+    #[inline(always)]
     fn take(&mut self) -> Result<T, JobError<E>> {
         let state = self.state.get_mut();
         match std::mem::replace(&mut state.stage, Stage::Taken) {
@@ -334,6 +336,7 @@ where
     }
 
     /// Publishes the outcome. Only the one who claimed the job calls this, once.
+    #[inline(always)]
     pub(crate) fn finish(&self, at: usize, outcome: Result<T, JobError<E>>) {
         let (unwanted, waiter) = {
             let slot = self.slot(at);
@@ -544,10 +547,8 @@ where
         self.try_cancel(at)
     }
 
-    fn take_all(&mut self, slots: Range<usize>, each: &mut dyn FnMut(Result<T, JobError<E>>)) {
-        for slot in &mut self.slots_mut()[slots] {
-            each(slot.take());
-        }
+    fn take_all(&mut self, slots: Range<usize>, to: &mut Vec<Result<T, JobError<E>>>) {
+        to.extend(self.slots_mut()[slots].iter_mut().map(Slot::take));
     }
 
     fn into_token(self: Arc<Self>) -> Arc<dyn Token> {

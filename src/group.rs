@@ -241,7 +241,7 @@ impl<T, E> GroupHandle<T, E> {
             let slots = first % CELL..first % CELL + (end - first);
             let cell = &mut self.cells[first / CELL];
             if let Some(own) = Arc::get_mut(cell) {
-                own.take_all(slots, &mut |outcome| outcomes.push(outcome));
+                own.take_all(slots, &mut outcomes);
             } else {
                 outcomes.extend(slots.map(|at| match cell.poll(at, Waker::noop()) {
                     Poll::Ready(outcome) => outcome,

@@ -262,7 +262,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
 
     /// Counts the current job's outcome and publishes it. What is left is to leave the seat. Dropping what nobody takes
     /// is foreign code, and still part of the job.
-    #[inline]
+    #[inline(always)]
     fn settle_in_job(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
         let seat = &*self.seat;
         seat.vitals().counts.finished(how);
@@ -373,7 +373,7 @@ fn frame_of<J>(core: &Core<J>, cx: &JobContext) -> Frame {
 }
 
 /// Tells the handle of the job that `cx` is about.
-#[inline]
+#[inline(always)]
 pub(super) fn publish<J, T, E>(cx: &mut JobContext, outcome: Result<T, JobError<E>>)
 where
     J: Send + 'static,
@@ -387,7 +387,7 @@ where
 }
 
 /// The same, and keeps the token for the next job of that cell.
-#[inline]
+#[inline(always)]
 fn publish_and_keep<J, T, E>(cx: &mut JobContext, outcome: Result<T, JobError<E>>)
 where
     J: Send + 'static,
