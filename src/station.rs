@@ -375,13 +375,13 @@ impl<J: Send + 'static> Station<J> {
     }
 
     fn enter(&self) -> Inside<'_, J> {
-        let mut floor = self.enter_to_take();
+        let mut floor = self.enter_beside_drawn();
         floor.put_on_desk();
         floor
     }
 
-    /// What was drawn is not on the desk, and need not go there.
-    fn enter_to_take(&self) -> Inside<'_, J> {
+    /// What was drawn is not on the desk, and need not go there: for those who take it as it is, or look for no jobs.
+    fn enter_beside_drawn(&self) -> Inside<'_, J> {
         debug_assert!(!frame::in_desk(), "no thread locks two desks");
         let guard = lock_soon(&self.floor);
         frame::mark_desk();
@@ -410,7 +410,7 @@ impl<J: Send + 'static> Station<J> {
         gate: &Gate,
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
-        let mut floor = self.enter_to_take();
+        let mut floor = self.enter_beside_drawn();
         floor.draw_keyed(self.keyed.as_ref());
         if floor.desk.may_leave_in_intake() {
             let most = appetite.of_common() as usize;
@@ -633,7 +633,8 @@ impl<J: Send + 'static> Station<J> {
 
     /// For the strategy, to which a worker that runs another desk's job is not idle.
     pub(crate) fn note_busy(&self, seat: &Seat<J>) {
-        self.enter().desk.set_busy(seat.id.index(), true);
+        let mut floor = self.enter_beside_drawn();
+        floor.desk.set_busy(seat.id.index(), true);
     }
 
     // ---- searching and sleeping -------------------------------------------------------------
@@ -663,9 +664,9 @@ impl<J: Send + 'static> Station<J> {
         intake: &Intake<J>,
         up: impl FnOnce() -> bool,
     ) -> bool {
-        let mut floor = self.enter();
+        let mut floor = self.enter_beside_drawn();
         let trays = self.loaded.any() && !seeded(Fault::TrayUnseen);
-        if up() || floor.desk.has_work_for(worker) || trays {
+        if up() || floor.has_work_for(worker) || trays {
             return false;
         }
         floor
@@ -699,7 +700,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// A sleeper gets up by itself and searches again; one that was called meanwhile does so already.
     pub(crate) fn get_up(&self, worker: usize) {
-        let mut floor = self.enter();
+        let mut floor = self.enter_beside_drawn();
         let waker = self.get_up_inside(&mut floor, worker);
         drop(floor);
         drop(waker);
@@ -714,7 +715,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// Whether the worker still sleeps; if so it is woken through `waker` from now on.
     pub(crate) fn still_asleep(&self, worker: usize, waker: Waker) -> bool {
-        let mut floor = self.enter();
+        let mut floor = self.enter_beside_drawn();
         let asleep = floor.desk.is_asleep(worker);
         let mut old = Some(waker);
         if asleep {
@@ -728,11 +729,12 @@ impl<J: Send + 'static> Station<J> {
     /// Calls one sleeper, or sees to it that those get called whom the strategy chooses. With `siblings`,
     /// there may be work on other desks.
     pub(crate) fn call_one(&self, gate: &Gate, intake: &Intake<J>, siblings: bool) {
-        let mut floor = self.enter();
+        let mut floor = self.enter_beside_drawn();
         floor.draw_keyed(self.keyed.as_ref());
         let mut wakers = Vec::new();
         let mut anybody = true;
         if floor.desk.routes() {
+            floor.put_on_desk();
             let mut called = Vec::new();
             // Until somebody is called, who goes on from there: what is drawn may all be for workers that are
             // awake, or cancelled, while a sleeper's job is further back.
@@ -759,7 +761,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     pub(crate) fn call_all(&self) {
-        let mut floor = self.enter();
+        let mut floor = self.enter_beside_drawn();
         let mut called = Vec::new();
         while let Some(worker) = floor.desk.rouse_one() {
             called.push(worker);
@@ -909,6 +911,16 @@ impl<J: Send + 'static> Floor<J> {
     /// How many jobs wait that nobody took and nothing binds.
     fn backlog(&self) -> usize {
         self.desk.backlog() + self.drawn.len()
+    }
+
+    /// Whether a look for jobs would find one for the worker, perhaps after routing.
+    fn has_work_for(&mut self, worker: usize) -> bool {
+        if self.drawn.is_empty() || !self.desk.may_leave_in_intake() {
+            self.put_on_desk();
+            return self.desk.has_work_for(worker);
+        }
+        // Not put there for a look: it would take bundles apart.
+        true
     }
 
     /// Moves what was drawn to the desk.
