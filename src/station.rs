@@ -317,7 +317,7 @@ impl<J: Send + 'static> Station<J> {
             // Where many share a core, each comes by the desk more rarely.
             rarely: (2 * workers / cores).saturating_sub(1).clamp(1, RAREST) as u32,
             share: if dedicated {
-                SHARE
+                workers.clamp(SHARE.min(2), SHARE)
             } else {
                 workers.clamp(1, SHARE)
             },
