@@ -9,6 +9,9 @@ use crate::holders::Slot;
 use crate::job::JobId;
 use std::collections::VecDeque;
 
+/// Greater buffers are not changed for others: what one burst needed would go round among all workers.
+const SWAPPED: usize = 1024;
+
 /// A job that has left the backlog, apart from the job itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
@@ -56,10 +59,12 @@ impl<J> Bound<J> {
         self.jobs.pop_front().map(|job| (job, mark))
     }
 
-    /// Moves the first `count` jobs to the end of `to`: if they are all, and it is empty, the two change their buffers.
+    /// Moves the first `count` jobs to the end of `to`: if they are all, and it is empty, the two mostly change their
+    /// buffers.
     pub(crate) fn move_to(&mut self, count: usize, to: &mut VecDeque<Queued<J>>) {
         self.marks.drain(..count);
-        if count == self.jobs.len() && to.is_empty() {
+        let all = count == self.jobs.len() && to.is_empty();
+        if all && self.jobs.capacity() <= SWAPPED {
             std::mem::swap(&mut self.jobs, to);
         } else {
             to.extend(self.jobs.drain(..count));
@@ -146,6 +151,16 @@ mod tests {
             .collect();
         assert_eq!(out, [(6, 6), (9, 9)]);
         assert_eq!(numbers(&row), [2, 3, 5, 7]);
+    }
+
+    #[test]
+    fn the_buffer_of_a_burst_does_not_go_round() {
+        let (mut row, mut to) = (bound(5000), VecDeque::new());
+        row.move_to(4990, &mut to);
+        let mut next = VecDeque::new();
+        row.move_to(10, &mut next);
+        assert_eq!(next.len(), 10);
+        assert!(next.capacity() <= SWAPPED, "{}", next.capacity());
     }
 
     #[test]

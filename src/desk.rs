@@ -997,6 +997,40 @@ mod tests {
     }
 
     #[test]
+    fn jobs_taken_in_bulk_are_weighed_and_their_keys_held_whether_some_stay_or_not() {
+        for most in [2, 3, 4, 9] {
+            let strategy = Box::new(KeyAffinity::new());
+            let mut desk = Desk::new(0, Box::new(Fifo::new()), strategy, 1, 8);
+            desk.set_present(0, true);
+            // 1 + 2 + 3 + 4 + 5.
+            for number in 1..=5 {
+                let mut job = Job::new(number);
+                job.options_mut().key = Some(number);
+                job.options_mut().weight = std::num::NonZero::new(number);
+                let id = JobId::from_ticket(number);
+                desk.push(Queued::plain(id, PoolNumber::MAX, job));
+            }
+            desk.route();
+            assert_eq!(desk.places[0].queued_weight, 15);
+            let mut out = VecDeque::new();
+            assert!(desk.take(0, |_| false).is_some());
+            desk.take_many_bound(0, most, &mut out);
+            let moved = most.min(4);
+            let taken: u64 = (1..=1 + moved as u64).sum();
+            let place = &desk.places[0];
+            assert_eq!(out.len(), moved);
+            assert_eq!(
+                (place.taken_weight, place.queued_weight),
+                (taken, 15 - taken)
+            );
+            assert_eq!((place.ahead, place.queued), (moved, 4 - moved));
+            assert_eq!(desk.holders.held(), 5);
+            desk.release_keys(0, |_| false);
+            assert_eq!(desk.holders.held(), 4 - moved);
+        }
+    }
+
+    #[test]
     fn who_takes_while_jobs_are_routed_gets_no_more_than_it_wants_and_all_in_order() {
         let strategy = |job: &Job<u64>, workers: &Workers<'_>| {
             let worker = workers.get((job.data() % 2) as usize);

@@ -174,7 +174,7 @@ pub(crate) mod tests {
     }
 
     /// In one envelope.
-    fn bundle(numbers: Range<usize>) -> Queued<usize> {
+    pub(crate) fn bundle(numbers: Range<usize>) -> Queued<usize> {
         let cell: Arc<Cell<usize, (), ()>> = Cell::group(POOL, numbers.clone().map(Job::new), None);
         let first = JobId::from_ticket(numbers.start as u64);
         Queued::bundle(first, cell, 0..numbers.len())

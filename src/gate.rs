@@ -78,7 +78,7 @@
 
 use crate::fault::{Fault, seeded};
 use crate::line::Line;
-use crate::pace::Pace;
+use crate::pace::{Pace, Seen};
 use crate::signal::{Signal, call};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering::*, fence};
 use crate::sync::{Mutex, Padded, lock};
@@ -567,7 +567,7 @@ impl Gate {
         self.free() >= self.capacity.div_ceil(2)
     }
 
-    /// In how long a quarter will be free, by how fast room was made while others waited.
+    /// In how long a quarter will be free, by how fast room was made when somebody last waited.
     pub(crate) fn quarter_frees_in(&self) -> Option<Duration> {
         self.pace.frees_in(self.capacity / 4)
     }
@@ -578,17 +578,27 @@ impl Gate {
     }
 
     /// Runs somebody's wait for room, and keeps in mind how fast room was made. (A model has no time.)
-    pub(crate) fn measure_pace<R>(&self, wait: impl FnOnce() -> R) -> R {
+    pub(crate) fn measure_pace<R>(&self, wait_for: impl FnOnce() -> R) -> R {
         if cfg!(any(fanpool_loom, fanpool_shuttle)) {
-            return wait();
+            return wait_for();
         }
-        self.pace.begin(Instant::now(), self.released());
-        let waited = wait();
-        let quarter = self.capacity / 4;
-        let idle = self.free() > 3 * quarter;
-        self.pace
-            .end(Instant::now(), self.released(), quarter, idle);
+        let wait = self.pace.begin(self.seen());
+        let waited = wait_for();
+        wait.end(self.seen());
         waited
+    }
+
+    fn seen(&self) -> Seen {
+        // In this order, so that no more is free than is let go.
+        let free = self.free();
+        let (now, released) = (Instant::now(), self.released());
+        let capacity = self.capacity;
+        Seen {
+            now,
+            released,
+            free,
+            capacity,
+        }
     }
 
     /// Whether somebody waits for room.
@@ -798,4 +808,24 @@ impl Drop for Turn<'_> {
 fn loom_fence() {
     #[cfg(fanpool_loom)]
     loom::sync::atomic::fence(SeqCst);
+}
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_fast_room_is_made_is_measured_where_it_is_let_go() {
+        let gate = Gate::new(1000, 1);
+        let frees_while_waiting = |units: u64| {
+            gate.try_enter(Want::jobs(1000)).ok();
+            gate.measure_pace(|| gate.release(units, Lane::of_worker(0)));
+            gate.quarter_frees_in()
+        };
+        assert_eq!(frees_while_waiting(0), None, "nothing was let go");
+        assert_eq!(frees_while_waiting(249), None, "too few to tell");
+        assert!(frees_while_waiting(250).is_some_and(|time| time > Duration::ZERO));
+        assert!(frees_while_waiting(750).is_some());
+        assert_eq!(frees_while_waiting(751), None, "they may have been idle");
+    }
 }

@@ -6,13 +6,15 @@
 //!
 //! By the real time, whatever the pool's clock, since it is about how long a thread sleeps.
 
-use crate::sync::atomic::{AtomicU64, Ordering::*};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, try_lock};
 use std::time::{Duration, Instant};
 
 /// Long enough to tell from what was let go in this time, however little it was.
 const TELLING: Duration = Duration::from_micros(500);
-/// Who waits again after this time may have left the workers with nothing to do in between.
+/// As many units tell, if they are no small part of the queue.
+const TELLING_UNITS: u64 = 16;
+/// Who waits again after a longer pause, and longer than the last wait, may have left the workers with nothing to do.
 const PAUSE: Duration = Duration::from_micros(100);
 /// A pace at most doubles, or becomes twice this: one slow job does not make the next thread sleep while the others
 /// are over.
@@ -21,34 +23,47 @@ const QUICK: u64 = 1000;
 pub(crate) struct Pace {
     /// In how many nanoseconds one unit was let go; 0: not known.
     each: AtomicU64,
+    /// How many wait.
+    waiting: AtomicUsize,
     /// Those who find it locked leave it to others.
     spell: Mutex<Option<Spell>>,
 }
 
-/// Waits that follow each other.
+/// Waits that follow each other, or overlap.
 struct Spell {
     begun: Instant,
     /// Units let go until then.
     released: u64,
-    /// When the last wait that is over ended.
+    /// When the last wait that is over ended, and how long it took.
     seen: Instant,
+    waited: Duration,
 }
 
 impl Spell {
     fn begin(now: Instant, released: u64) -> Self {
-        let (begun, seen) = (now, now);
         Spell {
-            begun,
+            begun: now,
             released,
-            seen,
+            seen: now,
+            waited: Duration::ZERO,
         }
     }
+}
+
+/// What can be seen of a gate: when, how many units were let go so far, how many are free, and how many there are.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) now: Instant,
+    pub(crate) released: u64,
+    pub(crate) free: u64,
+    pub(crate) capacity: u64,
 }
 
 impl Pace {
     pub(crate) fn new() -> Self {
         Pace {
             each: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
             spell: Mutex::new(None),
         }
     }
@@ -61,40 +76,22 @@ impl Pace {
         }
     }
 
-    /// Somebody begins to wait.
-    pub(crate) fn begin(&self, now: Instant, released: u64) {
-        let Some(mut spell) = try_lock(&self.spell) else {
-            return;
+    /// Somebody begins to wait, until the answer is dropped.
+    pub(crate) fn begin(&self, Seen { now, released, .. }: Seen) -> Wait<'_> {
+        let first = self.waiting.fetch_add(1, Relaxed) == 0;
+        let wait = Wait {
+            pace: self,
+            begun: now,
         };
-        let goes_on = |spell: &Spell| now.saturating_duration_since(spell.seen) <= PAUSE;
-        if !spell.as_ref().is_some_and(goes_on) {
+        let Some(mut spell) = try_lock(&self.spell) else {
+            return wait;
+        };
+        let goes_on =
+            |spell: &Spell| now.saturating_duration_since(spell.seen) <= PAUSE.max(spell.waited);
+        if spell.is_none() || first && !spell.as_ref().is_some_and(goes_on) {
             *spell = Some(Spell::begin(now, released));
         }
-    }
-
-    /// Somebody is done with waiting. `telling`: so many units tell how fast they were let go. `idle`: so much is free
-    /// that the workers may have had nothing to do.
-    pub(crate) fn end(&self, now: Instant, released: u64, telling: u64, idle: bool) {
-        let Some(mut spell) = try_lock(&self.spell) else {
-            return;
-        };
-        let Some(current) = &mut *spell else {
-            return;
-        };
-        if idle {
-            *spell = None;
-            return self.each.store(0, Relaxed);
-        }
-        let time = now.saturating_duration_since(current.begun);
-        let units = released.saturating_sub(current.released);
-        if units == 0 || units < telling && time < TELLING {
-            current.seen = now;
-            return;
-        }
-        let each = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) / units;
-        let before = self.each.load(Relaxed);
-        self.set(each.clamp(1, 2 * before.max(QUICK)));
-        *spell = Some(Spell::begin(now, released));
+        wait
     }
 
     pub(crate) fn set(&self, each: u64) {
@@ -102,11 +99,67 @@ impl Pace {
     }
 }
 
+/// Somebody's wait.
+pub(crate) struct Wait<'a> {
+    pace: &'a Pace,
+    begun: Instant,
+}
+
+impl Wait<'_> {
+    pub(crate) fn end(self, seen: Seen) {
+        let quarter = seen.capacity / 4;
+        let Some(mut spell) = try_lock(&self.pace.spell) else {
+            return;
+        };
+        // The workers may have had nothing to do.
+        if seen.free > 3 * quarter {
+            *spell = None;
+            return self.pace.set(0);
+        }
+        let Some(current) = &mut *spell else {
+            return;
+        };
+        let time = seen.now.saturating_duration_since(current.begun);
+        let units = seen.released.saturating_sub(current.released);
+        if units == 0 || units < quarter.max(TELLING_UNITS) && time < TELLING {
+            current.seen = seen.now;
+            current.waited = seen.now.saturating_duration_since(self.begun);
+            return;
+        }
+        let each = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) / units;
+        let before = self.pace.each.load(Relaxed);
+        self.pace.set(each.clamp(1, 2 * before.max(QUICK)));
+        let waited = seen.now.saturating_duration_since(self.begun);
+        *spell = Some(Spell {
+            waited,
+            ..Spell::begin(seen.now, seen.released)
+        });
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.pace.waiting.fetch_sub(1, Relaxed);
+    }
+}
+
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
 mod tests {
     use super::*;
 
-    const TELLING_UNITS: u64 = 256;
+    /// In front of a queue of a thousand, of which little is free.
+    fn seen(now: Instant, released: u64) -> Seen {
+        Seen {
+            now,
+            released,
+            free: 1,
+            capacity: 1000,
+        }
+    }
+
+    fn each(pace: &Pace) -> Option<u64> {
+        pace.frees_in(1).map(|each| each.as_nanos() as u64)
+    }
 
     /// Waits, by how long after the last one they began, how long they took and how many units were let go before and
     /// meanwhile. Answers in how long one is let go then, in nanoseconds.
@@ -116,12 +169,12 @@ mod tests {
         for (pause, micros, before, meanwhile) in waits {
             now += Duration::from_micros(pause);
             released += before;
-            pace.begin(now, released);
+            let wait = pace.begin(seen(now, released));
             now += Duration::from_micros(micros);
             released += meanwhile;
-            pace.end(now, released, TELLING_UNITS, false);
+            wait.end(seen(now, released));
         }
-        pace.frees_in(1).map(|each| each.as_nanos() as u64)
+        each(&pace)
     }
 
     #[test]
@@ -152,17 +205,57 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_between_waits_that_are_far_apart_tells_nothing() {
-        let seldom = (10_000, 50, 500, 1);
-        assert_eq!(after([seldom; 9]), None);
+    fn a_submitter_that_takes_its_time_is_told_if_it_waits_as_long() {
+        // A unit each 300 µs.
+        let of = |pause| after([(pause, 300 - pause, 0, 1); 20]);
+        assert!(
+            [10, 90, 150]
+                .map(of)
+                .iter()
+                .all(|each| *each == Some(300_000))
+        );
+        assert_eq!(of(250), None, "it hardly waits");
+        // And seldom comes back.
+        assert_eq!(after([(10_000, 50, 500, 1); 9]), None);
+    }
+
+    #[test]
+    fn waits_that_overlap_are_one_spell() {
+        let (pace, begun) = (Pace::new(), Instant::now());
+        let at = |micros| begun + Duration::from_micros(micros);
+        let long = pace.begin(seen(at(0), 0));
+        let other = pace.begin(seen(at(300), 60));
+        long.end(seen(at(400), 80));
+        let third = pace.begin(seen(at(520), 104));
+        other.end(seen(at(600), 120));
+        assert_eq!(each(&pace), Some(2000), "5000, but it at most doubles");
+        drop(third);
+        assert_eq!(pace.waiting.load(Relaxed), 0);
     }
 
     #[test]
     fn workers_that_may_have_been_idle_set_no_pace() {
-        let (pace, now) = (Pace::new(), Instant::now());
-        pace.set(3000);
-        pace.begin(now, 0);
-        pace.end(now + TELLING, 1000, TELLING_UNITS, true);
-        assert_eq!(pace.frees_in(1), None);
+        for (capacity, free, known) in [
+            (1000, 750, true),
+            (1000, 751, false),
+            (8, 6, true),
+            (8, 7, false),
+        ] {
+            let (pace, now) = (Pace::new(), Instant::now());
+            pace.set(3000);
+            let seen = Seen {
+                now,
+                released: 0,
+                free,
+                capacity,
+            };
+            let wait = pace.begin(seen);
+            wait.end(Seen {
+                now: now + TELLING,
+                released: 1000,
+                ..seen
+            });
+            assert_eq!(pace.frees_in(1).is_some(), known, "{free} of {capacity}");
+        }
     }
 }

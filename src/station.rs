@@ -60,8 +60,8 @@ const SLEEPER: u64 = 1 << 32;
 const SEARCHER: u64 = 1;
 const SEARCHERS: u64 = SLEEPER - 1;
 
-/// A worker takes at least one in so many of the waiting jobs ahead; on an executor more, if there are fewer workers
-/// than this. (A model has few jobs.)
+/// A worker takes at least one in so many of the waiting jobs ahead: more, if there are fewer workers than this. (A model
+/// has few jobs.)
 const SHARE: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     1
 } else {
@@ -73,10 +73,16 @@ const RAREST: usize = 4;
 
 /// From how many waiting jobs on the intake is emptied at once, which costs no more than to take a few. Fewer stay
 /// there, for any desk.
-pub(crate) const DRAIN_FROM: u64 = 192;
+pub(crate) const DRAIN_FROM: u64 = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+    3
+} else {
+    192
+};
 
 /// So many trays of workers that sleep are kept: more are seldom wanted at a time.
 const KEPT_TRAYS: usize = 64;
+/// Not those for more jobs than a worker takes at once.
+const KEPT_TRAY: usize = 256;
 
 /// What outlives one life of a worker: who it is, what it runs, what it has done, and the jobs it took
 /// ahead. On a pair of cache lines of its own, like [`Padded`]: its worker writes here for every job.
@@ -227,7 +233,7 @@ pub(crate) struct Floor<J> {
     /// Of the workers that sleep.
     wakers: Vec<Option<Waker>>,
     /// Jobs on the way from the intake to the desk: later than those there, and earlier than those in the intake. Workers
-    /// that take whatever comes first take from here. Whoever else enters finds all of them on the desk.
+    /// that take whatever comes first take from here. Who looks for jobs on the desk has them put there first.
     drawn: Envelopes<J>,
     /// Empty trays of workers that sleep, for their buffers.
     trays: Vec<Envelopes<J>>,
@@ -316,10 +322,12 @@ impl<J: Send + 'static> Station<J> {
             loaded: Loaded::new(workers),
             // Where many share a core, each comes by the desk more rarely.
             rarely: (2 * workers / cores).saturating_sub(1).clamp(1, RAREST) as u32,
-            share: if dedicated {
-                workers.clamp(SHARE.min(2), SHARE)
-            } else {
-                workers.clamp(1, SHARE)
+            // One worker leaves half: it comes back before what it took is old. (On an executor that may be long.) Workers
+            // of other desks have a share, too.
+            share: match (dedicated, alone) {
+                (false, _) => workers.clamp(1, SHARE),
+                (true, true) => workers.clamp(SHARE.min(2), SHARE),
+                (true, false) => SHARE,
             },
             faults: AtomicU64::new(0),
             met: AtomicUsize::new(0),
@@ -380,7 +388,8 @@ impl<J: Send + 'static> Station<J> {
         floor
     }
 
-    /// What was drawn is not on the desk, and need not go there: for those who take it as it is, or look for no jobs.
+    /// What was drawn is not put on the desk: for those who take it as it is, only ask whether there is something, or look for
+    /// no jobs.
     fn enter_beside_drawn(&self) -> Inside<'_, J> {
         debug_assert!(!frame::in_desk(), "no thread locks two desks");
         let guard = lock_soon(&self.floor);
@@ -472,7 +481,7 @@ impl<J: Send + 'static> Station<J> {
         self.keyed.is_none()
     }
 
-    /// The first job that waits, and into the tray further ones: a quarter of what waits and at most
+    /// The first job that waits, and into the tray further ones: the worker's share of what waits and at most
     /// `most`, since the rest is for the others. From the desk, or while that is empty from the intake,
     /// of which everything is drawn at once if there is much. That bypasses the desk, too.
     fn take_ahead(
@@ -686,7 +695,7 @@ impl<J: Send + 'static> Station<J> {
             debug_assert!(jobs.is_empty(), "what it took ahead comes first");
             if jobs.is_empty() && jobs.capacity() > 0 {
                 let tray = std::mem::take(jobs);
-                if floor.trays.len() < KEPT_TRAYS {
+                if floor.trays.len() < KEPT_TRAYS && tray.capacity() <= KEPT_TRAY {
                     floor.trays.push(tray);
                 }
             }
@@ -837,8 +846,13 @@ impl<J: Send + 'static> Station<J> {
             let tray = self.seats[of].tray.lock();
             !tray.bound && tray.jobs.envelopes().any(|job| !job.stays_with_desk())
         };
-        self.enter_for_others().desk.has_spare()
-            || self.loaded.any() && self.loaded.from(0).any(keyless)
+        self.has_spare_on_desk() || self.loaded.any() && self.loaded.from(0).any(keyless)
+    }
+
+    fn has_spare_on_desk(&self) -> bool {
+        // From the common intake, so for anyone.
+        let drawn = !self.enter_beside_drawn().drawn.is_empty();
+        drawn || self.enter_for_others().desk.has_spare()
     }
 
     /// Takes out all that waits in the intake, on the desk and in its workers' trays.
@@ -947,18 +961,20 @@ impl<J: Send + 'static> Floor<J> {
             return self.draw(intake);
         }
         let most = self.desk.room().saturating_sub(self.desk.backlog());
+        debug_assert!(self.drawn.is_empty(), "it is to be put on the desk first");
         intake.take(most, &mut self.drawn);
         self.put_drawn_on_desk(intake)
     }
 
     /// Moves all that waits in the intake to the desk.
     fn draw(&mut self, intake: &Intake<J>) -> usize {
+        debug_assert!(self.drawn.is_empty(), "it is to be put on the desk first");
         intake.take_all(&mut self.drawn);
         self.put_drawn_on_desk(intake)
     }
 
     fn put_drawn_on_desk(&mut self, intake: &Intake<J>) -> usize {
-        // All of it was drawn just now: whoever enters puts on the desk what was there before.
+        // All of it was drawn just now: what was there before has been put on the desk.
         let drawn = self.drawn.len();
         intake.note_drawn(drawn);
         self.put_on_desk();
@@ -969,6 +985,37 @@ impl<J: Send + 'static> Floor<J> {
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
 mod tests {
     use super::*;
+    use crate::dispatcher::Any;
+    use crate::envelopes::tests::bundle;
+    use crate::gate::Want;
+    use crate::queue_order::Fifo;
+    use crate::worker::Usual;
+
+    #[test]
+    fn nobody_lies_down_beside_what_was_drawn_nor_takes_it_apart() {
+        let strategy = Box::new(Any::new());
+        let desk = Desk::new(0, Box::new(Fifo::new()), strategy, 2, 4);
+        let station = Station::new(0, desk, 2, true, true, 2);
+        let (gate, intake) = (Gate::new(1000, 2), Intake::new());
+        gate.try_enter(Want::jobs(320)).expect("there is room");
+        for first in (0..320).step_by(64) {
+            intake.push_bundle(bundle(first..first + 64));
+        }
+        let appetite = Usual::new().get();
+        let taken = station.take(&station.seats[0], appetite, &gate, &intake);
+        assert_eq!(taken.map(|taken| taken.ahead), Some(0));
+        station.begin_search();
+        let waker = Waker::noop().clone();
+        assert!(!station.lie_down(1, waker, &intake, || false));
+        station.call_one(&gate, &intake, false);
+        assert!(!station.still_asleep(1, Waker::noop().clone()));
+        station.note_busy(&station.seats[1]);
+        let floor = station.enter_beside_drawn();
+        assert_eq!(
+            (floor.drawn.len(), floor.drawn.envelopes().count()),
+            (319, 5)
+        );
+    }
 
     #[test]
     fn a_seat_takes_one_pair_of_cache_lines() {
