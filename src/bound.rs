@@ -17,7 +17,7 @@ const SWAPPED: usize = 1024;
 pub(crate) struct Mark {
     /// How many left it before; 0 for those that were taken ahead and came back, which are first.
     pub(crate) turn: u64,
-    /// The job's.
+    /// The job's, so that the job need not be looked at, which may be in another core's cache.
     pub(crate) id: JobId,
     /// Kept with one worker, if the strategy has an affinity.
     pub(crate) key: Option<Slot>,
@@ -83,22 +83,15 @@ impl<J> Bound<J> {
         self.marks.iter_mut()
     }
 
-    /// Keeps those that `keep` says yes to.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Queued<J>, Mark) -> bool) {
-        let all = std::mem::take(self);
-        for (job, mark) in all.jobs.into_iter().zip(all.marks) {
-            if keep(&job, mark) {
-                self.push(job, mark);
-            }
-        }
-    }
-
     /// Takes out those that `which` says yes to.
-    pub(crate) fn take_out(&mut self, which: impl Fn(Mark) -> bool) -> Vec<(Queued<J>, Mark)> {
+    pub(crate) fn take_out(
+        &mut self,
+        mut which: impl FnMut(&Queued<J>, Mark) -> bool,
+    ) -> Vec<(Queued<J>, Mark)> {
         let all = std::mem::take(self);
         let mut out = Vec::new();
         for (job, mark) in all.jobs.into_iter().zip(all.marks) {
-            if which(mark) {
+            if which(&job, mark) {
                 out.push((job, mark));
             } else {
                 self.push(job, mark);
@@ -142,15 +135,16 @@ mod tests {
         let mut row = bound(9);
         let (job, mark) = row.pop().expect("there are nine");
         assert_eq!((job.id().get(), mark.turn), (1, 1));
-        row.retain(|job, mark| job.id() == mark.id && mark.turn % 4 != 0);
-        assert_eq!(numbers(&row), [2, 3, 5, 6, 7, 9]);
-        let out = row.take_out(|mark| mark.turn > 5 && mark.turn != 7);
+        let out = row.take_out(|job, mark| {
+            assert_eq!(job.id(), mark.id);
+            mark.turn > 5 && mark.turn != 7
+        });
         let out: Vec<_> = out
             .iter()
             .map(|(job, mark)| (job.id().get(), mark.turn))
             .collect();
-        assert_eq!(out, [(6, 6), (9, 9)]);
-        assert_eq!(numbers(&row), [2, 3, 5, 7]);
+        assert_eq!(out, [(6, 6), (8, 8), (9, 9)]);
+        assert_eq!(numbers(&row), [2, 3, 4, 5, 7]);
     }
 
     #[test]

@@ -199,7 +199,8 @@ impl<J, T, E> Slot<J, T, E> {
         JobId::from_ticket(self.id.load(Relaxed))
     }
 
-    /// Puts `stage` in place of a job that waits, and answers the job.
+    /// Puts `stage` in place of a job that waits, and answers the job. Inlined, as are `take` and `finish`: what goes through
+    /// memory is written word by word and read in pairs, for which a processor waits.
     #[inline(always)]
     fn take_job(&self, stage: Stage<J, T, E>) -> Option<Job<J>> {
         let mut state = self.state.lock();

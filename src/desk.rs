@@ -727,7 +727,7 @@ impl<J: Send + 'static> Desk<J> {
         self.holders.begin_era();
         self.room += self.room_of(worker);
         if !present {
-            self.give_back(worker, |_| true);
+            self.give_back(worker, |_, _| true);
         }
     }
 
@@ -746,20 +746,15 @@ impl<J: Send + 'static> Desk<J> {
         self.holders.begin_era();
         let in_hand = self.in_hand.get(worker).into_iter().flatten();
         let running: Vec<Slot> = in_hand.map(|&(_, key)| key).collect();
-        self.give_back(worker, |mark| {
+        self.give_back(worker, |_, mark| {
             mark.key.is_none_or(|key| !running.contains(&key))
         });
     }
 
-    /// Unbinds what `which` tells of a worker's inbox.
-    fn give_back(&mut self, worker: usize, which: impl Fn(Mark) -> bool) {
-        let inbox = self.inboxes.get_mut(worker);
-        let back = inbox.map_or(Vec::new(), |inbox| inbox.take_out(which));
-        for (job, Mark { turn, key, .. }) in back {
-            self.places[worker].queued_weight -= job.weight();
-            if let Some(key) = key {
-                self.holders.release(key);
-            }
+    /// Unbinds what `which` tells of a worker's inbox, for it to be routed again or to go to anyone.
+    fn give_back(&mut self, worker: usize, which: impl FnMut(&Queued<J>, Mark) -> bool) {
+        let back = self.take_out_of_inbox(worker, which);
+        for (job, Mark { turn, .. }) in back {
             // Behind what left the backlog sooner.
             let to = if self.strategy.affinity.is_some() {
                 &mut self.returned
@@ -769,7 +764,26 @@ impl<J: Send + 'static> Desk<J> {
             let at = to.partition_point(|other| other.turn <= turn);
             to.insert(at, Routed { turn, job });
         }
+    }
+
+    /// Their keys are not held for them any more.
+    fn take_out_of_inbox(
+        &mut self,
+        worker: usize,
+        which: impl FnMut(&Queued<J>, Mark) -> bool,
+    ) -> Vec<(Queued<J>, Mark)> {
+        let Some(inbox) = self.inboxes.get_mut(worker) else {
+            return Vec::new();
+        };
+        let out = inbox.take_out(which);
+        for (job, mark) in &out {
+            self.places[worker].queued_weight -= job.weight();
+            if let Some(key) = mark.key {
+                self.holders.release(key);
+            }
+        }
         self.count_inbox(worker);
+        out
     }
 
     pub(crate) fn set_busy(&mut self, worker: usize, busy: bool) {
@@ -864,19 +878,7 @@ impl<J: Send + 'static> Desk<J> {
             keep
         };
         for worker in 0..self.inboxes.len() {
-            let (inbox, holders) = (&mut self.inboxes[worker], &mut self.holders);
-            let mut weight = 0;
-            inbox.retain(|job, mark| {
-                let keep = keep(job);
-                if keep {
-                    weight += job.weight();
-                } else if let Some(key) = mark.key {
-                    holders.release(key);
-                }
-                keep
-            });
-            self.places[worker].queued_weight = weight;
-            self.count_inbox(worker);
+            drop(self.take_out_of_inbox(worker, |job, _| !keep(job)));
         }
         self.spare.retain(|routed| keep(&routed.job));
         self.returned.retain(|routed| keep(&routed.job));

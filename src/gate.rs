@@ -589,14 +589,14 @@ impl Gate {
     }
 
     fn seen(&self) -> Seen {
-        // In this order, so that no more is free than is let go.
-        let free = self.free();
-        let (now, released) = (Instant::now(), self.released());
         let capacity = self.capacity;
+        // The lanes are summed up once: they are what workers write for every job.
+        let (now, released) = (Instant::now(), self.released());
+        let occupied = self.issued() - released;
         Seen {
             now,
             released,
-            free,
+            free: capacity.saturating_sub(occupied),
             capacity,
         }
     }

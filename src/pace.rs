@@ -39,17 +39,6 @@ struct Spell {
     waited: Duration,
 }
 
-impl Spell {
-    fn begin(now: Instant, released: u64) -> Self {
-        Spell {
-            begun: now,
-            released,
-            seen: now,
-            waited: Duration::ZERO,
-        }
-    }
-}
-
 /// What can be seen of a gate: when, how many units were let go so far, how many are free, and how many there are.
 #[derive(Clone, Copy)]
 pub(crate) struct Seen {
@@ -89,7 +78,12 @@ impl Pace {
         let goes_on =
             |spell: &Spell| now.saturating_duration_since(spell.seen) <= PAUSE.max(spell.waited);
         if spell.is_none() || first && !spell.as_ref().is_some_and(goes_on) {
-            *spell = Some(Spell::begin(now, released));
+            *spell = Some(Spell {
+                begun: now,
+                released,
+                seen: now,
+                waited: Duration::ZERO,
+            });
         }
         wait
     }
@@ -119,21 +113,18 @@ impl Wait<'_> {
         let Some(current) = &mut *spell else {
             return;
         };
+        current.seen = seen.now;
+        current.waited = seen.now.saturating_duration_since(self.begun);
         let time = seen.now.saturating_duration_since(current.begun);
         let units = seen.released.saturating_sub(current.released);
         if units == 0 || units < quarter.max(TELLING_UNITS) && time < TELLING {
-            current.seen = seen.now;
-            current.waited = seen.now.saturating_duration_since(self.begun);
             return;
         }
         let each = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) / units;
         let before = self.pace.each.load(Relaxed);
         self.pace.set(each.clamp(1, 2 * before.max(QUICK)));
-        let waited = seen.now.saturating_duration_since(self.begun);
-        *spell = Some(Spell {
-            waited,
-            ..Spell::begin(seen.now, seen.released)
-        });
+        current.begun = seen.now;
+        current.released = seen.released;
     }
 }
 

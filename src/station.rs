@@ -233,7 +233,8 @@ pub(crate) struct Floor<J> {
     /// Of the workers that sleep.
     wakers: Vec<Option<Waker>>,
     /// Jobs on the way from the intake to the desk: later than those there, and earlier than those in the intake. Workers
-    /// that take whatever comes first take from here. Who looks for jobs on the desk has them put there first.
+    /// that take whatever comes first take from here. Who looks for jobs on the desk has them put there first. Empty, unless
+    /// the desk may leave jobs in the intake: only who has entered so changes that.
     drawn: Envelopes<J>,
     /// Empty trays of workers that sleep, for their buffers.
     trays: Vec<Envelopes<J>>,
@@ -403,10 +404,14 @@ impl<J: Send + 'static> Station<J> {
     /// For the worker of another desk.
     fn enter_for_others(&self) -> Inside<'_, J> {
         let mut floor = self.enter();
+        self.draw_for_others(&mut floor);
+        floor
+    }
+
+    fn draw_for_others(&self, floor: &mut Floor<J>) {
         if floor.desk.is_deserted() {
             floor.draw_keyed(self.keyed.as_ref());
         }
-        floor
     }
 
     // ---- taking jobs ------------------------------------------------------------------------
@@ -425,7 +430,6 @@ impl<J: Send + 'static> Station<J> {
             let most = appetite.of_common() as usize;
             return self.take_ahead(&mut floor, seat, most, gate, intake);
         }
-        floor.put_on_desk();
         let most = appetite.of_bound(self.rarely) as usize;
         let mut called = Vec::new();
         // Of tiny jobs, a worker that has enough of its own leaves the rest to be drawn in bulk by the first
@@ -675,7 +679,9 @@ impl<J: Send + 'static> Station<J> {
     ) -> bool {
         let mut floor = self.enter_beside_drawn();
         let trays = self.loaded.any() && !seeded(Fault::TrayUnseen);
-        if up() || floor.has_work_for(worker) || trays {
+        // What was drawn is not put on the desk for a look, which would take bundles apart.
+        let work = !floor.drawn.is_empty() || floor.desk.has_work_for(worker);
+        if up() || work || trays {
             return false;
         }
         floor
@@ -743,7 +749,6 @@ impl<J: Send + 'static> Station<J> {
         let mut wakers = Vec::new();
         let mut anybody = true;
         if floor.desk.routes() {
-            floor.put_on_desk();
             let mut called = Vec::new();
             // Until somebody is called, who goes on from there: what is drawn may all be for workers that are
             // awake, or cancelled, while a sleeper's job is further back.
@@ -850,9 +855,13 @@ impl<J: Send + 'static> Station<J> {
     }
 
     fn has_spare_on_desk(&self) -> bool {
-        // From the common intake, so for anyone.
-        let drawn = !self.enter_beside_drawn().drawn.is_empty();
-        drawn || self.enter_for_others().desk.has_spare()
+        let mut floor = self.enter_beside_drawn();
+        if !floor.drawn.is_empty() {
+            // From the common intake, so for anyone.
+            return true;
+        }
+        self.draw_for_others(&mut floor);
+        floor.desk.has_spare()
     }
 
     /// Takes out all that waits in the intake, on the desk and in its workers' trays.
@@ -927,16 +936,6 @@ impl<J: Send + 'static> Floor<J> {
         self.desk.backlog() + self.drawn.len()
     }
 
-    /// Whether a look for jobs would find one for the worker, perhaps after routing.
-    fn has_work_for(&mut self, worker: usize) -> bool {
-        if self.drawn.is_empty() || !self.desk.may_leave_in_intake() {
-            self.put_on_desk();
-            return self.desk.has_work_for(worker);
-        }
-        // Not put there for a look: it would take bundles apart.
-        true
-    }
-
     /// Moves what was drawn to the desk.
     fn put_on_desk(&mut self) {
         if !self.drawn.is_empty() {
@@ -986,7 +985,7 @@ impl<J: Send + 'static> Floor<J> {
 mod tests {
     use super::*;
     use crate::dispatcher::Any;
-    use crate::envelopes::tests::bundle;
+    use crate::envelopes::tests::{bundle, jobs};
     use crate::gate::Want;
     use crate::queue_order::Fifo;
     use crate::worker::Usual;
@@ -1015,6 +1014,24 @@ mod tests {
             (floor.drawn.len(), floor.drawn.envelopes().count()),
             (319, 5)
         );
+    }
+
+    #[test]
+    fn a_worker_that_sleeps_leaves_its_tray_but_not_that_of_a_burst() {
+        for (burst, kept) in [(KEPT_TRAY, 1), (KEPT_TRAY + 1, 0)] {
+            let strategy = Box::new(Any::new());
+            let desk = Desk::new(0, Box::new(Fifo::new()), strategy, 1, 4);
+            let station = Station::new(0, desk, 1, true, true, 1);
+            {
+                let tray = &mut station.seats[0].tray.lock().jobs;
+                jobs(0..burst).for_each(|job| tray.push(job));
+                while tray.pop().is_some() {}
+            }
+            station.begin_search();
+            let waker = Waker::noop().clone();
+            assert!(station.lie_down(0, waker, &Intake::new(), || false));
+            assert_eq!(station.enter_beside_drawn().trays.len(), kept, "{burst}");
+        }
     }
 
     #[test]

@@ -261,7 +261,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     }
 
     /// Counts the current job's outcome and publishes it. What is left is to leave the seat. Dropping what nobody takes
-    /// is foreign code, and still part of the job.
+    /// is foreign code, and still part of the job. Inlined all the way to the cell: see `Slot::take_job`.
     #[inline(always)]
     fn settle_in_job(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
         let seat = &*self.seat;
