@@ -60,8 +60,8 @@ const SLEEPER: u64 = 1 << 32;
 const SEARCHER: u64 = 1;
 const SEARCHERS: u64 = SLEEPER - 1;
 
-/// A worker takes at least one in so many of the waiting jobs ahead: more, if there are fewer workers than this. (A model
-/// has few jobs.)
+/// A worker takes at least one in so many of the waiting jobs ahead: more, if there are no other desks. (A model has few
+/// jobs.)
 const SHARE: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     1
 } else {
@@ -323,11 +323,11 @@ impl<J: Send + 'static> Station<J> {
             loaded: Loaded::new(workers),
             // Where many share a core, each comes by the desk more rarely.
             rarely: (2 * workers / cores).saturating_sub(1).clamp(1, RAREST) as u32,
-            // One worker leaves half: it comes back before what it took is old. (On an executor that may be long.) Workers
-            // of other desks have a share, too.
+            // On threads, one worker leaves half: it comes back before what it took is old. On an executor that may be long,
+            // and whoever is quicker finds it in the tray. Workers of other desks have a share, too.
             share: match (dedicated, alone) {
-                (false, _) => workers.clamp(1, SHARE),
-                (true, true) => workers.clamp(SHARE.min(2), SHARE),
+                (false, _) => 1,
+                (true, true) => SHARE.min(2),
                 (true, false) => SHARE,
             },
             faults: AtomicU64::new(0),
@@ -1014,6 +1014,24 @@ mod tests {
             (floor.drawn.len(), floor.drawn.envelopes().count()),
             (319, 5)
         );
+    }
+
+    #[test]
+    fn a_worker_leaves_to_others_what_may_wait_for_it_longer_than_for_them() {
+        let of_twenty = |alone, dedicated| {
+            let strategy = Box::new(Any::new());
+            let desk = Desk::new(0, Box::new(Fifo::new()), strategy, 4, 4);
+            let station = Station::new(0, desk, 4, alone, dedicated, 2);
+            let (gate, intake) = (Gate::new(1000, 4), Intake::new());
+            gate.try_enter(Want::jobs(20)).expect("there is room");
+            jobs(0..20).for_each(|job| intake.push(job));
+            let tiny = Appetite::of_jobs_that_take(100);
+            let taken = station.take(&station.seats[0], tiny, &gate, &intake);
+            1 + taken.expect("twenty wait").ahead
+        };
+        assert_eq!(of_twenty(true, true), 10, "threads");
+        assert_eq!(of_twenty(true, false), 20, "tasks, whose trays are open");
+        assert_eq!(of_twenty(false, true), 5, "threads of several desks");
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(crate) struct Appetite(u32);
 
 impl Appetite {
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
-    fn of_jobs_that_take(nanos: u32) -> Self {
+    pub(crate) fn of_jobs_that_take(nanos: u32) -> Self {
         // By a clock that stands still, nothing is known.
         let jobs = AHEAD.checked_div(nanos.into()).unwrap_or(1);
         Appetite(jobs.clamp(1, u64::from(BOUND * MOST)) as u32)
