@@ -20,6 +20,8 @@ const FEW_YIELDS: u32 = 5;
 /// The same for a lock, whose holder is quick.
 const LOCK_YIELDS: u32 = 40;
 
+/// One that nobody else uses takes a fraction of this.
+const QUICK_YIELD: Duration = Duration::from_micros(2);
 /// Each may last long: no more of them after this time.
 const MOST_YIELDING: Duration = Duration::from_micros(200);
 
@@ -176,10 +178,32 @@ impl Lookout {
     }
 }
 
+/// How a thread that let others run came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Yielded {
+    /// What it waited for has happened.
+    InTime,
+    /// It has not, but others ran, or are still to.
+    InVain,
+    /// It has not, and nobody wanted this core for as long as it takes to run something.
+    Alone,
+}
+
 /// Lets others run a while for something to happen. By the real time, whatever the pool's clock: this is about a core
 /// that others may not give back for long.
-pub(crate) fn yield_until(happened: impl FnMut() -> bool) {
-    happens_within(MOST_YIELDING, Lookout::yielding(YIELDS), happened);
+pub(crate) fn yield_until(happened: impl FnMut() -> bool) -> Yielded {
+    yield_for(Lookout::yielding(YIELDS), QUICK_YIELD, happened)
+}
+
+fn yield_for(lookout: Lookout, quick: Duration, happened: impl FnMut() -> bool) -> Yielded {
+    let (turns, begun) = (lookout.turns, Instant::now());
+    if happens_within(MOST_YIELDING, lookout, happened) {
+        Yielded::InTime
+    } else if begun.elapsed() < turns * quick {
+        Yielded::Alone
+    } else {
+        Yielded::InVain
+    }
 }
 
 /// Sleeps, and nobody is to wake it. By the real time, too. (A model has no time.)
@@ -357,6 +381,15 @@ mod tests {
 
     fn looks(task: &Waker, happens: bool) -> u32 {
         looks_until(task, u32::from(happens))
+    }
+
+    #[test]
+    fn a_thread_that_yields_in_vain_learns_whether_others_wanted_its_core() {
+        let yielded = |quick, happens| yield_for(Lookout::yielding(3), quick, || happens);
+        let (any, none) = (Duration::from_secs(60), Duration::ZERO);
+        assert_eq!(yielded(any, true), Yielded::InTime);
+        assert_eq!(yielded(any, false), Yielded::Alone, "all yields were quick");
+        assert_eq!(yielded(none, false), Yielded::InVain, "none was");
     }
 
     #[test]

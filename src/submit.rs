@@ -10,7 +10,7 @@ use crate::gate::{Refusal, Ticket, Want};
 use crate::handle::JobHandle;
 use crate::job::{Job, JobId};
 use crate::keys::KeyFull;
-use crate::park::{block_on, nap, yield_until};
+use crate::park::{Yielded, block_on, nap, yield_until};
 use crate::pool::Submitter;
 use crate::shelf::Shelf;
 use crate::standstill::{For, unless_stuck};
@@ -63,6 +63,8 @@ impl NoRoom {
 
 /// A shorter nap costs more than it saves.
 const WORTH_A_NAP: Duration = Duration::from_micros(500);
+/// The same for one who keeps a core from the workers. About as much as any nap is too long.
+const WORTH_A_CORE: Duration = Duration::from_micros(50);
 /// The workers may have become quicker since the last time, and the pool may be closed meanwhile.
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 
@@ -109,15 +111,15 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// How long to sleep in front of a full queue, if that is worth it.
+    /// How long to sleep in front of a full queue, if that is as long as it is `worth`.
     ///
     /// Not in a job of this pool, whose worker may be the one to wait for, nor for several units, which wait in line.
-    fn nap_for(&self, want: Want) -> Option<Duration> {
+    fn nap_for(&self, want: Want, worth: Duration) -> Option<Duration> {
         if !want.is_for_one() || !frame::is_outside(self.number) {
             return None;
         }
         let long = self.gate.quarter_frees_in()?;
-        (long >= WORTH_A_NAP).then_some(long.min(LONGEST_NAP))
+        (long >= worth).then_some(long.min(LONGEST_NAP))
     }
 
     /// Waits for more room than it needs, within reason, before it sleeps until there is some.
@@ -125,15 +127,19 @@ impl<J: Send + 'static> Core<J> {
     /// Who sleeps in front of a full queue is called for the first slot that frees, and so on for each: for jobs of 10 µs
     /// that doubles their cost. If the workers take long to free a quarter of the queue, the thread sleeps so long; by
     /// the order of arrival, its job is hardly done later for that, since the other three quarters come first. Else it yields.
+    ///
+    /// Who yields on a core that nobody else wants keeps it busy all the same: the workers may take turns on another one
+    /// for as long as this goes on, since the system sees no core that is free. So for shorter waits, too, it sleeps then.
     #[cold]
     #[inline(never)]
     fn wait_blocking(&self, want: Want) -> Entered {
         self.gate.measure_pace(|| {
-            match self.nap_for(want) {
-                Some(long) => nap(long),
-                // For more than the first unit that frees, and without spinning: each look reads what the workers
-                // write for every job, and slows them.
-                None => yield_until(|| self.gate.has_half_free()),
+            if let Some(long) = self.nap_for(want, WORTH_A_NAP) {
+                nap(long);
+            // For more than the first unit that frees, and without spinning: each look reads what the workers write for
+            // every job, and slows them.
+            } else if yield_until(|| self.gate.has_half_free()) == Yielded::Alone {
+                self.nap_for(want, WORTH_A_CORE).into_iter().for_each(nap);
             }
             let entered = self.try_enter(want);
             if is_full(&entered) {
@@ -233,9 +239,10 @@ impl<J: Send + 'static> Core<J> {
 /// The blocking twins park the calling thread. On an executor's thread that stops every task that
 /// lives there, perhaps the workers: use the futures there.
 ///
-/// In front of a full queue of jobs that take some microseconds and more, a thread sleeps until about a quarter of it
-/// should be free, by how fast room was made before, and for 10 ms at most: until then neither room nor a close wakes it.
-/// The futures and the timed calls do not.
+/// In front of a full queue, a thread lets others run for some microseconds. If by how fast room was made before it takes
+/// half a millisecond and more until a quarter of the queue is free, it sleeps so long instead, and 10 ms at most: until
+/// then neither room nor a close wakes it. So it does from 50 µs on, if nobody else wants its core. The futures and the
+/// timed calls do not.
 impl<J, T, E> Submitter<J, T, E>
 where
     J: Send + 'static,
@@ -337,7 +344,8 @@ mod tests {
             .unwrap();
         let core = pool.core();
         let (one, two) = (Want::job(1), Want::job(2));
-        assert_eq!(core.nap_for(one), None, "nothing is known");
+        let nap_for = |want| core.nap_for(want, WORTH_A_NAP);
+        assert_eq!(nap_for(one), None, "nothing is known");
         let micros = Duration::from_micros;
         for (each, nap) in [
             (micros(1), None),
@@ -345,17 +353,21 @@ mod tests {
             (micros(1000), Some(LONGEST_NAP)),
         ] {
             core.gate.set_pace(each);
-            assert_eq!(core.nap_for(one), nap);
+            assert_eq!(nap_for(one), nap);
         }
-        assert_eq!(core.nap_for(Want::permits(5)), Some(LONGEST_NAP));
-        assert_eq!(core.nap_for(two), None, "it waits in line");
+        assert_eq!(nap_for(Want::permits(5)), Some(LONGEST_NAP));
+        assert_eq!(nap_for(two), None, "it waits in line");
+        core.gate.set_pace(micros(1));
+        assert_eq!(nap_for(one), None);
+        assert_eq!(core.nap_for(one, WORTH_A_CORE), Some(micros(250)));
+        core.gate.set_pace(micros(1000));
         let in_a_job = frame::enter(Frame {
             pool: core.number,
             seat: WorkerId::FIRST,
             job: None,
         });
-        assert_eq!(core.nap_for(one), None, "others may wait for its worker");
+        assert_eq!(nap_for(one), None, "others may wait for its worker");
         drop(in_a_job);
-        assert_eq!(core.nap_for(one), Some(LONGEST_NAP));
+        assert_eq!(nap_for(one), Some(LONGEST_NAP));
     }
 }
