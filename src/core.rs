@@ -272,7 +272,7 @@ impl<J: Send + 'static> Core<J> {
             self.put_off_catching_up();
         } else {
             let siblings = self.stations.len() > 1;
-            station.call_one(&self.gate, &self.intake, siblings);
+            station.call_one(&self.intake, siblings);
         }
     }
 
@@ -411,7 +411,7 @@ impl<J: Send + 'static> Core<J> {
         if self.dedicated && hand.pays_to_linger() {
             self.linger(own, hand);
         }
-        let taken = own.take(seat, appetite, &self.gate, &self.intake)?;
+        let taken = own.take(seat, appetite, &self.intake)?;
         hand.ahead = taken.ahead as u32;
         hand.leaves_more |= taken.more;
         Some(taken.job)
@@ -421,7 +421,7 @@ impl<J: Send + 'static> Core<J> {
     /// every lock. While the jobs are tiny and more keep coming, it waits a moment for enough of them.
     fn linger(&self, own: &Station<J>, hand: &mut Hand) {
         let mut seen = self.waiting_hint(own);
-        if seen == 0 || seen >= DRAIN_FROM || !hand.lingers() {
+        if seen == 0 || seen >= DRAIN_FROM as u64 || !hand.lingers() {
             return;
         }
         for turn in 0..LINGER {
@@ -430,7 +430,7 @@ impl<J: Send + 'static> Core<J> {
             if turn == 0 {
                 hand.lingered(now > seen);
             }
-            if now <= seen || now >= DRAIN_FROM {
+            if now <= seen || now >= DRAIN_FROM as u64 {
                 return;
             }
             seen = now;

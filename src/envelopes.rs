@@ -99,6 +99,9 @@ impl<J> Envelopes<J> {
 
     /// Moves the first `most` jobs to the end of `to`.
     pub(crate) fn move_to(&mut self, most: usize, to: &mut Envelopes<J>) {
+        if most == 0 || self.row.is_empty() {
+            return;
+        }
         if self.folded == 0 {
             let most = most.min(self.row.len());
             to.row.extend(self.row.drain(..most));
@@ -124,8 +127,11 @@ impl<J> Envelopes<J> {
         }
     }
 
-    /// Moves everything to the end of `to`.
+    /// Moves everything to the end of `to`: if that is empty, the two change their buffers.
     pub(crate) fn append_to(&mut self, to: &mut Envelopes<J>) {
+        if to.is_empty() {
+            return std::mem::swap(self, to);
+        }
         to.folded += std::mem::take(&mut self.folded);
         to.row.append(&mut self.row);
     }

@@ -33,24 +33,15 @@ impl<J> Intake<J> {
         self.queue.lock().push_bundle(jobs);
     }
 
-    pub(crate) fn pop(&self) -> Option<Queued<J>> {
-        self.queue.lock().pop()
-    }
-
-    /// Moves the first `most` jobs to the end of `to`.
-    pub(crate) fn take(&self, most: usize, to: &mut Envelopes<J>) {
-        let mut queue = self.queue.lock();
-        queue.move_to(most, to);
-        queue.forget_burst();
-    }
-
-    /// Moves everything to the end of `to`: if that is empty, the two change their buffers.
-    pub(crate) fn take_all(&self, to: &mut Envelopes<J>) {
-        if !to.is_empty() {
-            return self.queue.lock().append_to(to);
-        }
-        to.forget_burst();
-        std::mem::swap(to, &mut *self.queue.lock());
+    /// Has jobs taken out, under the lock: in a few instructions. Counts them.
+    pub(crate) fn draw<R>(&self, take_out: impl FnOnce(&mut Envelopes<J>) -> R) -> R {
+        let (result, drawn) = {
+            let mut queue = self.queue.lock();
+            let before = queue.len();
+            (take_out(&mut queue), before - queue.len())
+        };
+        self.note_drawn(drawn);
+        result
     }
 
     /// Looks under the lock: orders this look against every push.
@@ -58,11 +49,16 @@ impl<J> Intake<J> {
         self.queue.lock().is_empty()
     }
 
-    /// Jobs were taken out: for a hint to those who look whether looking is worth it.
+    /// Jobs were taken out, or went elsewhere: for a hint to those who look whether looking is worth it.
     pub(crate) fn note_drawn(&self, jobs: usize) {
         if jobs > 0 {
             self.drawn.fetch_add(jobs as u64, Relaxed);
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.queue.lock().capacity()
     }
 
     /// About how many are inside, given how many were ever accepted: a hint, and no lock.
@@ -94,9 +90,8 @@ impl<J> KeyedIntake<J> {
 
     /// Moves all that is inside to the end of `to`. The caller holds the desk's lock.
     pub(crate) fn drain_to(&self, to: &mut Envelopes<J>) {
-        let before = to.len();
-        self.intake.take_all(to);
-        self.intake.note_drawn(to.len() - before);
+        to.forget_burst();
+        self.intake.draw(|queue| queue.append_to(to));
     }
 
     /// Looks under the lock, as [`Intake::is_empty`].
@@ -119,38 +114,19 @@ mod tests {
     fn jobs_come_out_as_they_came_in_however_they_are_taken() {
         let (intake, mut out) = (Intake::new(), Envelopes::default());
         jobs(0..9).for_each(|job| intake.push(job));
-        intake.pop().into_iter().for_each(|job| out.push(job));
-        intake.take(3, &mut out);
-        intake.take_all(&mut out);
+        let first = intake.draw(Envelopes::pop);
+        first.into_iter().for_each(|job| out.push(job));
+        intake.draw(|queue| queue.move_to(3, &mut out));
+        intake.draw(|queue| queue.append_to(&mut out));
         assert!(intake.is_empty());
         jobs(9..12).for_each(|job| intake.push(job));
-        intake.take(5, &mut out);
+        intake.draw(|queue| queue.move_to(5, &mut out));
         assert_eq!(numbers(&mut out), (0..12).collect::<Vec<_>>());
         let mut empty = Envelopes::default();
         jobs(12..15).for_each(|job| intake.push(job));
-        intake.take_all(&mut empty);
+        assert_eq!(intake.about(15), 3);
+        intake.draw(|queue| queue.append_to(&mut empty));
+        assert_eq!(intake.about(15), 0);
         assert_eq!(numbers(&mut empty), [12, 13, 14]);
-    }
-
-    #[test]
-    fn a_buffer_of_a_burst_is_not_kept() {
-        let many = 5000;
-        let capacity = |intake: &Intake<usize>| intake.queue.lock().capacity();
-        // Taken some at a time.
-        let (intake, mut out) = (Intake::new(), Envelopes::default());
-        jobs(0..many).for_each(|job| intake.push(job));
-        intake.take(many - 1, &mut out);
-        assert!(capacity(&intake) >= many, "a job is inside");
-        intake.take(1, &mut out);
-        assert_eq!(capacity(&intake), 0);
-        // By a change of buffers.
-        while out.pop().is_some() {}
-        intake.take_all(&mut out);
-        assert_eq!(capacity(&intake), 0);
-        let mut small = Envelopes::default();
-        jobs(0..8).for_each(|job| small.push(job));
-        while small.pop().is_some() {}
-        intake.take_all(&mut small);
-        assert!(capacity(&intake) >= 8);
     }
 }

@@ -42,7 +42,7 @@ use crate::envelope::Queued;
 use crate::envelopes::Envelopes;
 use crate::fault::{Fault, seeded};
 use crate::frame;
-use crate::gate::{Gate, Lane};
+use crate::gate::Lane;
 use crate::intake::{Intake, KeyedIntake};
 use crate::job::JobId;
 use crate::loaded::Loaded;
@@ -73,7 +73,7 @@ const RAREST: usize = 4;
 
 /// From how many waiting jobs on the intake is emptied at once, which costs no more than to take a few. Fewer stay
 /// there, for any desk.
-pub(crate) const DRAIN_FROM: u64 = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+pub(crate) const DRAIN_FROM: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     3
 } else {
     192
@@ -236,6 +236,8 @@ pub(crate) struct Floor<J> {
     /// that take whatever comes first take from here. Who looks for jobs on the desk has them put there first. Empty, unless
     /// the desk may leave jobs in the intake: only who has entered so changes that.
     drawn: Envelopes<J>,
+    /// What a worker takes of the intake, on its way to its tray. Empty, and kept for its buffer.
+    share: Envelopes<J>,
     /// Empty trays of workers that sleep, for their buffers.
     trays: Vec<Envelopes<J>>,
 }
@@ -314,6 +316,7 @@ impl<J: Send + 'static> Station<J> {
                 desk,
                 wakers: (0..workers).map(|_| None).collect(),
                 drawn: Envelopes::default(),
+                share: Envelopes::default(),
                 trays: Vec::new(),
             }),
             watch: Padded(AtomicU64::new(0)),
@@ -421,22 +424,20 @@ impl<J: Send + 'static> Station<J> {
         &self,
         seat: &Seat<J>,
         appetite: Appetite,
-        gate: &Gate,
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
         let mut floor = self.enter_beside_drawn();
         floor.draw_keyed(self.keyed.as_ref());
         if floor.desk.may_leave_in_intake() {
             let most = appetite.of_common() as usize;
-            return self.take_ahead(&mut floor, seat, most, gate, intake);
+            return self.take_ahead(&mut floor, seat, most, intake);
         }
         let most = appetite.of_bound(self.rarely) as usize;
         let mut called = Vec::new();
         // Of tiny jobs, a worker that has enough of its own leaves the rest to be drawn in bulk by the first
         // that has not.
         if most == 1 || !floor.desk.has_bound(seat.id.index()) {
-            let coming = intake.about(gate.about_accepted());
-            floor.draw_to_route(intake, coming, self.is_alone());
+            floor.draw_to_route(intake, self.is_alone());
             called = floor.desk.route();
         }
         let taken = self.take_bound(&mut floor, seat, most, &mut called);
@@ -493,7 +494,6 @@ impl<J: Send + 'static> Station<J> {
         floor: &mut Floor<J>,
         seat: &Seat<J>,
         most: usize,
-        gate: &Gate,
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
         let worker = seat.id.index();
@@ -511,13 +511,25 @@ impl<J: Send + 'static> Station<J> {
             return Some(self.hand_over(&mut floor.trays, seat, job, more, false, fill));
         }
         if floor.drawn.is_empty() {
-            let coming = intake.about(gate.about_accepted());
-            if coming < DRAIN_FROM {
-                let more = self.further(coming as usize, most);
-                return self.take_from_intake(floor, seat, more, intake);
+            let Floor { drawn, share, .. } = floor;
+            // By one look, since submitters want that lock for every job.
+            let job = intake.draw(|queue| {
+                let waiting = queue.len();
+                if waiting >= DRAIN_FROM {
+                    queue.append_to(drawn);
+                    return None;
+                }
+                let job = queue.pop()?;
+                queue.move_to(self.further(waiting, most), share);
+                queue.forget_burst();
+                Some(job)
+            });
+            if floor.drawn.is_empty() {
+                floor.desk.set_busy(worker, job.is_some());
+                let more = floor.share.len();
+                let fill = |jobs: &mut Envelopes<_>| std::mem::swap(jobs, &mut floor.share);
+                return Some(self.hand_over(&mut floor.trays, seat, job?, more, false, fill));
             }
-            intake.take_all(&mut floor.drawn);
-            intake.note_drawn(floor.drawn.len());
         }
         let more = self.further(floor.drawn.len(), most);
         let job = floor.drawn.pop();
@@ -525,22 +537,6 @@ impl<J: Send + 'static> Station<J> {
         let fill = |jobs: &mut Envelopes<_>| floor.drawn.move_to(more, jobs);
         let taken = self.hand_over(&mut floor.trays, seat, job?, more, false, fill);
         floor.drawn.forget_burst();
-        Some(taken)
-    }
-
-    /// The first job of the intake and up to `more`. They bypass the desk.
-    fn take_from_intake(
-        &self,
-        floor: &mut Floor<J>,
-        seat: &Seat<J>,
-        more: usize,
-        intake: &Intake<J>,
-    ) -> Option<Taken<J>> {
-        let job = intake.pop();
-        floor.desk.set_busy(seat.id.index(), job.is_some());
-        let fill = |jobs: &mut Envelopes<_>| intake.take(more, jobs);
-        let taken = self.hand_over(&mut floor.trays, seat, job?, more, false, fill);
-        intake.note_drawn(1 + taken.ahead);
         Some(taken)
     }
 
@@ -743,7 +739,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// Calls one sleeper, or sees to it that those get called whom the strategy chooses. With `siblings`,
     /// there may be work on other desks.
-    pub(crate) fn call_one(&self, gate: &Gate, intake: &Intake<J>, siblings: bool) {
+    pub(crate) fn call_one(&self, intake: &Intake<J>, siblings: bool) {
         let mut floor = self.enter_beside_drawn();
         floor.draw_keyed(self.keyed.as_ref());
         let mut wakers = Vec::new();
@@ -753,8 +749,7 @@ impl<J: Send + 'static> Station<J> {
             // Until somebody is called, who goes on from there: what is drawn may all be for workers that are
             // awake, or cancelled, while a sleeper's job is further back.
             loop {
-                let coming = intake.about(gate.about_accepted());
-                let drawn = floor.draw_to_route(intake, coming, self.is_alone());
+                let drawn = floor.draw_to_route(intake, self.is_alone());
                 called.extend(floor.desk.route());
                 if drawn == 0 || !called.is_empty() {
                     break;
@@ -953,29 +948,33 @@ impl<J: Send + 'static> Floor<J> {
 
     /// Moves to the desk what it can route now, or all, if its order has to see all to choose or no other
     /// desk could take it. The rest stays in the intake, for any desk. Answers how many there were.
-    fn draw_to_route(&mut self, intake: &Intake<J>, coming: u64, alone: bool) -> usize {
-        if !self.desk.in_arrival_order()
-            || alone && coming >= DRAIN_FROM && self.desk.backlog() < self.desk.room()
-        {
-            return self.draw(intake);
-        }
-        let most = self.desk.room().saturating_sub(self.desk.backlog());
-        debug_assert!(self.drawn.is_empty(), "it is to be put on the desk first");
-        intake.take(most, &mut self.drawn);
-        self.put_drawn_on_desk(intake)
+    fn draw_to_route(&mut self, intake: &Intake<J>, alone: bool) -> usize {
+        let (room, backlog) = (self.desk.room(), self.desk.backlog());
+        let ordered = !self.desk.in_arrival_order();
+        self.draw_by(intake, |queue, drawn| {
+            if ordered || alone && queue.len() >= DRAIN_FROM && backlog < room {
+                queue.append_to(drawn);
+            } else {
+                queue.move_to(room.saturating_sub(backlog), drawn);
+                queue.forget_burst();
+            }
+        })
     }
 
     /// Moves all that waits in the intake to the desk.
     fn draw(&mut self, intake: &Intake<J>) -> usize {
-        debug_assert!(self.drawn.is_empty(), "it is to be put on the desk first");
-        intake.take_all(&mut self.drawn);
-        self.put_drawn_on_desk(intake)
+        self.draw_by(intake, Envelopes::append_to)
     }
 
-    fn put_drawn_on_desk(&mut self, intake: &Intake<J>) -> usize {
-        // All of it was drawn just now: what was there before has been put on the desk.
+    fn draw_by(
+        &mut self,
+        intake: &Intake<J>,
+        take_out: impl FnOnce(&mut Envelopes<J>, &mut Envelopes<J>),
+    ) -> usize {
+        debug_assert!(self.drawn.is_empty(), "it is to be put on the desk first");
+        self.drawn.forget_burst();
+        intake.draw(|queue| take_out(queue, &mut self.drawn));
         let drawn = self.drawn.len();
-        intake.note_drawn(drawn);
         self.put_on_desk();
         drawn
     }
@@ -984,9 +983,9 @@ impl<J: Send + 'static> Floor<J> {
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
 mod tests {
     use super::*;
-    use crate::dispatcher::Any;
+    use crate::dispatcher::{Any, Dispatcher, Target, Workers};
     use crate::envelopes::tests::{bundle, jobs};
-    use crate::gate::Want;
+    use crate::job::Job;
     use crate::queue_order::Fifo;
     use crate::worker::Usual;
 
@@ -995,18 +994,17 @@ mod tests {
         let strategy = Box::new(Any::new());
         let desk = Desk::new(0, Box::new(Fifo::new()), strategy, 2, 4);
         let station = Station::new(0, desk, 2, true, true, 2);
-        let (gate, intake) = (Gate::new(1000, 2), Intake::new());
-        gate.try_enter(Want::jobs(320)).expect("there is room");
+        let intake = Intake::new();
         for first in (0..320).step_by(64) {
             intake.push_bundle(bundle(first..first + 64));
         }
         let appetite = Usual::new().get();
-        let taken = station.take(&station.seats[0], appetite, &gate, &intake);
+        let taken = station.take(&station.seats[0], appetite, &intake);
         assert_eq!(taken.map(|taken| taken.ahead), Some(0));
         station.begin_search();
         let waker = Waker::noop().clone();
         assert!(!station.lie_down(1, waker, &intake, || false));
-        station.call_one(&gate, &intake, false);
+        station.call_one(&intake, false);
         assert!(!station.still_asleep(1, Waker::noop().clone()));
         station.note_busy(&station.seats[1]);
         let floor = station.enter_beside_drawn();
@@ -1022,16 +1020,52 @@ mod tests {
             let strategy = Box::new(Any::new());
             let desk = Desk::new(0, Box::new(Fifo::new()), strategy, 4, 4);
             let station = Station::new(0, desk, 4, alone, dedicated, 2);
-            let (gate, intake) = (Gate::new(1000, 4), Intake::new());
-            gate.try_enter(Want::jobs(20)).expect("there is room");
+            let intake = Intake::new();
             jobs(0..20).for_each(|job| intake.push(job));
             let tiny = Appetite::of_jobs_that_take(100);
-            let taken = station.take(&station.seats[0], tiny, &gate, &intake);
+            let taken = station.take(&station.seats[0], tiny, &intake);
             1 + taken.expect("twenty wait").ahead
         };
         assert_eq!(of_twenty(true, true), 10, "threads");
         assert_eq!(of_twenty(true, false), 20, "tasks, whose trays are open");
         assert_eq!(of_twenty(false, true), 5, "threads of several desks");
+    }
+
+    #[test]
+    fn the_buffer_of_a_burst_is_not_kept_however_it_is_drawn() {
+        let any = || Box::new(Any::new()) as Box<dyn Dispatcher<usize>>;
+        let to_first = || {
+            let to_first = |_: &Job<usize>, workers: &Workers<'_>| {
+                let first = workers.get(0).expect("there is one");
+                Target::Worker(first.id())
+            };
+            Box::new(to_first) as Box<dyn Dispatcher<usize>>
+        };
+        let cases = [(any(), true), (any(), false), (to_first(), false)];
+        for (case, (strategy, alone)) in cases.into_iter().enumerate() {
+            let desk = Desk::new(0, Box::new(Fifo::new()), strategy, 1, 4);
+            let station = Station::new(0, desk, 1, alone, true, 1);
+            station.set_present(0, true);
+            let intake = Intake::new();
+            jobs(0..5000).for_each(|job| intake.push(job));
+            let (seat, tiny) = (&station.seats[0], Appetite::of_jobs_that_take(100));
+            let mut next = 0;
+            while let Some(taken) = station.take(seat, tiny, &intake) {
+                let tray = std::iter::from_fn(|| station.take_from_tray(seat, seat));
+                for job in std::iter::once(taken.job).chain(tray) {
+                    assert_eq!(job.id().get() - 1, next, "case {case}");
+                    next += 1;
+                }
+            }
+            assert_eq!(next, 5000, "case {case}");
+            // The buffers change places.
+            for _ in 0..3 {
+                let kept = intake.capacity();
+                assert!(kept < 5000, "case {case}: {kept}");
+                intake.push(jobs(0..1).next().expect("one"));
+                assert!(station.take(seat, tiny, &intake).is_some());
+            }
+        }
     }
 
     #[test]
