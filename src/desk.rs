@@ -514,16 +514,21 @@ impl<J: Send + 'static> Desk<J> {
         let any = !drawn.is_empty();
         let mut turn = self.routed;
         self.routed += drawn.len() as u64;
-        while self.room > 0 && self.spare.is_empty() {
-            let Some(job) = drawn.front() else { break };
+        let mut sent = 0;
+        for job in &mut drawn {
+            if self.room == 0 || !self.spare.is_empty() {
+                break;
+            }
             let answer = self.ask_strategy(job);
-            let Some(job) = drawn.pop_front() else { break };
+            let job = job.take();
+            sent += 1;
             turn += 1;
             match answer {
                 Some(answer) => self.send_to(answer, turn, job, taker, called),
                 None => self.met += 1,
             }
         }
+        drawn.drain(..sent);
         let rest = (turn + 1..).zip(drawn.drain(..));
         self.returned
             .extend(rest.map(|(turn, job)| Routed { turn, job }));
