@@ -125,6 +125,16 @@ impl<J> Queued<J> {
         Queued { number, body }
     }
 
+    /// Leaves an empty envelope in its place. (Taken out of a deque as an option, it would be moved by parts.)
+    #[inline]
+    pub(crate) fn take(&mut self) -> Queued<J> {
+        let gone = Queued {
+            number: self.number,
+            body: Body::Gone,
+        };
+        std::mem::replace(self, gone)
+    }
+
     /// The number of the job: a lower one was let in earlier.
     pub fn id(&self) -> JobId {
         JobId::from_ticket((self.number & !STAYS) - 1)

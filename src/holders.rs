@@ -21,6 +21,9 @@ pub(crate) struct Holders {
     /// For some bits of a key, the slot of the key that was looked up last with the same ones. A guess that is right saves
     /// the map, which is a cache miss or two while everybody waits for the desk. Empty until the first key.
     guesses: Vec<Slot>,
+    /// By slot, as is the next one: two rows, since this one is seldom written. What workers on other cores write by turns
+    /// has to come over first, while everybody waits for the desk.
+    keys: Vec<Key>,
     holders: Vec<Holder>,
     /// Slots without a key.
     free: Vec<Slot>,
@@ -45,13 +48,17 @@ impl Slot {
 }
 
 #[derive(Debug)]
-struct Holder {
+struct Key {
     key: u64,
+    /// When its last holder got it.
+    era: u32,
+}
+
+#[derive(Debug)]
+struct Holder {
     worker: u32,
     /// Bound to the worker and not over.
     jobs: u32,
-    /// When the worker got the key.
-    era: u32,
 }
 
 impl Holders {
@@ -61,8 +68,8 @@ impl Holders {
         // Neighbours side by side, and those that are far apart not all at one place.
         let at = (key ^ key >> 12 ^ key >> 24) as usize % GUESSES;
         if let Some(&guess) = self.guesses.get(at) {
-            let holder = self.holders.get(guess.0 as usize);
-            if holder.is_some_and(|holder| holder.key == key) {
+            let known = self.keys.get(guess.0 as usize);
+            if known.is_some_and(|known| known.key == key) {
                 return guess;
             }
         }
@@ -88,20 +95,15 @@ impl Holders {
             // The last number is no slot's: see `Answer`, desk.rs.
             let at = u32::try_from(self.holders.len() + 1).map(|next| next - 1);
             let at = at.expect("fewer keys than jobs in inboxes");
-            self.holders.push(Holder {
-                key,
-                worker: 0,
-                jobs: 0,
-                era: 0,
-            });
+            self.keys.push(Key { key, era: 0 });
+            self.holders.push(Holder { worker: 0, jobs: 0 });
             Slot(at)
         });
         self.slots.insert(key, slot);
         self.idle += 1;
-        let holder = &mut self.holders[slot.0 as usize];
-        holder.key = key;
-        // Another key's.
-        holder.era = self.era.wrapping_sub(1);
+        // It was with nobody in this era.
+        let era = self.era.wrapping_sub(1);
+        self.keys[slot.0 as usize] = Key { key, era };
         slot
     }
 
@@ -146,8 +148,8 @@ impl Holders {
 
     /// Who held the key last, if nothing changed since it got it.
     pub(crate) fn last_holder(&self, slot: Slot) -> Option<usize> {
-        let holder = &self.holders[slot.0 as usize];
-        (holder.era == self.era).then_some(holder.worker as usize)
+        let at = slot.0 as usize;
+        (self.keys[at].era == self.era).then(|| self.holders[at].worker as usize)
     }
 
     /// Keys may belong elsewhere from now on: a worker came or went, or the strategy is another one.
@@ -161,7 +163,10 @@ impl Holders {
         let holder = &mut self.holders[slot.0 as usize];
         if holder.jobs == 0 {
             self.idle -= 1;
-            holder.era = self.era;
+            let known = &mut self.keys[slot.0 as usize];
+            if known.era != self.era {
+                known.era = self.era;
+            }
         }
         holder.worker = worker as u32;
         holder.jobs += 1;
