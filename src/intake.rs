@@ -90,7 +90,6 @@ impl<J> KeyedIntake<J> {
 
     /// Moves all that is inside to the end of `to`. The caller holds the desk's lock.
     pub(crate) fn drain_to(&self, to: &mut Envelopes<J>) {
-        to.forget_burst();
         self.intake.draw(|queue| queue.append_to(to));
     }
 

@@ -63,8 +63,12 @@ impl NoRoom {
 
 /// A shorter nap costs more than it saves.
 const WORTH_A_NAP: Duration = Duration::from_micros(500);
-/// The same for one who keeps a core from the workers. About as much as any nap is too long.
-const WORTH_A_CORE: Duration = Duration::from_micros(50);
+/// The same for one who keeps a core from the workers. About as much as any nap is too long: on Windows, that is more.
+const WORTH_A_CORE: Duration = if cfg!(windows) {
+    WORTH_A_NAP
+} else {
+    Duration::from_micros(50)
+};
 /// The workers may have become quicker since the last time, and the pool may be closed meanwhile.
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 
@@ -359,7 +363,7 @@ mod tests {
         assert_eq!(nap_for(two), None, "it waits in line");
         core.gate.set_pace(micros(1));
         assert_eq!(nap_for(one), None);
-        assert_eq!(core.nap_for(one, WORTH_A_CORE), Some(micros(250)));
+        assert_eq!(core.nap_for(one, micros(50)), Some(micros(250)));
         core.gate.set_pace(micros(1000));
         let in_a_job = frame::enter(Frame {
             pool: core.number,
