@@ -22,8 +22,8 @@ const LOCK_YIELDS: u32 = 40;
 
 /// One that nobody else uses takes a fraction of this.
 const QUICK_YIELD: Duration = Duration::from_micros(2);
-/// Each may last long: no more of them after this time.
-const MOST_YIELDING: Duration = Duration::from_micros(200);
+/// Each may last long, where a hundred threads do the same: no more of them after this time.
+const MOST_YIELDING: Duration = Duration::from_millis(1);
 
 /// So many glances are left out at most.
 const MAX_PENALTY: u32 = 31;

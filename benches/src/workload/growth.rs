@@ -29,14 +29,17 @@ const WORKERS: usize = 2;
 /// Tasks that await results.
 const CLIENTS: u32 = 64;
 
-/// Jobs that go through a new pool before the clock starts.
+/// So many jobs at least go through a new pool before the clock starts.
 const WARM_UP: u64 = 1000;
+
+/// And so many for each of many workers: they have been asleep, and are known to the processor.
+const WARM_UP_EACH: u64 = 10;
 
 const METHOD: &str = "\
 The total of jobs is the same at all sizes, and each job counts as in `send`; the table compares with the smallest \
 size. *Jobs in a run*: one producer sends so many jobs, waits until they are done, and starts over, until the total \
-is reached. *Workers*: so many of them on tokio (two threads), for one producer thread that sends, and for 64 tasks \
-there that await each result. *Producers*: so many threads that send to two workers, eight times as \
+is reached. *Workers*: so many of them on tokio (two threads), after ten jobs for each, for one producer thread that sends; \
+and for 64 tasks there that await each result. *Producers*: so many threads that send to two workers, eight times as \
 many jobs, since the start of the threads is in the time. *An idle worker* takes what a process of its own allocates for a \
 pool on tokio over the number of its workers, after ten jobs for each of them; \
 *resident* is what became resident meanwhile.";
@@ -168,7 +171,7 @@ fn send_lane(workers: u64, total: u64) -> Lane {
         .expect("the settings are allowed");
         pool.ready_blocking().expect("the factory cannot fail");
         let send_one = |job| pool.send_blocking(job).expect("the pool is open");
-        send(WARM_UP, send_one);
+        send(WARM_UP.max(WARM_UP_EACH * workers), send_one);
         let span = send(total, send_one);
         drop(pool.shutdown_blocking());
         running.end();
