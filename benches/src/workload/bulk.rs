@@ -23,7 +23,7 @@ of them and then `wait` for each. Every result is checked.";
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Jobs in each round: so many that the system has time to give each new thread a core
+    /// Jobs in each round
     #[arg(long, default_value_t = 1_200_000, value_parser = clap::value_parser!(u64).range(1..))]
     jobs: u64,
 
