@@ -164,6 +164,7 @@ impl Holders {
         if holder.jobs == 0 {
             self.idle -= 1;
             let known = &mut self.keys[slot.0 as usize];
+            // Only if it changes: the row is to stay in all caches.
             if known.era != self.era {
                 known.era = self.era;
             }

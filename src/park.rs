@@ -192,12 +192,22 @@ pub(crate) enum Yielded {
 /// Lets others run a while for something to happen. By the real time, whatever the pool's clock: this is about a core
 /// that others may not give back for long.
 pub(crate) fn yield_until(happened: impl FnMut() -> bool) -> Yielded {
-    yield_for(Lookout::yielding(YIELDS), QUICK_YIELD, happened)
+    yield_for(
+        MOST_YIELDING,
+        QUICK_YIELD,
+        Lookout::yielding(YIELDS),
+        happened,
+    )
 }
 
-fn yield_for(lookout: Lookout, quick: Duration, happened: impl FnMut() -> bool) -> Yielded {
+fn yield_for(
+    longest: Duration,
+    quick: Duration,
+    lookout: Lookout,
+    happened: impl FnMut() -> bool,
+) -> Yielded {
     let (turns, begun) = (lookout.turns, Instant::now());
-    if happens_within(MOST_YIELDING, lookout, happened) {
+    if happens_within(longest, lookout, happened) {
         Yielded::InTime
     } else if begun.elapsed() < turns * quick {
         Yielded::Alone
@@ -385,7 +395,9 @@ mod tests {
 
     #[test]
     fn a_thread_that_yields_in_vain_learns_whether_others_wanted_its_core() {
-        let yielded = |quick, happens| yield_for(Lookout::yielding(3), quick, || happens);
+        // However busy the machine is.
+        let longest = Duration::MAX;
+        let yielded = |quick, happens| yield_for(longest, quick, Lookout::yielding(3), || happens);
         let (any, none) = (Duration::from_secs(60), Duration::ZERO);
         assert_eq!(yielded(any, true), Yielded::InTime);
         assert_eq!(yielded(any, false), Yielded::Alone, "all yields were quick");

@@ -243,10 +243,10 @@ impl<J: Send + 'static> Core<J> {
 /// The blocking twins park the calling thread. On an executor's thread that stops every task that
 /// lives there, perhaps the workers: use the futures there.
 ///
-/// In front of a full queue, a thread lets others run for some microseconds. If by how fast room was made before it takes
-/// half a millisecond and more until a quarter of the queue is free, it sleeps so long instead, and 10 ms at most: until
-/// then neither room nor a close wakes it. So it does from 50 µs on, if nobody else wants its core. The futures and the
-/// timed calls do not.
+/// In front of a full queue, a thread lets others run, for about a millisecond at most. If by how fast room was made before
+/// it takes half a millisecond and more until a quarter of the queue is free, it sleeps so long instead, and 10 ms at most:
+/// until then neither room nor a close wakes it. So it does from 50 µs on, if nobody else wants its core. The futures and
+/// the timed calls do not.
 impl<J, T, E> Submitter<J, T, E>
 where
     J: Send + 'static,

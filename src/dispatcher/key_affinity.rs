@@ -17,7 +17,8 @@ use std::fmt;
 /// Bad at: sharing out work. A worker with a hot key may be busy while others are idle, and keys are spread
 /// by number, not by load. Take it where a key's jobs must not run at once or pass each other, or find their
 /// data warm. O(1) a job whose key is with a worker or was lately, else O(workers); and the pool keeps an account
-/// of keys, those that were there lately and those in inboxes and hands, which is one entry of a hash map for each.
+/// of keys, those that were there lately and those in inboxes and hands, which is one entry of a hash map for each, and
+/// 16 KiB for each dispatcher once it has met a key.
 ///
 /// With several dispatchers, all jobs of a key go to one of them, and this promise holds across them all. It holds
 /// for what is submitted after such a strategy is there: a [swap](crate::Submitter::set_dispatcher) does not move what
