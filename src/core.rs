@@ -19,11 +19,12 @@ use crate::metrics::{Metrics, PoolCounts};
 use crate::outcome::Ending;
 use crate::registry::{self, Home, PoolNumber};
 use crate::roster::Roster;
+use crate::seat::Seat;
 use crate::shelf::Shelved;
 use crate::signal::hold_calls;
 use crate::spawner::Spawner;
 use crate::standstill::Standstill;
-use crate::station::{DRAIN_FROM, Seat, Station};
+use crate::station::{DRAIN_FROM, Station};
 use crate::sync::atomic::{AtomicBool, AtomicIsize, Ordering::*};
 use crate::sync::{Mutex, Padded, lock, thread};
 use crate::unwind::{Contained, dispose};
@@ -316,7 +317,7 @@ impl<J: Send + 'static> Core<J> {
                 self.gate.count(weight, seat.lane);
             }
         };
-        let started = self.station(seat.id).start_from_tray(seat, claim, count);
+        let started = seat.start_from_tray(claim, count);
         hand.ahead -= u32::from(started);
         started
     }
@@ -421,14 +422,14 @@ impl<J: Send + 'static> Core<J> {
     /// every lock. While the jobs are tiny and more keep coming, it waits a moment for enough of them.
     fn linger(&self, own: &Station<J>, hand: &mut Hand) {
         let mut seen = self.waiting_hint(own);
-        if seen == 0 || seen >= DRAIN_FROM as u64 || !hand.lingers() {
+        if seen == 0 || seen >= DRAIN_FROM as u64 || !hand.linger.is_due() {
             return;
         }
         for turn in 0..LINGER {
             thread::yield_now();
             let now = self.waiting_hint(own);
             if turn == 0 {
-                hand.lingered(now > seen);
+                hand.linger.tried(now > seen);
             }
             if now <= seen || now >= DRAIN_FROM as u64 {
                 return;

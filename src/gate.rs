@@ -366,7 +366,7 @@ impl Gate {
                 return Ok(first..first + n);
             }
             // SeqCst: a worker that stops searching compares this with the count of searchers
-            // (station.rs, "Searching").
+            // (station.rs, "Found").
             match self
                 .head
                 .tickets

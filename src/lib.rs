@@ -60,6 +60,7 @@
 //! keeps its contract.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod backoff;
 mod bound;
 mod builder;
 mod cell;
@@ -102,6 +103,7 @@ pub mod queue_order;
 mod registry;
 mod rng;
 mod roster;
+mod seat;
 mod shelf;
 mod signal;
 #[cfg(feature = "sim")]

@@ -2,6 +2,7 @@
 //!
 //! `foo_blocking()` is `block_on(foo())`, so each wait has one state machine, seen twice.
 
+use crate::backoff::Backoff;
 use crate::sync::atomic::{AtomicBool, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, local, lock, spin_loop, thread, try_lock};
 use std::cell::{Cell, RefCell};
@@ -25,8 +26,8 @@ const QUICK_YIELD: Duration = Duration::from_micros(2);
 /// Each may last long, where a hundred threads do the same: no more of them after this time.
 const MOST_YIELDING: Duration = Duration::from_millis(1);
 
-/// So many glances are left out at most.
-const MAX_PENALTY: u32 = 31;
+/// So many glances are left out at most after one in vain.
+const MOST_LEFT_OUT: u8 = 31;
 /// A glance that takes longer is given up, and in vain: on a busy machine, each yield may last milliseconds.
 const SHORT_GLANCE: Duration = Duration::from_micros(50);
 /// After as many in vain that the most are left out, one glance lasts as long as it takes to wake a thread that sleeps
@@ -238,10 +239,8 @@ pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct LastGlance {
     /// The task that waited last on this thread, by its waker.
     task: usize,
-    /// Glances to leave out before the next one.
-    wait: u32,
-    /// How many were left out before the last one, if it was in vain.
-    penalty: u32,
+    /// When to take the next one.
+    next: Backoff,
     /// How many in a row were worth it.
     in_a_row: u32,
 }
@@ -249,8 +248,7 @@ struct LastGlance {
 local! {
     static LAST_GLANCE: Cell<LastGlance> = Cell::new(LastGlance {
         task: 0,
-        wait: 0,
-        penalty: 0,
+        next: Backoff::new(MOST_LEFT_OUT),
         in_a_row: 0,
     });
 }
@@ -284,35 +282,27 @@ fn glance_for(
     let give_way = LAST_GLANCE.try_with(|last| {
         let LastGlance {
             task: before,
-            wait,
-            penalty,
+            mut next,
             in_a_row,
         } = last.get();
-        let mut next = LastGlance {
-            task,
-            wait: wait.saturating_sub(1),
-            penalty,
-            in_a_row: 0,
-        };
-        let looks = task == before && wait == 0;
+        let looks = next.is_due() && task == before;
         let give_way = looks && in_a_row == MOST_IN_A_ROW;
+        let mut in_time = false;
         if looks && !give_way {
-            let happens = if !soon() {
+            in_time = if !soon() {
                 false
-            } else if penalty < MAX_PENALTY {
-                happens_within(longest, Lookout::new(), happened)
-            } else {
+            } else if next.is_at_most() {
                 happens_within(long, Lookout::with(PAUSES, u32::MAX - PAUSES), happened)
-            };
-            if happens {
-                next.penalty = 0;
-                next.in_a_row = in_a_row + 1;
             } else {
-                next.penalty = (2 * penalty + 1).min(MAX_PENALTY);
-                next.wait = next.penalty;
-            }
+                happens_within(longest, Lookout::new(), happened)
+            };
+            next.tried(in_time);
         }
-        last.set(next);
+        last.set(LastGlance {
+            task,
+            next,
+            in_a_row: if in_time { in_a_row + 1 } else { 0 },
+        });
         give_way
     });
     if give_way.unwrap_or(false) {

@@ -9,7 +9,7 @@ use crate::handler::JobHandler;
 use crate::job::{Job, JobId};
 use crate::metrics::Finish;
 use crate::outcome::JobError;
-use crate::station::OwnSeat;
+use crate::seat::OwnSeat;
 use crate::unwind::{Panic, dispose};
 use std::fmt;
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 //! Of jobs that are bound to it, which no other could take, it takes as many as it runs in a quarter of that time. (Of tiny
 //! ones, up to four times as many: see station.rs, `rarely`.)
 
+use crate::backoff::Backoff;
 use crate::dispatcher::Vitals;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ const BOUND: u32 = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
 };
 /// Jobs are so short that waiting for more of them pays.
 const TINY: u32 = 300;
-/// So many times at most it does not wait for more jobs after it was in vain.
+/// So many times at most it does not wait for more jobs after that was in vain.
 const MOST_SKIPPED: u8 = 15;
 /// The clock is read once for this many jobs: it costs as much as a tiny one.
 const SAMPLE: u32 = 16;
@@ -38,9 +39,8 @@ pub(crate) struct Hand {
     pub(crate) leaves_more: bool,
     /// Times that it looked for more.
     looks: u8,
-    /// How many times not to wait for more jobs yet; and how many those were when it waited last.
-    lingers_to_skip: u8,
-    skipped_lingers: u8,
+    /// When to wait for more jobs.
+    pub(crate) linger: Backoff,
     /// Of one job, as strategies are told; zero until it was measured.
     service: u64,
     /// The same of the quicker of each two samples in a row: one slow sample by itself is about a thread that
@@ -112,8 +112,7 @@ impl Hand {
             ahead: 0,
             leaves_more: false,
             looks: 0,
-            lingers_to_skip: 0,
-            skipped_lingers: 0,
+            linger: Backoff::new(MOST_SKIPPED),
             service: 0,
             average: 0,
             last: u32::MAX,
@@ -166,25 +165,6 @@ impl Hand {
     /// Whether jobs are so short that waiting for more of them pays.
     pub(crate) fn pays_to_linger(&self) -> bool {
         (1..=TINY).contains(&self.average)
-    }
-
-    /// Whether to wait for more jobs this time: each time in vain has twice as many left out after it.
-    pub(crate) fn lingers(&mut self) -> bool {
-        if self.lingers_to_skip == 0 {
-            return true;
-        }
-        self.lingers_to_skip -= 1;
-        false
-    }
-
-    /// It waited, and by the first look more had come or not.
-    pub(crate) fn lingered(&mut self, more_came: bool) {
-        self.skipped_lingers = if more_came {
-            0
-        } else {
-            (2 * self.skipped_lingers + 1).min(MOST_SKIPPED)
-        };
-        self.lingers_to_skip = self.skipped_lingers;
     }
 
     /// Whether it is time to see to what others took ahead, so that those who block are not for ever
@@ -272,18 +252,5 @@ mod tests {
         assert_eq!(sample(tiny).0, 40);
         sample(slow);
         assert_eq!(sample(slow).0, 1);
-    }
-
-    #[test]
-    fn each_linger_in_vain_leaves_twice_as_many_out_until_more_come() {
-        let mut hand = Hand::new();
-        let mut skipped = |more_came| {
-            let skipped = (0..).find(|_| hand.lingers()).unwrap();
-            hand.lingered(more_came);
-            skipped
-        };
-        let in_vain: Vec<u8> = (0..7).map(|_| skipped(false)).collect();
-        assert_eq!(in_vain, [0, 1, 3, 7, 15, 15, 15]);
-        assert_eq!((skipped(true), skipped(false), skipped(false)), (15, 0, 1));
     }
 }

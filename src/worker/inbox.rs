@@ -15,7 +15,7 @@ use crate::handler::JobHandler;
 use crate::job::{self, Job, JobId, Options};
 use crate::metrics::Finish;
 use crate::outcome::JobError;
-use crate::station::{OwnSeat, Seat};
+use crate::seat::{OwnSeat, Seat};
 use crate::unwind::{Panic, contain_polls, dispose};
 use std::fmt;
 use std::sync::Arc;

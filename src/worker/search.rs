@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::fault::{Fault, seeded};
 use crate::park::{Lookout, sleep_soon};
-use crate::station::Seat;
+use crate::seat::Seat;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 
