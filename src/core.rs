@@ -15,6 +15,7 @@ use crate::intake::Intake;
 use crate::job::{self, Job, JobId, Options};
 use crate::joins::Joins;
 use crate::keys::Keys;
+use crate::lookout::{yield_to_others, yields_pay};
 use crate::metrics::{Metrics, PoolCounts};
 use crate::outcome::Ending;
 use crate::registry::{self, Home, PoolNumber};
@@ -422,16 +423,16 @@ impl<J: Send + 'static> Core<J> {
     /// every lock. While the jobs are tiny and more keep coming, it waits a moment for enough of them.
     fn linger(&self, own: &Station<J>, hand: &mut Hand) {
         let mut seen = self.waiting_hint(own);
-        if seen == 0 || seen >= DRAIN_FROM as u64 || !hand.linger.is_due() {
+        if seen == 0 || seen >= DRAIN_FROM as u64 || !hand.linger.is_due() || !yields_pay() {
             return;
         }
         for turn in 0..LINGER {
-            thread::yield_now();
+            let crowded = !yield_to_others();
             let now = self.waiting_hint(own);
             if turn == 0 {
                 hand.linger.tried(now > seen);
             }
-            if now <= seen || now >= DRAIN_FROM as u64 {
+            if crowded || now <= seen || now >= DRAIN_FROM as u64 {
                 return;
             }
             seen = now;

@@ -3,9 +3,10 @@
 use crate::cell::{At, Reply, Token, is_own};
 use crate::clock::first;
 use crate::frame;
+use crate::glance::glance;
 use crate::job::JobId;
 use crate::outcome::{Cancellation, JobError};
-use crate::park::{block_on, glance};
+use crate::park::block_on;
 use crate::registry;
 use crate::shelf;
 use crate::standstill::{For, Stay, poll_unless_stuck};

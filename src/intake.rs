@@ -56,7 +56,7 @@ impl<J> Intake<J> {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
     pub(crate) fn capacity(&self) -> usize {
         self.queue.lock().capacity()
     }

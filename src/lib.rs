@@ -76,6 +76,7 @@ mod errors;
 mod fault;
 mod frame;
 mod gate;
+mod glance;
 mod group;
 mod handle;
 mod handler;
@@ -89,6 +90,7 @@ mod keys;
 mod lifecycle;
 mod line;
 mod loaded;
+mod lookout;
 mod map;
 mod metrics;
 #[cfg(any(fanpool_loom, fanpool_shuttle))]

@@ -44,7 +44,7 @@ use crate::frame;
 use crate::intake::{Intake, KeyedIntake};
 use crate::job::JobId;
 use crate::loaded::Loaded;
-use crate::park::lock_soon;
+use crate::lookout::lock_soon;
 use crate::seat::{OwnSeat, Seat, Tray};
 use crate::signal::call;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};

@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::fault::{Fault, seeded};
-use crate::park::{Lookout, sleep_soon};
+use crate::lookout::{FEW_YIELDS, Lookout, sleep_soon};
 use crate::seat::Seat;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -26,7 +26,7 @@ impl<'a, J: Send + 'static> Search<'a, J> {
         Search {
             core,
             seat,
-            lookout: Lookout::new(),
+            lookout: Lookout::of_worker(),
             prolonged: false,
             crowded: false,
             gave_way: false,
@@ -56,7 +56,9 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             return true;
         }
         // Once: what it sees may be for others, and not for this worker to take.
-        !std::mem::replace(&mut self.prolonged, true) && Lookout::prolonged_until(work)
+        !self.lookout.is_crowded()
+            && !std::mem::replace(&mut self.prolonged, true)
+            && Lookout::prolonged_until(work)
     }
 
     /// Sleeps until it is called, or returns at once if there is something to do after all.
@@ -85,10 +87,12 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             // Submitters wait while there is room? Somebody forgot to pass the word on. Asked on the list of
             // sleepers, so that whoever gives room back later finds this worker there.
             self.core.rest();
-            // Its thread looks out, too, before it sleeps: not for long, since whoever binds a job to this worker may wait
-            // for that core.
-            if self.crowded && station.is_routed() {
-                sleep_soon();
+            // Its thread looks out, too, before it sleeps: not in a crowd, and not for long where whoever binds a job to
+            // this worker may wait for that core.
+            if self.lookout.is_crowded() {
+                sleep_soon(0);
+            } else if self.crowded && station.is_routed() {
+                sleep_soon(FEW_YIELDS);
             }
             Poll::Pending
         })
