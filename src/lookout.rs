@@ -116,23 +116,22 @@ impl Lookout {
             if self.pauses > 0 {
                 self.pauses -= 1;
                 spin_loop();
-            } else {
-                self.give_way();
+            } else if !self.give_way() {
+                // Others ran for long. No further looks: whoever asks again is to sleep.
+                self.turns = 0;
+                return happened();
             }
         }
-        // Others may have run for long.
-        self.crowded && happened()
+        false
     }
 
-    fn give_way(&mut self) {
+    /// `false`: in a crowd.
+    fn give_way(&mut self) -> bool {
         match self.longest_yield {
             None => thread::yield_now(),
-            Some(longest) if yield_within(longest) => {}
-            Some(_) => {
-                self.crowded = true;
-                self.turns = 0;
-            }
+            Some(longest) => self.crowded = !yield_within(longest),
         }
+        !self.crowded
     }
 }
 
@@ -358,12 +357,12 @@ mod tests {
                     looks += 1;
                     false
                 });
-                // With a crowd, it looks once more at the end.
-                looks - PAUSES - u32::from(lookout.is_crowded())
+                looks - PAUSES
             };
             let (any, none) = (Duration::MAX, Duration::ZERO);
             assert_eq!(yields(any), YIELDS);
-            let crowded = [1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1];
+            // Before the yield, and after it.
+            let crowded = [2, 0, 2, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2];
             assert_eq!(crowded.map(|_| yields(none)), crowded);
             let without = (0..).find(|_| yields(any) > 0);
             assert_eq!(without, Some(15));
@@ -373,13 +372,18 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_while_a_crowd_runs_is_seen() {
+    fn what_happens_while_a_crowd_runs_is_seen_and_nothing_after_it() {
         let test = std::thread::spawn(|| {
+            let mut lookout = Lookout::heeding(Duration::ZERO);
             let mut looks = 0;
-            assert!(Lookout::heeding(Duration::ZERO).until(|| {
+            assert!(lookout.until(|| {
                 looks += 1;
                 looks == PAUSES + 2
             }));
+            // It may be for others, and never for the worker that looks: that one has to come to sleep.
+            assert!(lookout.is_crowded() && !lookout.until(|| true));
+            let mut without = Lookout::heeding(Duration::ZERO);
+            assert!(without.is_crowded() && !without.until(|| false) && !without.until(|| true));
         });
         test.join().unwrap();
     }
