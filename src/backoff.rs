@@ -11,7 +11,9 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
+    /// `most` is below 128.
     pub(crate) const fn new(most: u8) -> Self {
+        assert!(most < 128);
         Backoff {
             most,
             skipped: 0,
@@ -36,6 +38,11 @@ impl Backoff {
             (2 * self.skipped + 1).min(self.most)
         };
         self.to_skip = self.skipped;
+    }
+
+    /// Whether the next time is not to be left out.
+    pub(crate) fn leaves_none_out(&self) -> bool {
+        self.to_skip == 0
     }
 
     /// Whether so many were in vain that the most are left out.

@@ -19,9 +19,10 @@ const LOCK_YIELDS: u32 = 40;
 const QUICK_YIELD: Duration = Duration::from_micros(2);
 /// Each may last long, where a hundred threads do the same: no more of them after this time.
 const MOST_YIELDING: Duration = Duration::from_millis(1);
-/// A worker that comes back only after this long has a crowd beside it. About as long as it takes at most to be woken.
+/// A worker that comes back only after this long shares its core with a crowd, or with one that does not give way. About
+/// as long as it takes at most to be woken.
 const LONG_YIELD: Duration = Duration::from_micros(100);
-/// In a crowd, so many look-outs are without yields at most, until one has some again.
+/// In a crowd, so many look-outs of a worker are without yields at most, until one has some again.
 const MOST_WITHOUT: u8 = 31;
 
 /// A look-out for something, without giving up the thread for long: some looks in quick succession, then
@@ -45,7 +46,8 @@ impl Lookout {
     }
 
     fn heeding(longest_yield: Duration) -> Self {
-        let crowded = !yields_pay();
+        let pays = cfg!(any(fanpool_loom, fanpool_shuttle)) || change_yielding(Backoff::is_due);
+        let crowded = !pays;
         let yields = if crowded { 0 } else { YIELDS };
         Lookout {
             longest_yield: Some(longest_yield),
@@ -54,16 +56,17 @@ impl Lookout {
         }
     }
 
-    /// After a worker's look-out that was in vain, another one if the thread's last sleep was short.
-    pub(crate) fn prolonged_until(happened: impl FnMut() -> bool) -> bool {
-        if Patience::now() != Patience::Long {
+    /// After it was in vain, another one if the thread's last sleep was short.
+    pub(crate) fn prolonged_until(&mut self, happened: impl FnMut() -> bool) -> bool {
+        if self.crowded || Patience::now() != Patience::Long {
             return false;
         }
-        let yields = Lookout {
-            longest_yield: Some(LONG_YIELD),
+        let mut yields = Lookout {
+            longest_yield: self.longest_yield,
             ..Lookout::yielding(u32::MAX)
         };
-        let happens = happens_within(PATIENT, yields, happened);
+        let happens = happens_within(PATIENT, &mut yields, happened);
+        self.crowded = yields.crowded;
         if !happens {
             Patience::set(Patience::Spent);
         }
@@ -106,7 +109,7 @@ impl Lookout {
         self.crowded
     }
 
-    /// Whether `happened` came true before the turns were used up.
+    /// Whether `happened` came true before the turns were used up, or during a yield that was too long.
     pub(crate) fn until(&mut self, mut happened: impl FnMut() -> bool) -> bool {
         while self.turns > 0 {
             self.turns -= 1;
@@ -150,12 +153,12 @@ fn change_yielding(change: impl FnOnce(&mut Backoff) -> bool) -> bool {
     changed.unwrap_or(true)
 }
 
-/// Whether a worker without jobs is to let others run, instead of going to sleep at once.
+/// Whether a worker is to let others run.
 ///
 /// Not in a crowd. Who yields comes back after all others that want its core, which may be hundreds of submitters in
 /// front of a full queue; who sleeps and is called is put before those that have just run.
 pub(crate) fn yields_pay() -> bool {
-    cfg!(any(fanpool_loom, fanpool_shuttle)) || change_yielding(Backoff::is_due)
+    change_yielding(|yielding| yielding.leaves_none_out())
 }
 
 /// Lets others run, for a worker. `false`: there is a crowd.
@@ -180,7 +183,7 @@ fn yield_within(longest: Duration) -> bool {
 /// Whether it happens in this time and these looks.
 pub(crate) fn happens_within(
     longest: Duration,
-    mut lookout: Lookout,
+    lookout: &mut Lookout,
     mut happened: impl FnMut() -> bool,
 ) -> bool {
     // By the real time, whatever the pool's clock: this is about a thread that others need.
@@ -218,11 +221,11 @@ pub(crate) fn yield_until(happened: impl FnMut() -> bool) -> Yielded {
 fn yield_for(
     longest: Duration,
     quick: Duration,
-    lookout: Lookout,
+    mut lookout: Lookout,
     happened: impl FnMut() -> bool,
 ) -> Yielded {
     let (turns, begun) = (lookout.turns, Instant::now());
-    if happens_within(longest, lookout, happened) {
+    if happens_within(longest, &mut lookout, happened) {
         Yielded::InTime
     } else if begun.elapsed() < turns * quick {
         Yielded::Alone
@@ -311,13 +314,13 @@ mod tests {
     fn only_after_a_short_sleep_a_thread_looks_out_longer_and_not_again_when_in_vain() {
         let test = std::thread::spawn(|| {
             let (short, long) = (SHORT_SLEEP / 2, SHORT_SLEEP);
-            let looks_out = || Lookout::prolonged_until(|| true);
+            let looks_out = || Lookout::of_worker().prolonged_until(|| true);
             assert!(!looks_out(), "it never slept");
             Patience::slept(long);
             assert!(!looks_out());
             Patience::slept(short);
             assert!(looks_out() && looks_out());
-            assert!(!Lookout::prolonged_until(|| false));
+            assert!(!Lookout::of_worker().prolonged_until(|| false));
             assert!(!looks_out(), "it was in vain");
             // So the whole wait was no short one.
             Patience::slept(short);
@@ -332,7 +335,7 @@ mod tests {
     fn a_thread_that_is_to_sleep_soon_does_so_once() {
         let test = std::thread::spawn(|| {
             sleep_soon(3);
-            assert!(!Lookout::prolonged_until(|| true));
+            assert!(!Lookout::of_worker().prolonged_until(|| true));
             let looks = || {
                 let mut looks = 0;
                 Lookout::before_sleep().until(|| {
@@ -382,8 +385,20 @@ mod tests {
             }));
             // It may be for others, and never for the worker that looks: that one has to come to sleep.
             assert!(lookout.is_crowded() && !lookout.until(|| true));
+            assert!(!yields_pay());
             let mut without = Lookout::heeding(Duration::ZERO);
             assert!(without.is_crowded() && !without.until(|| false) && !without.until(|| true));
+        });
+        test.join().unwrap();
+    }
+
+    #[test]
+    fn a_crowd_that_is_met_in_a_longer_look_out_is_remembered() {
+        let test = std::thread::spawn(|| {
+            let mut lookout = Lookout::heeding(Duration::ZERO);
+            Patience::slept(SHORT_SLEEP / 2);
+            assert!(!lookout.prolonged_until(|| false));
+            assert!(lookout.is_crowded() && !yields_pay());
         });
         test.join().unwrap();
     }

@@ -76,3 +76,28 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let _ = PARKER.try_with(|spare| *spare.borrow_mut() = Some((parker, waker)));
     output
 }
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::lookout::{PAUSES, YIELDS, sleep_soon};
+
+    #[test]
+    fn who_is_to_sleep_soon_does_so_the_next_time_that_it_parks_and_not_after() {
+        let test = std::thread::spawn(|| {
+            let parker = Parker {
+                thread: thread::current(),
+                woken: AtomicBool::new(true),
+            };
+            sleep_soon(3);
+            parker.park();
+            let mut looks = 0;
+            Lookout::before_sleep().until(|| {
+                looks += 1;
+                false
+            });
+            assert_eq!(looks, PAUSES + YIELDS);
+        });
+        test.join().unwrap();
+    }
+}

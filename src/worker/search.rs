@@ -14,7 +14,7 @@ pub(crate) struct Search<'a, J: Send + 'static> {
     lookout: Lookout,
     prolonged: bool,
     /// There were more searchers than cores, when it was to look out last.
-    crowded: bool,
+    superfluous: bool,
     gave_way: bool,
     /// Set while the worker is, or was until somebody called it, on the list of sleepers.
     resting: bool,
@@ -26,9 +26,13 @@ impl<'a, J: Send + 'static> Search<'a, J> {
         Search {
             core,
             seat,
-            lookout: Lookout::of_worker(),
+            lookout: if core.dedicated {
+                Lookout::of_worker()
+            } else {
+                Lookout::new()
+            },
             prolonged: false,
-            crowded: false,
+            superfluous: false,
             gave_way: false,
             resting: false,
         }
@@ -47,8 +51,8 @@ impl<'a, J: Send + 'static> Search<'a, J> {
         }
         let station = self.core.station(self.seat.id);
         // More than one for each core would only take turns.
-        self.crowded = station.watched().0 > self.core.cores;
-        if self.crowded {
+        self.superfluous = station.watched().0 > self.core.cores;
+        if self.superfluous {
             return false;
         }
         let mut work = || self.core.waiting_hint(station) > 0;
@@ -56,9 +60,7 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             return true;
         }
         // Once: what it sees may be for others, and not for this worker to take.
-        !self.lookout.is_crowded()
-            && !std::mem::replace(&mut self.prolonged, true)
-            && Lookout::prolonged_until(work)
+        !std::mem::replace(&mut self.prolonged, true) && self.lookout.prolonged_until(work)
     }
 
     /// Sleeps until it is called, or returns at once if there is something to do after all.
@@ -91,7 +93,7 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             // this worker may wait for that core.
             if self.lookout.is_crowded() {
                 sleep_soon(0);
-            } else if self.crowded && station.is_routed() {
+            } else if self.superfluous && station.is_routed() {
                 sleep_soon(FEW_YIELDS);
             }
             Poll::Pending
