@@ -21,7 +21,7 @@ impl Backoff {
         }
     }
 
-    /// Whether this time is not to be left out. If it is, it has been.
+    /// Whether this time is not to be left out. One that is counts as left out.
     pub(crate) fn is_due(&mut self) -> bool {
         if self.to_skip == 0 {
             return true;

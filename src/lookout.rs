@@ -46,8 +46,7 @@ impl Lookout {
     }
 
     fn heeding(longest_yield: Duration) -> Self {
-        let pays = cfg!(any(fanpool_loom, fanpool_shuttle)) || change_yielding(Backoff::is_due);
-        let crowded = !pays;
+        let crowded = !change_yielding(Backoff::is_due);
         let yields = if crowded { 0 } else { YIELDS };
         Lookout {
             longest_yield: Some(longest_yield),
@@ -167,10 +166,6 @@ pub(crate) fn yield_to_others() -> bool {
 }
 
 fn yield_within(longest: Duration) -> bool {
-    if cfg!(any(fanpool_loom, fanpool_shuttle)) {
-        thread::yield_now();
-        return true;
-    }
     let begun = Instant::now();
     thread::yield_now();
     let soon = begun.elapsed() < longest;
@@ -296,8 +291,13 @@ pub(crate) fn sleep_soon(yields: u32) {
 }
 
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Has this thread's next look-out as a worker be one in a crowd.
+    pub(crate) fn meet_a_crowd() {
+        yield_within(Duration::ZERO);
+    }
 
     #[test]
     fn a_thread_that_yields_in_vain_learns_whether_others_wanted_its_core() {

@@ -125,3 +125,56 @@ pub(crate) fn give_way() -> impl Future<Output = ()> {
         Poll::Pending
     })
 }
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::BoxFuture;
+    use crate::gate::{Lane, Want};
+    use crate::lookout::tests::meet_a_crowd;
+    use crate::spawner::{SpawnError, Spawner};
+    use crate::worker::WorkerId;
+    use crate::{Pool, handler_fn};
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    /// As if each worker had a thread, but the test is the only one.
+    struct Nowhere;
+
+    impl Spawner for Nowhere {
+        fn spawn(&self, _: WorkerId, task: BoxFuture<'static, ()>) -> Result<(), SpawnError> {
+            std::mem::forget(task);
+            Ok(())
+        }
+
+        fn is_dedicated(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_worker_in_a_crowd_comes_to_sleep_at_once_also_beside_work_that_it_cannot_take() {
+        let test = std::thread::spawn(|| {
+            let pool = Pool::builder(handler_fn(|n: u64| Ok::<_, String>(n)))
+                .workers_per_dispatcher(1)
+                .spawner(Nowhere)
+                .build()
+                .unwrap();
+            let core = pool.core();
+            let seat = core.seats().next().unwrap();
+            // A submitter between its ticket and its push.
+            core.gate.try_enter(Want::job(1)).unwrap();
+            meet_a_crowd();
+            let mut search = Search::begin(core, seat);
+            let looks = (0..1000).take_while(|_| search.looks_out()).count();
+            assert!(looks < 1000, "for ever");
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(pin!(search.sleep()).poll(&mut cx).is_pending());
+            let yields = Lookout::before_sleep().until(|| true);
+            assert!(!yields, "its thread looks out before it sleeps");
+            drop(search);
+            core.gate.release(1, Lane::COMMON);
+        });
+        test.join().unwrap();
+    }
+}
