@@ -25,7 +25,7 @@ use crate::shelf::Shelved;
 use crate::signal::hold_calls;
 use crate::spawner::Spawner;
 use crate::standstill::Standstill;
-use crate::station::{DRAIN_FROM, Station};
+use crate::station::Station;
 use crate::sync::atomic::{AtomicBool, AtomicIsize, Ordering::*};
 use crate::sync::{Mutex, Padded, lock, thread};
 use crate::unwind::{Contained, dispose};
@@ -35,6 +35,9 @@ use std::task::{Wake, Waker};
 
 /// How often a worker gives way at most while it lingers, each time for half a microsecond or more.
 const LINGER: u32 = 24;
+
+/// It lingers for no more jobs than these.
+const ENOUGH: u64 = 192;
 
 /// So few jobs that wait are as good as started.
 const FEW_JOBS: u64 = 2;
@@ -423,7 +426,7 @@ impl<J: Send + 'static> Core<J> {
     /// every lock. While the jobs are tiny and more keep coming, it waits a moment for enough of them.
     fn linger(&self, own: &Station<J>, hand: &mut Hand) {
         let mut seen = self.waiting_hint(own);
-        if seen == 0 || seen >= DRAIN_FROM as u64 || !hand.linger.is_due() || !yields_pay() {
+        if seen == 0 || seen >= ENOUGH || !hand.linger.is_due() || !yields_pay() {
             return;
         }
         for turn in 0..LINGER {
@@ -432,7 +435,7 @@ impl<J: Send + 'static> Core<J> {
             if turn == 0 {
                 hand.linger.tried(now > seen);
             }
-            if crowded || now <= seen || now >= DRAIN_FROM as u64 {
+            if crowded || now <= seen || now >= ENOUGH {
                 return;
             }
             seen = now;

@@ -35,8 +35,20 @@ impl<J> Envelopes<J> {
         self.row.is_empty()
     }
 
+    pub(crate) fn with_capacity(envelopes: usize) -> Self {
+        Envelopes {
+            row: VecDeque::with_capacity(envelopes),
+            folded: 0,
+        }
+    }
+
     pub(crate) fn capacity(&self) -> usize {
         self.row.capacity()
+    }
+
+    #[inline]
+    pub(crate) fn envelopes_len(&self) -> usize {
+        self.row.len()
     }
 
     /// An envelope of one job.

@@ -42,6 +42,10 @@ pub(crate) enum Fault {
     RoomKept,
     /// A called worker that is dropped does not call another.
     CallSwallowed,
+    /// A desk takes the open block without a second look at whether one was sealed before it.
+    SealPassedBy,
+    /// The last look asks whether a block is sealed before it locks the open one.
+    SealOverlooked,
 }
 
 #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]

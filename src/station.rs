@@ -41,7 +41,7 @@ use crate::envelope::Queued;
 use crate::envelopes::Envelopes;
 use crate::fault::{Fault, seeded};
 use crate::frame;
-use crate::intake::{Intake, KeyedIntake};
+use crate::intake::{BLOCK, Intake, KeyedIntake};
 use crate::job::JobId;
 use crate::loaded::Loaded;
 use crate::lookout::lock_soon;
@@ -69,13 +69,9 @@ const SHARE: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
 /// See `rarely`.
 const RAREST: usize = 4;
 
-/// From how many waiting jobs on the intake is emptied at once, which costs no more than to take a few. Fewer stay
-/// there, for any desk.
-pub(crate) const DRAIN_FROM: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
-    3
-} else {
-    192
-};
+/// From how many jobs on a block is moved to the only desk as a whole, which costs no more than to move a few. Fewer stay
+/// in the intake until they can be bound.
+const WHOLE_FROM: usize = BLOCK / 2;
 
 /// So many trays of workers that sleep are kept: more are seldom wanted at a time.
 const KEPT_TRAYS: usize = 64;
@@ -109,12 +105,8 @@ pub(crate) struct Floor<J> {
     desk: Desk<J>,
     /// Of the workers that sleep.
     wakers: Vec<Option<Waker>>,
-    /// Jobs on the way from the intake to the desk: later than those there, and earlier than those in the intake. Workers
-    /// that take whatever comes first take from here. Who looks for jobs on the desk has them put there first. Empty, unless
-    /// the desk may leave jobs in the intake: only who has entered so changes that.
+    /// What leaves the intake, on its way to the desk or to a worker's tray. Empty, and kept for its buffer.
     drawn: Envelopes<J>,
-    /// What a worker takes of the intake, on its way to its tray. Empty, and kept for its buffer.
-    share: Envelopes<J>,
     /// Empty trays of workers that sleep, for their buffers.
     trays: Vec<Envelopes<J>>,
 }
@@ -136,7 +128,7 @@ struct Inside<'a, J: Send + 'static> {
 
 impl<J: Send + 'static> Drop for Inside<'_, J> {
     fn drop(&mut self) {
-        let backlog = self.backlog() as u64;
+        let backlog = self.desk.backlog() as u64;
         if self.station.backlog.load(Relaxed) != backlog {
             // In one order with searchers, where it says whom to call: see `has_own_work`.
             let order = if self.station.keyed.is_some() {
@@ -193,7 +185,6 @@ impl<J: Send + 'static> Station<J> {
                 desk,
                 wakers: (0..workers).map(|_| None).collect(),
                 drawn: Envelopes::default(),
-                share: Envelopes::default(),
                 trays: Vec::new(),
             }),
             watch: Padded(AtomicU64::new(0)),
@@ -264,14 +255,6 @@ impl<J: Send + 'static> Station<J> {
     }
 
     fn enter(&self) -> Inside<'_, J> {
-        let mut floor = self.enter_beside_drawn();
-        floor.put_on_desk();
-        floor
-    }
-
-    /// What was drawn is not put on the desk: for those who take it as it is, only ask whether there is something, or look for
-    /// no jobs.
-    fn enter_beside_drawn(&self) -> Inside<'_, J> {
         debug_assert!(!frame::in_desk(), "no thread locks two desks");
         let guard = lock_soon(&self.floor);
         frame::mark_desk();
@@ -303,7 +286,7 @@ impl<J: Send + 'static> Station<J> {
         appetite: Appetite,
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
-        let mut floor = self.enter_beside_drawn();
+        let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
         if floor.desk.may_leave_in_intake() {
             let most = appetite.of_common() as usize;
@@ -364,8 +347,8 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// The first job that waits, and into the tray further ones: the worker's share of what waits and at most
-    /// `most`, since the rest is for the others. From the desk, or while that is empty from the intake,
-    /// of which everything is drawn at once if there is much. That bypasses the desk, too.
+    /// `most`, since the rest is for the others. From the desk, or while that is empty from the intake, which bypasses the
+    /// desk.
     fn take_ahead(
         &self,
         floor: &mut Floor<J>,
@@ -387,34 +370,18 @@ impl<J: Send + 'static> Station<J> {
             let fill = |jobs: &mut Envelopes<_>| floor.desk.take_many(more, jobs.singles());
             return Some(self.hand_over(&mut floor.trays, seat, job, more, false, fill));
         }
-        if floor.drawn.is_empty() {
-            let Floor { drawn, share, .. } = floor;
-            // By one look, since submitters want that lock for every job.
-            let job = intake.draw(|queue| {
-                let waiting = queue.len();
-                if waiting >= DRAIN_FROM {
-                    queue.append_to(drawn);
-                    return None;
-                }
-                let job = queue.pop()?;
-                queue.move_to(self.further(waiting, most), share);
-                queue.forget_burst();
-                Some(job)
-            });
-            if floor.drawn.is_empty() {
-                floor.desk.set_busy(worker, job.is_some());
-                let more = floor.share.len();
-                let fill = |jobs: &mut Envelopes<_>| std::mem::swap(jobs, &mut floor.share);
-                return Some(self.hand_over(&mut floor.trays, seat, job?, more, false, fill));
-            }
-        }
-        let more = self.further(floor.drawn.len(), most);
-        let job = floor.drawn.pop();
+        let Floor { drawn, .. } = floor;
+        // By one look, since others want that lock, too.
+        let job = intake.draw(|front, more| {
+            let waiting = front.len() + if more { BLOCK } else { 0 };
+            let job = front.pop()?;
+            front.move_to(self.further(waiting, most), drawn);
+            Some(job)
+        });
         floor.desk.set_busy(worker, job.is_some());
-        let fill = |jobs: &mut Envelopes<_>| floor.drawn.move_to(more, jobs);
-        let taken = self.hand_over(&mut floor.trays, seat, job?, more, false, fill);
-        floor.drawn.forget_burst();
-        Some(taken)
+        let more = floor.drawn.len();
+        let fill = |jobs: &mut Envelopes<_>| std::mem::swap(jobs, &mut floor.drawn);
+        Some(self.hand_over(&mut floor.trays, seat, job?, more, false, fill))
     }
 
     /// Gives a worker a job to run now, and if there are to be `more`, fills its tray. Under the desk's
@@ -495,7 +462,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// For the strategy, to which a worker that runs another desk's job is not idle.
     pub(crate) fn note_busy(&self, seat: &Seat<J>) {
-        let mut floor = self.enter_beside_drawn();
+        let mut floor = self.enter();
         floor.desk.set_busy(seat.id.index(), true);
     }
 
@@ -526,11 +493,9 @@ impl<J: Send + 'static> Station<J> {
         intake: &Intake<J>,
         up: impl FnOnce() -> bool,
     ) -> bool {
-        let mut floor = self.enter_beside_drawn();
+        let mut floor = self.enter();
         let trays = self.loaded.any() && !seeded(Fault::TrayUnseen);
-        // What was drawn is not put on the desk for a look, which would take bundles apart.
-        let work = !floor.drawn.is_empty() || floor.desk.has_work_for(worker);
-        if up() || work || trays {
+        if up() || floor.desk.has_work_for(worker) || trays {
             return false;
         }
         floor
@@ -564,7 +529,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// A sleeper gets up by itself and searches again; one that was called meanwhile does so already.
     pub(crate) fn get_up(&self, worker: usize) {
-        let mut floor = self.enter_beside_drawn();
+        let mut floor = self.enter();
         let waker = self.get_up_inside(&mut floor, worker);
         drop(floor);
         drop(waker);
@@ -579,7 +544,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// Whether the worker still sleeps; if so it is woken through `waker` from now on.
     pub(crate) fn still_asleep(&self, worker: usize, waker: Waker) -> bool {
-        let mut floor = self.enter_beside_drawn();
+        let mut floor = self.enter();
         let asleep = floor.desk.is_asleep(worker);
         let mut old = Some(waker);
         if asleep {
@@ -593,7 +558,7 @@ impl<J: Send + 'static> Station<J> {
     /// Calls one sleeper, or sees to it that those get called whom the strategy chooses. With `siblings`,
     /// there may be work on other desks.
     pub(crate) fn call_one(&self, intake: &Intake<J>, siblings: bool) {
-        let mut floor = self.enter_beside_drawn();
+        let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
         let mut wakers = Vec::new();
         let mut anybody = true;
@@ -623,7 +588,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     pub(crate) fn call_all(&self) {
-        let mut floor = self.enter_beside_drawn();
+        let mut floor = self.enter();
         let mut called = Vec::new();
         while let Some(worker) = floor.desk.rouse_one() {
             called.push(worker);
@@ -703,11 +668,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     fn has_spare_on_desk(&self) -> bool {
-        let mut floor = self.enter_beside_drawn();
-        if !floor.drawn.is_empty() {
-            // From the common intake, so for anyone.
-            return true;
-        }
+        let mut floor = self.enter();
         self.draw_for_others(&mut floor);
         floor.desk.has_spare()
     }
@@ -779,57 +740,48 @@ impl<J: Send + 'static> Station<J> {
 }
 
 impl<J: Send + 'static> Floor<J> {
-    /// How many jobs wait that nobody took and nothing binds.
-    fn backlog(&self) -> usize {
-        self.desk.backlog() + self.drawn.len()
-    }
-
-    /// Moves what was drawn to the desk.
-    fn put_on_desk(&mut self) {
-        if !self.drawn.is_empty() {
-            self.desk.append(self.drawn.singles());
-            // It may be an order's, from a burst. Here, since the next one is drawn under the intake's lock.
-            self.drawn.forget_burst();
-        }
-    }
-
     /// Moves to the desk what only its own workers may run.
     fn draw_keyed(&mut self, keyed: Option<&KeyedIntake<J>>) {
         if let Some(keyed) = keyed.filter(|keyed| keyed.about() > 0) {
-            keyed.drain_to(&mut self.drawn);
-            self.put_on_desk();
+            keyed.draw_all(|jobs| self.desk.append(jobs.singles()));
         }
     }
 
-    /// Moves to the desk what it can route now, or all, if its order has to see all to choose or no other
-    /// desk could take it. The rest stays in the intake, for any desk. Answers how many there were.
+    /// Moves to the desk what it can route now, or all, if its order has to see all to choose. The rest stays in the
+    /// intake, for any desk. Answers how many there were.
     fn draw_to_route(&mut self, intake: &Intake<J>, alone: bool) -> usize {
+        if !self.desk.in_arrival_order() {
+            return self.draw(intake);
+        }
         let (room, backlog) = (self.desk.room(), self.desk.backlog());
-        let ordered = !self.desk.in_arrival_order();
-        self.draw_by(intake, |queue, drawn| {
-            if ordered || alone && queue.len() >= DRAIN_FROM && backlog < room {
-                queue.append_to(drawn);
+        if backlog >= room {
+            return 0;
+        }
+        let drawn = &mut self.drawn;
+        intake.draw(|front, _| {
+            if alone && front.len() >= WHOLE_FROM {
+                front.append_to(drawn);
             } else {
-                queue.move_to(room.saturating_sub(backlog), drawn);
-                queue.forget_burst();
+                front.move_to(room - backlog, drawn);
             }
-        })
+        });
+        let count = drawn.len();
+        if count > 0 {
+            self.desk.append(drawn.singles());
+            // It may be an order's now, from a burst.
+            drawn.forget_burst();
+        }
+        count
     }
 
-    /// Moves all that waits in the intake to the desk.
+    /// Moves all that waits in the intake to the desk. Answers how many there were.
     fn draw(&mut self, intake: &Intake<J>) -> usize {
-        self.draw_by(intake, Envelopes::append_to)
-    }
-
-    fn draw_by(
-        &mut self,
-        intake: &Intake<J>,
-        take_out: impl FnOnce(&mut Envelopes<J>, &mut Envelopes<J>),
-    ) -> usize {
-        debug_assert!(self.drawn.is_empty(), "it is to be put on the desk first");
-        intake.draw(|queue| take_out(queue, &mut self.drawn));
-        let drawn = self.drawn.len();
-        self.put_on_desk();
+        let mut drawn = 0;
+        intake.draw_all(|jobs| {
+            drawn += jobs.len();
+            self.desk.append(jobs.singles());
+            jobs.forget_burst();
+        });
         drawn
     }
 }
@@ -844,7 +796,7 @@ mod tests {
     use crate::worker::Usual;
 
     #[test]
-    fn nobody_lies_down_beside_what_was_drawn_nor_takes_it_apart() {
+    fn nobody_lies_down_beside_what_waits_nor_takes_it_apart() {
         let strategy = Box::new(Any::new());
         let desk = Desk::new(0, Box::new(Fifo::new()), strategy, 2, 4);
         let station = Station::new(0, desk, 2, true, true, 2);
@@ -861,11 +813,8 @@ mod tests {
         station.call_one(&intake, false);
         assert!(!station.still_asleep(1, Waker::noop().clone()));
         station.note_busy(&station.seats[1]);
-        let floor = station.enter_beside_drawn();
-        assert_eq!(
-            (floor.drawn.len(), floor.drawn.envelopes().count()),
-            (319, 5)
-        );
+        let left = intake.draw(|front, _| (front.len(), front.envelopes().count()));
+        assert_eq!(left, (319, 5));
     }
 
     #[test]
@@ -926,7 +875,7 @@ mod tests {
             // The buffers change places.
             for count in [5000, 1, 300, 1, 5000, 300, 1, 1] {
                 run(count);
-                let kept = intake.capacity();
+                let kept = intake.capacity() + station.enter().drawn.capacity();
                 assert!(kept < 5000, "case {case}, after {count}: {kept}");
             }
         }
@@ -946,7 +895,7 @@ mod tests {
             station.begin_search();
             let waker = Waker::noop().clone();
             assert!(station.lie_down(0, waker, &Intake::new(), || false));
-            assert_eq!(station.enter_beside_drawn().trays.len(), kept, "{burst}");
+            assert_eq!(station.enter().trays.len(), kept, "{burst}");
         }
     }
 }

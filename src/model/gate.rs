@@ -1,6 +1,6 @@
 //! Every interleaving of the gate's protocols.
 
-use super::with_control;
+use super::{check, with_control};
 use crate::fault::Fault;
 use crate::gate::{Gate, Lane, Refusal, Want};
 use crate::park::block_on;
@@ -10,14 +10,6 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-
-/// `FANPOOL_MODEL=deep` lifts the bound on preemptions from 3 to 5.
-fn check(model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    let deep = std::env::var("FANPOOL_MODEL").is_ok_and(|depth| depth == "deep");
-    builder.preemption_bound = Some(if deep { 5 } else { 3 });
-    builder.check(model);
-}
 
 /// Accepted or refused: what the close saw is all there will ever be.
 fn close_against_acceptance() {

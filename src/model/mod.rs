@@ -8,6 +8,8 @@ pub(crate) mod event;
 
 #[cfg(all(test, fanpool_loom))]
 mod gate;
+#[cfg(test)]
+mod intake;
 #[cfg(all(test, fanpool_shuttle, not(fanpool_loom)))]
 mod pool;
 
@@ -18,6 +20,31 @@ const CONTROL: &str = "FANPOOL_SEEDED_FAULT";
 #[cfg(all(test, fanpool_shuttle))]
 fn is_control() -> bool {
     std::env::var_os(CONTROL).is_some()
+}
+
+/// Every interleaving. `FANPOOL_MODEL=deep` lifts the bound on preemptions from 3 to 5.
+#[cfg(all(test, fanpool_loom))]
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    let deep = std::env::var("FANPOOL_MODEL").is_ok_and(|depth| depth == "deep");
+    builder.preemption_bound = Some(if deep { 5 } else { 3 });
+    builder.check(model);
+}
+
+/// Random schedules. `FANPOOL_MODEL=deep` tries fifty times as many. A control tries far more, since it ends with
+/// the first that fails.
+#[cfg(all(test, fanpool_shuttle, not(fanpool_loom)))]
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let deep = std::env::var("FANPOOL_MODEL").is_ok_and(|depth| depth == "deep");
+    let schedules = match (is_control(), deep) {
+        (true, _) => 1_000_000,
+        (false, true) => 50_000,
+        (false, false) => 1_000,
+    };
+    let model = std::sync::Arc::new(model);
+    let again = model.clone();
+    shuttle::check_random(move || again(), schedules);
+    shuttle::check_pct(move || model(), schedules, 3);
 }
 
 /// Explores a model, then explores it again with a fault seeded, which must fail.

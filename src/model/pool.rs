@@ -1,6 +1,6 @@
 //! Whole pools under random schedules.
 
-use super::with_control;
+use super::{check, with_control};
 use crate::fault::Fault;
 use crate::park::block_on;
 use crate::{
@@ -13,21 +13,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-
-/// `FANPOOL_MODEL=deep` tries fifty times as many schedules. A control tries far more, since it ends with
-/// the first that fails.
-fn check(model: impl Fn() + Sync + Send + 'static) {
-    let deep = std::env::var("FANPOOL_MODEL").is_ok_and(|depth| depth == "deep");
-    let schedules = match (super::is_control(), deep) {
-        (true, _) => 1_000_000,
-        (false, true) => 50_000,
-        (false, false) => 1_000,
-    };
-    let model = Arc::new(model);
-    let again = model.clone();
-    shuttle::check_random(move || again(), schedules);
-    shuttle::check_pct(move || model(), schedules, 3);
-}
 
 type Numbers = crate::HandlerFn<fn(u64) -> Result<u64, String>>;
 
