@@ -58,6 +58,10 @@
 //! None is on by default, and none changes a pool. `sim`: a simulator that runs a pool's own desks under
 //! virtual time, to choose a strategy by. `testing`: what shows whether a strategy or an order of your own
 //! keeps its contract.
+//!
+//! # Guides
+//!
+//! Longer texts on dispatchers, executors, workers of your own and moving from other pools are in [`guide`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backoff;
@@ -78,6 +82,7 @@ mod frame;
 mod gate;
 mod glance;
 mod group;
+pub mod guide;
 mod handle;
 mod handler;
 mod hash;
@@ -153,16 +158,7 @@ pub use spawner::{BoxFuture, SpawnError, Spawner, Threads};
 pub use unwind::Panic;
 pub use worker::{BatchHandler, BatchWorker, Inbox, SerialWorker, Worker, WorkerId};
 
-/// The README's examples are tests.
+/// The README's examples are tests; those of the guides run where the guides are included, in `guide`.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// And those of the guides.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/runtimes.md")]
-struct Runtimes;
-
-#[cfg(doctest)]
-#[doc = include_str!("../docs/coming-from.md")]
-struct ComingFrom;
