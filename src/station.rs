@@ -341,7 +341,7 @@ impl<J: Send + 'static> Station<J> {
     ) -> Option<Taken<J>> {
         let worker = seat.id.index();
         let desk = &mut floor.desk;
-        let job = desk.take(worker, |id| seat.has_detached(id))?;
+        let job = desk.take(worker, &|id| seat.has_detached(id))?;
         let bound = desk.count_bound(worker);
         let most = (most - 1).min(bound.max(desk.backlog() / self.share));
         let fill = |jobs: &mut Envelopes<_>| {
@@ -377,7 +377,7 @@ impl<J: Send + 'static> Station<J> {
         let waiting = floor.desk.backlog();
         // What an earlier strategy bound to the worker left the backlog before all that is in the intake.
         if waiting > 0 || floor.desk.has_bound(worker) {
-            let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
+            let job = floor.desk.take(worker, &|id| seat.has_detached(id))?;
             // What is left in the inbox comes before what nothing binds.
             let more = if floor.desk.has_bound(worker) {
                 0
@@ -535,7 +535,7 @@ impl<J: Send + 'static> Station<J> {
         }
         floor
             .desk
-            .set_idle(worker, |id| self.seats[worker].has_detached(id));
+            .set_idle(worker, &|id| self.seats[worker].has_detached(id));
         floor.desk.lie_down(worker);
         let old = floor.wakers[worker].replace(waker);
         self.watch.fetch_add(SLEEPER - SEARCHER, SeqCst);
@@ -678,7 +678,7 @@ impl<J: Send + 'static> Station<J> {
             let (in_hand, bound) = self.empty_tray(seat);
             floor.desk.put_back(worker, in_hand.into_singles(), bound);
             let running = seat.running();
-            floor.desk.release_keys(worker, |id| running.contains(&id));
+            floor.desk.release_keys(worker, &|id| running.contains(&id));
         }
         !present && floor.desk.has_unbound()
     }
@@ -722,7 +722,7 @@ impl<J: Send + 'static> Station<J> {
             .iter()
             .flat_map(|seat| self.empty_tray(seat).0.into_singles())
             .collect();
-        swept.extend(floor.desk.sweep());
+        floor.desk.sweep(&mut swept);
         swept
     }
 
@@ -731,7 +731,9 @@ impl<J: Send + 'static> Station<J> {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake);
-        floor.desk.visit(|job| job.for_each_waiting(&mut waiting));
+        floor
+            .desk
+            .visit(&mut |job| job.for_each_waiting(&mut waiting));
         for seat in &*self.seats {
             let tray = seat.tray.lock();
             let envelopes = tray.jobs.envelopes();
