@@ -55,6 +55,18 @@ local! {
 /// Runs `future` to its end on this thread.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
+    let mut output = None;
+    poll_to_end(&mut |cx| {
+        if let Poll::Ready(ready) = future.as_mut().poll(cx) {
+            output = Some(ready);
+        }
+        output.is_some()
+    });
+    output.expect("polled to its end")
+}
+
+/// Calls `poll` until it says that it is ready, each time after it was woken.
+fn poll_to_end(poll: &mut dyn FnMut(&mut Context<'_>) -> bool) {
     let (parker, waker) = PARKER
         .try_with(|spare| spare.borrow_mut().take())
         .ok()
@@ -67,14 +79,10 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
             (parker.clone(), Waker::from(parker))
         });
     let mut cx = Context::from_waker(&waker);
-    let output = loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            break output;
-        }
+    while !poll(&mut cx) {
         parker.park();
-    };
+    }
     let _ = PARKER.try_with(|spare| *spare.borrow_mut() = Some((parker, waker)));
-    output
 }
 
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]

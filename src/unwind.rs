@@ -172,13 +172,23 @@ impl Future for ContainedBox<'_> {
     }
 }
 
+/// The same where an indirect call makes no difference: a catch is compiled for each closure else.
+pub(crate) fn contain_call(foreign: &mut dyn FnMut()) -> Result<(), Panic> {
+    contain(foreign)
+}
+
 /// Drops a foreign value; a panic in its `Drop` hurts nobody. Answers whether there was one.
 #[inline]
 pub(crate) fn dispose<T>(value: T) -> bool {
     if !std::mem::needs_drop::<T>() {
         return false;
     }
-    match contain(|| drop(value)) {
+    let mut value = Some(value);
+    dispose_by(&mut || drop(value.take()))
+}
+
+fn dispose_by(drop_it: &mut dyn FnMut()) -> bool {
+    match contain_call(drop_it) {
         Ok(()) => false,
         Err(panic) => {
             // A payload whose own `Drop` panics, too, is leaked: there is nobody left to tell.
