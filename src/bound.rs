@@ -179,6 +179,16 @@ pub(crate) fn move_first<J>(
     }
 }
 
+/// Whether some job is for the workers of any desk.
+pub(crate) fn has_unkeyed<J>(jobs: &VecDeque<Queued<J>>) -> bool {
+    for job in jobs {
+        if !job.stays_with_desk() {
+            return true;
+        }
+    }
+    false
+}
+
 // Of marks alone, so compiled once.
 
 fn drop_first(marks: &mut VecDeque<Mark>, count: usize) {

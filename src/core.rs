@@ -16,7 +16,7 @@ use crate::job::{self, Job, JobId, Options};
 use crate::joins::Joins;
 use crate::keys::Keys;
 use crate::lookout::{yield_to_others, yields_pay};
-use crate::metrics::{Metrics, PoolCounts};
+use crate::metrics::{EachWorker, Metrics, PoolCounts};
 use crate::outcome::Ending;
 use crate::registry::{self, Home, PoolNumber};
 use crate::roster::Roster;
@@ -30,7 +30,8 @@ use crate::sync::atomic::{AtomicBool, AtomicIsize, Ordering::*};
 use crate::sync::{Mutex, Padded, lock, thread};
 use crate::unwind::{Contained, dispose};
 use crate::worker::{Crew, Hand, Usual, WorkerId};
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
 /// How often a worker gives way at most while it lingers, each time for half a microsecond or more.
@@ -46,14 +47,23 @@ const KEPT_CELLS: u64 = 1024;
 const FRUITLESS_SWEEPS: u64 = 10_000;
 
 pub(crate) struct Core<J> {
+    pub(crate) intake: Intake<J>,
+    pub(crate) stations: Box<[Station<J>]>,
+    homes: Homes<J>,
+    common: Common,
+    pub(crate) crew: Contained<Box<dyn Crew<J>>>,
+    /// Jobs that a shutdown took back, until a report takes them along.
+    pub(crate) unrun: Mutex<Vec<Job<J>>>,
+}
+
+/// What does not depend on the type of jobs. By itself, so that what concerns nothing else is compiled once, and not for
+/// each type.
+pub(crate) struct Common {
     pub(crate) number: PoolNumber,
     pub(crate) name: String,
     pub(crate) gate: Gate,
     /// If the queue order bounds how many jobs of a key may wait.
     pub(crate) keys: Option<Keys>,
-    pub(crate) intake: Intake<J>,
-    pub(crate) stations: Box<[Station<J>]>,
-    homes: Homes<J>,
     pub(crate) counts: PoolCounts,
     pub(crate) joins: Joins,
     /// What became of jobs without a handle, if it was not good.
@@ -68,7 +78,6 @@ pub(crate) struct Core<J> {
     /// Workers have threads of their own, where they may spin: asked of the spawner once.
     pub(crate) dedicated: bool,
     pub(crate) cores: u64,
-    pub(crate) crew: Contained<Box<dyn Crew<J>>>,
     /// No job is started any more.
     halted: AtomicBool,
     /// Somebody shuts the pool down and gets a report, which has the jobs that were never started.
@@ -77,24 +86,134 @@ pub(crate) struct Core<J> {
     usual: Padded<Usual>,
     /// Empty envelopes that are still in the queue. May be off while they are being counted.
     tombstones: AtomicIsize,
-    /// Jobs that a shutdown took back, until a report takes them along.
-    pub(crate) unrun: Mutex<Vec<Job<J>>>,
+}
+
+impl<J> Deref for Core<J> {
+    type Target = Common;
+
+    #[inline]
+    fn deref(&self) -> &Common {
+        &self.common
+    }
 }
 
 /// What `Core::new` is made of, apart from the pool's own machinery.
 pub(crate) struct Parts<J> {
-    pub(crate) name: String,
-    pub(crate) capacity: u64,
+    pub(crate) common: CommonParts,
     pub(crate) key_bound: Option<usize>,
+    pub(crate) errors: Arc<dyn Untold>,
+    pub(crate) shelf: fn(PoolNumber, usize) -> Arc<dyn Shelved>,
     pub(crate) stations: Box<[Station<J>]>,
     pub(crate) affinity: Option<Affinity<J>>,
+    pub(crate) crew: Box<dyn Crew<J>>,
+}
+
+/// Those of them that are known from the settings alone.
+pub(crate) struct CommonParts {
+    pub(crate) name: String,
+    pub(crate) capacity: u64,
+    pub(crate) dispatchers: usize,
+    /// Of each dispatcher.
+    pub(crate) workers: usize,
     pub(crate) time: Timekeeper,
+    /// So many workers run at a time.
     pub(crate) cores: usize,
     pub(crate) spawner: Box<dyn Spawner>,
     pub(crate) dedicated: bool,
-    pub(crate) crew: Box<dyn Crew<J>>,
-    pub(crate) errors: Arc<dyn Untold>,
-    pub(crate) shelf: fn(PoolNumber, usize) -> Arc<dyn Shelved>,
+}
+
+impl Common {
+    fn new(
+        parts: CommonParts,
+        key_bound: Option<usize>,
+        errors: Arc<dyn Untold>,
+        shelf: fn(PoolNumber, usize) -> Arc<dyn Shelved>,
+        pass: Pass,
+    ) -> Self {
+        let number = registry::reserve();
+        let roster = Roster::new(parts.dispatchers, parts.workers);
+        Common {
+            number,
+            name: parts.name,
+            gate: Gate::new(parts.capacity, roster.live()).counted_under(pass, roster.live()),
+            keys: key_bound.map(Keys::new),
+            counts: PoolCounts::default(),
+            joins: Joins::new(),
+            errors,
+            shelf: shelf(number, parts.capacity.clamp(64, KEPT_CELLS) as usize),
+            standstill: Standstill::new(roster.live()),
+            roster,
+            time: parts.time,
+            stop: Arc::new(StopAll::new()),
+            dedicated: parts.dedicated,
+            cores: parts.cores as u64,
+            spawner: Contained::new(parts.spawner),
+            halted: AtomicBool::new(false),
+            reports: AtomicBool::new(false),
+            usual: Padded(Usual::new()),
+            tombstones: AtomicIsize::new(0),
+        }
+    }
+
+    /// For whom there is nothing to do: sees to it that nobody waits for room that is there.
+    pub(crate) fn rest(&self) {
+        if let Some(again) = self.gate.wake_at_rest(|| self.time.now()) {
+            self.time
+                .alarm(again, Waker::from(Arc::new(LookAgain(self.number))));
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted.load(SeqCst)
+    }
+
+    /// Nothing is left for workers to do, ever.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_halted() || self.gate.is_drained()
+    }
+
+    /// Once the last worker has left and the last waiting job has ended, there will be no more errors.
+    /// Called after either: a sweep may outlast the workers.
+    pub(crate) fn end_errors(&self) {
+        if self.roster.live() == 0 && self.gate.is_drained() {
+            self.errors.close();
+        }
+    }
+
+    fn put_off_catching_up(&self) {
+        let number = self.number;
+        frame::outside_desk(move || {
+            if let Some(home) = registry::find(number) {
+                home.catch_up();
+            }
+        });
+    }
+
+    fn put_off_absence(&self, worker: WorkerId, away: bool) {
+        let number = self.number;
+        frame::outside_desk(move || {
+            if let Some(home) = registry::find(number) {
+                home.set_away(worker, away);
+            }
+        });
+    }
+
+    /// How many tombstones there are, after one more, if they are worth a sweep.
+    fn buried(&self, met: usize) -> bool {
+        let buried = self.tombstones.fetch_add(1 - met as isize, Relaxed) + 1 - met as isize;
+        // Few are let lie: a sweep visits everything.
+        buried > 32 && buried.unsigned_abs() as u64 > self.gate.waiting() && !frame::in_desk()
+    }
+
+    /// The counters, but for what stations know. `workers` shows what each worker counts.
+    fn metrics(&self, workers: &EachWorker<'_>) -> Metrics {
+        let mut metrics = self.counts.snapshot(workers, &self.gate);
+        metrics.workers = self.roster.live() as u64;
+        metrics.failing_workers = self.roster.failing() as u64;
+        metrics.errors_dropped = self.errors.dropped();
+        metrics
+    }
 }
 
 impl<J> Drop for Core<J> {
@@ -102,51 +221,41 @@ impl<J> Drop for Core<J> {
         registry::leave(self.number);
         self.shelf.close();
         // Of a shutdown whose report nobody took. Each by itself: their drop may panic.
-        std::mem::take(&mut *lock(&self.unrun))
-            .into_iter()
-            .for_each(|job| {
-                dispose(job);
-            });
+        for job in std::mem::take(&mut *lock(&self.unrun)) {
+            dispose(job);
+        }
     }
 }
 
 impl<J: Send + 'static> Core<J> {
     pub(crate) fn new(parts: Parts<J>) -> Arc<Self> {
-        registry::enter(|number| {
-            let each = parts.stations.first().map_or(0, |one| one.seats().len());
-            let roster = Roster::new(parts.stations.len(), each);
-            Arc::new(Core {
-                number,
-                name: parts.name,
-                gate: Gate::new(parts.capacity, roster.live())
-                    .counted_under(pass_trays(&parts.stations), roster.live()),
-                keys: parts.key_bound.map(Keys::new),
-                intake: Intake::new(),
-                counts: PoolCounts::default(),
-                joins: Joins::new(),
-                errors: parts.errors,
-                shelf: (parts.shelf)(number, parts.capacity.clamp(64, KEPT_CELLS) as usize),
-                standstill: Standstill::new(roster.live()),
-                roster,
-                homes: Homes::new(parts.stations.len(), parts.affinity),
-                stations: parts.stations,
-                time: parts.time,
-                stop: Arc::new(StopAll::new()),
-                dedicated: parts.dedicated,
-                cores: parts.cores as u64,
-                spawner: Contained::new(parts.spawner),
-                crew: Contained::new(parts.crew),
-                halted: AtomicBool::new(false),
-                reports: AtomicBool::new(false),
-                usual: Padded(Usual::new()),
-                tombstones: AtomicIsize::new(0),
-                unrun: Mutex::new(Vec::new()),
-            })
-        })
+        let pass = pass_trays(&parts.stations);
+        let common = Common::new(
+            parts.common,
+            parts.key_bound,
+            parts.errors,
+            parts.shelf,
+            pass,
+        );
+        let core = Arc::new(Core {
+            homes: Homes::new(parts.stations.len(), parts.affinity),
+            common,
+            intake: Intake::new(),
+            stations: parts.stations,
+            crew: Contained::new(parts.crew),
+            unrun: Mutex::new(Vec::new()),
+        });
+        let weak: Weak<Self> = Arc::downgrade(&core);
+        registry::enter(core.number, weak);
+        core
     }
 
-    pub(crate) fn seats(&self) -> impl Iterator<Item = &Seat<J>> {
-        self.stations.iter().flat_map(Station::seats)
+    pub(crate) fn for_each_seat(&self, each: &mut dyn FnMut(&Seat<J>)) {
+        for station in &self.stations {
+            for seat in station.seats() {
+                each(seat);
+            }
+        }
     }
 
     pub(crate) fn seat(&self, worker: WorkerId) -> &Seat<J> {
@@ -245,8 +354,11 @@ impl<J: Send + 'static> Core<J> {
     fn rouse_sleepy(&self) -> bool {
         if self.stations.len() > 1 {
             // What only a desk's own workers may do.
-            let overslept = self.stations.iter().filter(|desk| desk.is_overslept());
-            overslept.for_each(|desk| self.call_one_of(desk));
+            for desk in &self.stations {
+                if desk.is_overslept() {
+                    self.call_one_of(desk);
+                }
+            }
         }
         let mut searching = 0;
         let mut sleepy = None;
@@ -284,17 +396,14 @@ impl<J: Send + 'static> Core<J> {
         if frame::in_desk() {
             self.put_off_catching_up();
         } else {
-            self.stations.iter().for_each(Station::call_all);
+            self.call_all_sleepers();
         }
     }
 
-    fn put_off_catching_up(&self) {
-        let number = self.number;
-        frame::outside_desk(move || {
-            if let Some(home) = registry::find(number) {
-                home.catch_up();
-            }
-        });
+    fn call_all_sleepers(&self) {
+        for station in &self.stations {
+            station.call_all();
+        }
     }
 
     // ---- out --------------------------------------------------------------------------------
@@ -344,7 +453,7 @@ impl<J: Send + 'static> Core<J> {
     /// The next job for a worker that could not start one at hand.
     #[inline(never)]
     pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
-        let started = self.start_from(seat, || {
+        let started = self.start_from(seat, &mut || {
             self.take_in_hand(seat, hand)
                 .or_else(|| self.take_from_desk(seat, hand))
         });
@@ -359,13 +468,13 @@ impl<J: Send + 'static> Core<J> {
     /// have to sleep otherwise. Sooner it would only get in the way of others that are quick.
     #[inline(never)]
     pub(crate) fn last_resort(&self, seat: &Seat<J>) -> Option<(JobId, Claimed<J>)> {
-        self.start_from(seat, || self.take_from_others(seat))
+        self.start_from(seat, &mut || self.take_from_others(seat))
     }
 
     fn start_from(
         &self,
         seat: &Seat<J>,
-        mut take: impl FnMut() -> Option<Queued<J>>,
+        take: &mut dyn FnMut() -> Option<Queued<J>>,
     ) -> Option<(JobId, Claimed<J>)> {
         loop {
             if self.is_halted() {
@@ -441,8 +550,11 @@ impl<J: Send + 'static> Core<J> {
 
     /// About how many jobs no worker has taken.
     fn untaken_hint(&self) -> u64 {
-        let on_desks = self.stations.iter().map(Station::backlog_hint);
-        self.intake.about(self.gate.about_accepted()) + on_desks.sum::<u64>()
+        let mut untaken = self.intake.about(self.gate.about_accepted());
+        for station in &self.stations {
+            untaken += station.backlog_hint();
+        }
+        untaken
     }
 
     /// About how many jobs a look at the desk would find.
@@ -457,26 +569,24 @@ impl<J: Send + 'static> Core<J> {
         if let Some(job) = self.stations[own].steal(seat) {
             return Some(job);
         }
-        let job = (own + 1..own + count)
-            .find_map(|other| self.stations[other % count].give_away(seat))?;
-        self.stations[own].note_busy(seat);
-        Some(job)
+        for other in own + 1..own + count {
+            let job = self.stations[other % count].give_away(seat);
+            if job.is_some() {
+                self.stations[own].note_busy(seat);
+                return job;
+            }
+        }
+        None
     }
 
     /// Whether a desk other than the worker's own has a job for it.
     pub(crate) fn siblings_have_spare(&self, worker: WorkerId) -> bool {
-        self.stations
-            .iter()
-            .enumerate()
-            .any(|(index, station)| index != worker.dispatcher() && station.has_spare())
-    }
-
-    /// For whom there is nothing to do: sees to it that nobody waits for room that is there.
-    pub(crate) fn rest(&self) {
-        if let Some(again) = self.gate.wake_at_rest(|| self.time.now()) {
-            self.time
-                .alarm(again, Waker::from(Arc::new(LookAgain(self.number))));
+        for (index, station) in self.stations.iter().enumerate() {
+            if index != worker.dispatcher() && station.has_spare() {
+                return true;
+            }
         }
+        false
     }
 
     /// A worker's job does not wait for its own pool any more.
@@ -523,7 +633,7 @@ impl<J: Send + 'static> Core<J> {
             station.set_strategy(strategy);
         }
         // Who sleeps may have something to do by the new ones.
-        self.stations.iter().for_each(Station::call_all);
+        self.call_all_sleepers();
     }
 
     // ---- the end ----------------------------------------------------------------------------
@@ -534,24 +644,17 @@ impl<J: Send + 'static> Core<J> {
         self.call_all();
     }
 
-    pub(crate) fn is_halted(&self) -> bool {
-        self.halted.load(SeqCst)
-    }
-
-    /// Nothing is left for workers to do, ever.
-    pub(crate) fn is_over(&self) -> bool {
-        self.is_halted() || self.gate.is_drained()
-    }
-
     /// Takes every waiting job of a closed and halted pool out of the queue and ends it. Waits, without
     /// sleeping, for submitters between their ticket and their push. No waker is called before the end, and `keep`
     /// must not be foreign code: whoever shuts the pool down waits until the gate is drained.
-    pub(crate) fn sweep(&self, why: Ending, mut keep: impl FnMut(Job<J>)) {
+    pub(crate) fn sweep(&self, why: Ending, keep: &mut dyn FnMut(Job<J>)) {
         let _calls = hold_calls();
         for round in 0_u64.. {
             if round == FRUITLESS_SWEEPS {
                 // Nobody is that long between a ticket and a push. An order must be hiding jobs.
-                self.stations.iter().for_each(Station::replace_order);
+                for station in &self.stations {
+                    station.replace_order();
+                }
             }
             for station in &self.stations {
                 for mut job in station.sweep(&self.intake) {
@@ -577,14 +680,6 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// Once the last worker has left and the last waiting job has ended, there will be no more errors.
-    /// Called after either: a sweep may outlast the workers.
-    pub(crate) fn end_errors(&self) {
-        if self.roster.live() == 0 && self.gate.is_drained() {
-            self.errors.close();
-        }
-    }
-
     /// Nobody is left to run anything. Answers the jobs that waited, to be dropped once no calls are held back: their
     /// drop is foreign code, and may wait for who is told of their end.
     #[must_use]
@@ -593,28 +688,35 @@ impl<J: Send + 'static> Core<J> {
         self.close();
         self.halt();
         let mut jobs = Vec::new();
-        self.sweep(Ending::Abandoned, |job| jobs.push(job));
+        self.sweep(Ending::Abandoned, &mut |job| jobs.push(job));
         jobs
     }
 
     pub(crate) fn metrics(&self) -> Metrics {
-        let mut metrics = self.counts.snapshot(
-            || self.seats().map(|seat| &seat.vitals().counts),
-            &self.gate,
-        );
-        metrics.workers = self.roster.live() as u64;
-        metrics.failing_workers = self.roster.failing() as u64;
-        metrics.busy_workers = self.seats().filter(|seat| seat.is_at_work()).count() as u64;
-        metrics.errors_dropped = self.errors.dropped();
-        metrics.faults = self.stations.iter().map(Station::faults).sum();
+        let mut metrics = self.common.metrics(&|each| {
+            self.for_each_seat(&mut |seat| each(&seat.vitals().counts));
+        });
+        for station in &self.stations {
+            metrics.busy_workers += station.count_at_work();
+            metrics.faults += station.faults();
+        }
         metrics
     }
 }
 
 /// For the gate, in whose lanes workers count under their trays' locks.
 fn pass_trays<J: Send + 'static>(stations: &[Station<J>]) -> Pass {
-    let passes: Box<[_]> = stations.iter().map(Station::pass_trays).collect();
-    Box::new(move || passes.iter().for_each(|pass| pass()))
+    let mut desks = Vec::with_capacity(stations.len());
+    for station in stations {
+        desks.push(station.shared_seats());
+    }
+    Box::new(move || {
+        for seats in &desks {
+            for seat in &**seats {
+                drop(seat.tray.lock());
+            }
+        }
+    })
 }
 
 /// An alarm of [`Core::rest`].
@@ -636,9 +738,12 @@ impl<J: Send + 'static> Home for Core<J> {
     /// the two finds both.
     fn see_to_waiters(&self) {
         if self.gate.has_waiters() {
-            let asleep = self.stations.iter().any(|station| station.watched().1);
-            let at_work = |seat: &Seat<J>| seat.is_at_work();
-            if asleep || !self.seats().any(at_work) {
+            let (mut asleep, mut at_work) = (false, 0);
+            for station in &self.stations {
+                asleep |= station.watched().1;
+                at_work += station.count_at_work();
+            }
+            if asleep || at_work == 0 {
                 self.rest();
             }
         }
@@ -670,19 +775,15 @@ impl<J: Send + 'static> Home for Core<J> {
     }
 
     fn buried(&self) {
-        let met: usize = self.stations.iter().map(Station::take_met).sum();
-        let buried = self.tombstones.fetch_add(1 - met as isize, Relaxed) + 1 - met as isize;
-        // Few are let lie: a sweep visits everything.
-        if buried > 32 && buried.unsigned_abs() as u64 > self.gate.waiting() {
-            if frame::in_desk() {
-                return;
+        let mut met = 0;
+        for station in &self.stations {
+            met += station.take_met();
+        }
+        if self.common.buried(met) {
+            for station in &self.stations {
+                let dropped = station.drop_tombstones(&self.intake);
+                self.tombstones.fetch_sub(dropped as isize, Relaxed);
             }
-            let dropped: usize = self
-                .stations
-                .iter()
-                .map(|station| station.drop_tombstones(&self.intake))
-                .sum();
-            self.tombstones.fetch_sub(dropped as isize, Relaxed);
             // Jobs may have moved from the intake to a desk where sleepers would not see them.
             self.rouse();
         }
@@ -716,12 +817,7 @@ impl<J: Send + 'static> Home for Core<J> {
 
     fn set_away(&self, worker: WorkerId, away: bool) {
         if frame::in_desk() {
-            let number = self.number;
-            return frame::outside_desk(move || {
-                if let Some(home) = registry::find(number) {
-                    home.set_away(worker, away);
-                }
-            });
+            return self.put_off_absence(worker, away);
         }
         if self.station(worker).set_away(worker.index(), away) {
             self.rouse();

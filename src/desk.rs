@@ -14,7 +14,7 @@
 //! When a worker is lost, what was bound to it goes to spare; but where a strategy keeps the jobs of a key
 //! together, it is asked again about each of them (*returned*), before anything in the backlog.
 
-use crate::bound::{Bound, Mark};
+use crate::bound::{Bound, Mark, has_unkeyed};
 use crate::dispatcher::{Affinity, All, Dispatcher, Place, Target, Vitals, Workers};
 use crate::envelope::Queued;
 use crate::holders::{Holders, Slot};
@@ -1016,15 +1016,6 @@ fn count_keyed<J>(jobs: &VecDeque<Queued<J>>, first: usize) -> usize {
         keyed += usize::from(job.stays_with_desk());
     }
     keyed
-}
-
-fn has_unkeyed<J>(jobs: &VecDeque<Queued<J>>) -> bool {
-    for job in jobs {
-        if !job.stays_with_desk() {
-            return true;
-        }
-    }
-    false
 }
 
 /// What the first `count` jobs weigh.

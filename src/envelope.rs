@@ -266,7 +266,7 @@ impl<J> Queued<J> {
     }
 
     /// Shows the numbers of its jobs that have no outcome.
-    pub(crate) fn for_each_waiting(&self, mut each: impl FnMut(JobId)) {
+    pub(crate) fn for_each_waiting(&self, each: &mut dyn FnMut(JobId)) {
         for other in 0..=self.others() {
             let over = match &self.body {
                 Body::Tracked { cell, slots } => cell.is_over(slots.first() + other),

@@ -4,6 +4,7 @@
 //! an envelope for each of them. Here they are counted one by one all the same, and an envelope is split where
 //! only some of its jobs are wanted. A queue order knows nothing of this: what it is given is [`singles`](Envelopes::singles).
 
+use crate::bound::{has_unkeyed, move_first};
 use crate::envelope::Queued;
 use std::collections::VecDeque;
 
@@ -104,8 +105,7 @@ impl<J> Envelopes<J> {
         }
         if self.folded == 0 {
             let most = most.min(self.row.len());
-            to.row.extend(self.row.drain(..most));
-            return;
+            return move_first(&mut self.row, most, &mut to.row);
         }
         let mut left = most;
         while left > 0 {
@@ -159,8 +159,13 @@ impl<J> Envelopes<J> {
         std::mem::take(self.singles())
     }
 
-    pub(crate) fn envelopes(&self) -> impl Iterator<Item = &Queued<J>> {
-        self.row.iter()
+    pub(crate) fn envelopes(&self) -> &VecDeque<Queued<J>> {
+        &self.row
+    }
+
+    /// Whether some job is for the workers of any desk.
+    pub(crate) fn has_unkeyed(&self) -> bool {
+        has_unkeyed(&self.row)
     }
 }
 
@@ -221,7 +226,7 @@ pub(crate) mod tests {
                     (most.min(before), before - part.len())
                 );
                 taken.append(&mut numbers(&mut part));
-                assert_eq!(part.len(), part.envelopes().count());
+                assert_eq!(part.len(), part.envelopes().len());
                 let first = row.pop();
                 taken.extend(first.map(|mut job| is_numbered(&mut job)));
                 // Where it lies, in an envelope of several or of one.

@@ -50,29 +50,27 @@ impl Loaded {
         self.count.load(SeqCst) > 0
     }
 
-    /// The workers whose mark is set, from `start` on and round to it.
-    pub(crate) fn from(&self, start: usize) -> impl Iterator<Item = usize> {
+    /// Shows the workers whose mark is set, from `start` on and round to it, until `found` says yes. Answers whether it did.
+    pub(crate) fn any_from(&self, start: usize, found: &mut dyn FnMut(usize) -> bool) -> bool {
         let words = self.marks.len();
         let (first, below) = (start / 64 % words, (1_u64 << (start % 64)) - 1);
-        (0..=words).flat_map(move |step| {
+        for step in 0..=words {
             let word = (first + step) % words;
             let marks = self.marks[word].load(Relaxed);
-            let marks = match step {
+            let mut marks = match step {
                 0 => marks & !below,
                 last if last == words => marks & below,
                 _ => marks,
             };
-            bits(marks).map(move |bit| word * 64 + bit)
-        })
+            while marks != 0 {
+                if found(word * 64 + marks.trailing_zeros() as usize) {
+                    return true;
+                }
+                marks &= marks - 1;
+            }
+        }
+        false
     }
-}
-
-fn bits(mut word: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = word.trailing_zeros();
-        word &= word.checked_sub(1)?;
-        Some(bit as usize)
-    })
 }
 
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
@@ -88,7 +86,11 @@ mod tests {
                 marked.iter().for_each(|&worker| loaded.set(worker));
             }
             for start in 0..=workers {
-                let found: Vec<usize> = loaded.from(start).collect();
+                let mut found = Vec::new();
+                loaded.any_from(start, &mut |worker| {
+                    found.push(worker);
+                    false
+                });
                 let (before, after): (Vec<usize>, _) =
                     marked.iter().partition(|&&worker| worker < start);
                 let expected = if start == workers && workers % 64 == 0 {
@@ -102,7 +104,7 @@ mod tests {
             for _ in 0..2 {
                 marked.iter().for_each(|&worker| loaded.clear(worker));
             }
-            assert!(!loaded.any() && loaded.from(0).next().is_none());
+            assert!(!loaded.any() && !loaded.any_from(0, &mut |_| true));
         }
     }
 }

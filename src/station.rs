@@ -46,7 +46,7 @@ use crate::job::JobId;
 use crate::loaded::Loaded;
 use crate::lookout::lock_soon;
 use crate::seat::{OwnSeat, Seat, Tray};
-use crate::signal::call;
+use crate::signal::call_each;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded};
 use crate::worker::{Appetite, WorkerId};
@@ -181,12 +181,12 @@ impl<J: Send + 'static> Station<J> {
         dedicated: bool,
         cores: usize,
     ) -> Self {
-        let seats = (0..workers)
-            .map(|index| {
-                let id = WorkerId::new(dispatcher, index);
-                Seat::new(id, dispatcher * workers + index, desk.vitals())
-            })
-            .collect();
+        let mut seats = Vec::with_capacity(workers);
+        for index in 0..workers {
+            let id = WorkerId::new(dispatcher, index);
+            let number = dispatcher * workers + index;
+            seats.push(Seat::new(id, number, desk.vitals()));
+        }
         let routed = AtomicBool::new(desk.routes());
         Station {
             floor: Mutex::new(Floor {
@@ -198,7 +198,7 @@ impl<J: Send + 'static> Station<J> {
             }),
             watch: Padded(AtomicU64::new(0)),
             keyed: (!alone).then(KeyedIntake::new),
-            seats,
+            seats: seats.into(),
             backlog: AtomicU64::new(0),
             loaded: Loaded::new(workers),
             // Where many share a core, each comes by the desk more rarely.
@@ -225,10 +225,9 @@ impl<J: Send + 'static> Station<J> {
         OwnSeat::new(self.seats.clone(), index)
     }
 
-    /// Takes each worker's tray's lock, and gives it back.
-    pub(crate) fn pass_trays(&self) -> impl Fn() + Send + Sync + use<J> {
-        let seats = self.seats.clone();
-        move || seats.iter().for_each(|seat| drop(seat.tray.lock()))
+    /// To be kept apart from the desk, with all that is on it.
+    pub(crate) fn shared_seats(&self) -> Arc<[Seat<J>]> {
+        self.seats.clone()
     }
 
     /// Whether its strategy binds jobs to workers.
@@ -325,7 +324,7 @@ impl<J: Send + 'static> Station<J> {
         let more = floor.desk.has_unbound();
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
-        wakers.into_iter().for_each(call);
+        call_each(wakers);
         taken.map(|taken| Taken { more, ..taken })
     }
 
@@ -474,8 +473,12 @@ impl<J: Send + 'static> Station<J> {
         if !self.loaded.any() || seeded(Fault::TrayUnseen) {
             return None;
         }
-        let mut loaded = self.loaded.from(to.id.index() + 1);
-        loaded.find_map(|of| self.take_from_tray(&self.seats[of], to))
+        let mut job = None;
+        self.loaded.any_from(to.id.index() + 1, &mut |of| {
+            job = self.take_from_tray(&self.seats[of], to);
+            job.is_some()
+        });
+        job
     }
 
     /// A job of this desk that may go to anyone, for the worker of another desk.
@@ -489,7 +492,7 @@ impl<J: Send + 'static> Station<J> {
         }
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
-        wakers.into_iter().for_each(call);
+        call_each(wakers);
         job.or_else(|| self.steal(to))
     }
 
@@ -619,7 +622,8 @@ impl<J: Send + 'static> Station<J> {
             None
         };
         drop(floor);
-        wakers.into_iter().chain(waker).for_each(call);
+        wakers.extend(waker);
+        call_each(wakers);
     }
 
     pub(crate) fn call_all(&self) {
@@ -630,14 +634,15 @@ impl<J: Send + 'static> Station<J> {
         }
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
-        wakers.into_iter().for_each(call);
+        call_each(wakers);
     }
 
     fn collect_wakers(&self, floor: &mut Floor<J>, called: Vec<usize>) -> Vec<Waker> {
-        called
-            .into_iter()
-            .filter_map(|worker| self.collect_waker(floor, worker))
-            .collect()
+        let mut wakers = Vec::new();
+        for worker in called {
+            wakers.extend(self.collect_waker(floor, worker));
+        }
+        wakers
     }
 
     /// Counts a worker that was taken off the sleepers as a searcher; its waker is to be called after the
@@ -652,12 +657,12 @@ impl<J: Send + 'static> Station<J> {
     /// The worker can take jobs now, or cannot: then what is bound to it goes to anyone.
     /// Answers whether that left jobs for others.
     pub(crate) fn set_present(&self, worker: usize, present: bool) -> bool {
-        self.change_presence(worker, |desk| desk.set_present(worker, present))
+        self.change_presence(worker, &|desk| desk.set_present(worker, present))
     }
 
     /// The worker cannot take jobs until it has a handler again. Answers as `set_present`.
     pub(crate) fn step_out(&self, worker: usize) -> bool {
-        self.change_presence(worker, |desk| {
+        self.change_presence(worker, &|desk| {
             desk.set_present(worker, false);
             desk.expect(worker);
         })
@@ -665,10 +670,10 @@ impl<J: Send + 'static> Station<J> {
 
     /// The worker's job waits for this very pool, or goes on. Answers as `set_present`.
     pub(crate) fn set_away(&self, worker: usize, away: bool) -> bool {
-        self.change_presence(worker, |desk| desk.set_away(worker, away))
+        self.change_presence(worker, &|desk| desk.set_away(worker, away))
     }
 
-    fn change_presence(&self, worker: usize, change: impl FnOnce(&mut Desk<J>)) -> bool {
+    fn change_presence(&self, worker: usize, change: &dyn Fn(&mut Desk<J>)) -> bool {
         let seat = &self.seats[worker];
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
@@ -695,11 +700,11 @@ impl<J: Send + 'static> Station<J> {
     /// Whether this desk has a job for the worker of another one: exact, for one that would search for it
     /// again and again.
     pub(crate) fn has_spare(&self) -> bool {
-        let keyless = |of: usize| {
+        let mut keyless = |of: usize| {
             let tray = self.seats[of].tray.lock();
-            !tray.bound && tray.jobs.envelopes().any(|job| !job.stays_with_desk())
+            !tray.bound && tray.jobs.has_unkeyed()
         };
-        self.has_spare_on_desk() || self.loaded.any() && self.loaded.from(0).any(keyless)
+        self.has_spare_on_desk() || self.loaded.any() && self.loaded.any_from(0, &mut keyless)
     }
 
     fn has_spare_on_desk(&self) -> bool {
@@ -717,27 +722,27 @@ impl<J: Send + 'static> Station<J> {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake);
-        let mut swept: Vec<_> = self
-            .seats
-            .iter()
-            .flat_map(|seat| self.empty_tray(seat).0.into_singles())
-            .collect();
+        let mut swept = Vec::new();
+        for seat in &*self.seats {
+            for job in self.empty_tray(seat).0.into_singles() {
+                swept.push(job);
+            }
+        }
         floor.desk.sweep(&mut swept);
         swept
     }
 
     /// Shows the numbers of all that waits in the intake, on the desk and in its workers' trays.
-    pub(crate) fn visit(&self, intake: &Intake<J>, mut waiting: impl FnMut(JobId)) {
+    pub(crate) fn visit(&self, intake: &Intake<J>, waiting: &mut dyn FnMut(JobId)) {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake);
-        floor
-            .desk
-            .visit(&mut |job| job.for_each_waiting(&mut waiting));
+        floor.desk.visit(&mut |job| job.for_each_waiting(waiting));
         for seat in &*self.seats {
             let tray = seat.tray.lock();
-            let envelopes = tray.jobs.envelopes();
-            envelopes.for_each(|envelope| envelope.for_each_waiting(&mut waiting));
+            for envelope in tray.jobs.envelopes() {
+                envelope.for_each_waiting(waiting);
+            }
         }
     }
 
@@ -773,6 +778,15 @@ impl<J: Send + 'static> Station<J> {
     /// The strategy broke its contract outside of its desk.
     pub(crate) fn note_fault(&self) {
         self.faults.fetch_add(1, Relaxed);
+    }
+
+    /// How many workers have jobs in their hands.
+    pub(crate) fn count_at_work(&self) -> u64 {
+        let mut at_work = 0;
+        for seat in &*self.seats {
+            at_work += u64::from(seat.is_at_work());
+        }
+        at_work
     }
 
     pub(crate) fn faults(&self) -> u64 {
@@ -864,10 +878,7 @@ mod tests {
         assert!(!station.still_asleep(1, Waker::noop().clone()));
         station.note_busy(&station.seats[1]);
         let floor = station.enter_beside_drawn();
-        assert_eq!(
-            (floor.drawn.len(), floor.drawn.envelopes().count()),
-            (319, 5)
-        );
+        assert_eq!((floor.drawn.len(), floor.drawn.envelopes().len()), (319, 5));
     }
 
     #[test]
@@ -913,7 +924,7 @@ mod tests {
                 jobs(0..count).for_each(|job| intake.push(job));
                 if seen && count > 1000 {
                     // That puts them on the desk.
-                    station.visit(&intake, |_| ());
+                    station.visit(&intake, &mut |_| ());
                 }
                 let mut next = 0;
                 while let Some(taken) = station.take(seat, tiny, &intake) {

@@ -161,7 +161,7 @@ mod tests {
                 .build()
                 .unwrap();
             let core = pool.core();
-            let seat = core.seats().next().unwrap();
+            let seat = core.seat(WorkerId::new(0, 0));
             // A submitter between its ticket and its push.
             core.gate.try_enter(Want::job(1)).unwrap();
             meet_a_crowd();
