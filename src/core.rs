@@ -453,10 +453,7 @@ impl<J: Send + 'static> Core<J> {
     /// The next job for a worker that could not start one at hand.
     #[inline(never)]
     pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
-        let started = self.start_from(seat, &mut || {
-            self.take_in_hand(seat, hand)
-                .or_else(|| self.take_from_desk(seat, hand))
-        });
+        let started = self.start_from(seat, Some(hand));
         // After it is started: a waker may wait for its room.
         if std::mem::take(&mut hand.leaves_more) {
             self.rouse();
@@ -468,19 +465,27 @@ impl<J: Send + 'static> Core<J> {
     /// have to sleep otherwise. Sooner it would only get in the way of others that are quick.
     #[inline(never)]
     pub(crate) fn last_resort(&self, seat: &Seat<J>) -> Option<(JobId, Claimed<J>)> {
-        self.start_from(seat, &mut || self.take_from_others(seat))
+        self.start_from(seat, None)
     }
 
+    /// From the worker's own hand and desk, or from others.
     fn start_from(
         &self,
         seat: &Seat<J>,
-        take: &mut dyn FnMut() -> Option<Queued<J>>,
+        mut hand: Option<&mut Hand>,
     ) -> Option<(JobId, Claimed<J>)> {
         loop {
             if self.is_halted() {
                 return None;
             }
-            let mut job = take()?;
+            let taken = match &mut hand {
+                Some(hand) => match self.take_in_hand(seat, hand) {
+                    None => self.take_from_desk(seat, hand),
+                    job => job,
+                },
+                None => self.take_from_others(seat),
+            };
+            let mut job = taken?;
             if let Some(claimed) = job.claim() {
                 self.started(seat, claimed.job.options());
                 return Some((job.id(), claimed));

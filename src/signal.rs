@@ -172,7 +172,14 @@ fn run_wakers() {
     }
 }
 
+#[inline]
 pub(crate) fn call_each(wakers: Vec<Waker>) {
+    if !wakers.is_empty() {
+        call_some(wakers);
+    }
+}
+
+fn call_some(wakers: Vec<Waker>) {
     wakers.into_iter().for_each(call);
 }
 

@@ -46,7 +46,7 @@ use crate::job::JobId;
 use crate::loaded::Loaded;
 use crate::lookout::lock_soon;
 use crate::seat::{OwnSeat, Seat, Tray};
-use crate::signal::call_each;
+use crate::signal::{call, call_each};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded};
 use crate::worker::{Appetite, WorkerId};
@@ -622,8 +622,10 @@ impl<J: Send + 'static> Station<J> {
             None
         };
         drop(floor);
-        wakers.extend(waker);
         call_each(wakers);
+        if let Some(waker) = waker {
+            call(waker);
+        }
     }
 
     pub(crate) fn call_all(&self) {
