@@ -145,30 +145,46 @@ impl<M, E> Foreign<M, E> {
     }
 }
 
-/// The same for a future in a box, which needs room for nothing but the box. Its output is whether there was no
-/// panic, in making it either.
-pub(crate) struct ContainedBox<'a>(Option<BoxFuture<'a, ()>>);
+/// The same for a future in a box, which needs room for nothing but the box. A panic in making it comes with the first
+/// poll.
+pub(crate) enum ContainedBox<'a> {
+    Running(BoxFuture<'a, ()>),
+    Ended(Result<(), Panic>),
+}
 
 impl<'a> ContainedBox<'a> {
+    #[inline]
     pub(crate) fn make(make: impl FnOnce() -> BoxFuture<'a, ()>) -> Self {
-        let made = contain(make).map_err(dispose);
-        ContainedBox(made.ok())
+        let (mut make, mut made) = (Some(make), None);
+        let ended = contain_call(&mut || made = make.take().map(|make| make()));
+        match (ended, made) {
+            (Ok(()), Some(running)) => ContainedBox::Running(running),
+            (ended, _) => ContainedBox::Ended(ended),
+        }
     }
 }
 
 impl Future for ContainedBox<'_> {
-    type Output = bool;
+    type Output = Result<(), Panic>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
-        let Some(running) = &mut self.0 else {
-            return Poll::Ready(false);
-        };
-        let polled = contain(|| running.as_mut().poll(cx));
-        if let Ok(Poll::Pending) = polled {
-            return Poll::Pending;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Panic>> {
+        if let ContainedBox::Running(running) = &mut *self {
+            let mut ended = match contain(|| running.as_mut().poll(cx)) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(())) => Ok(()),
+                Err(panic) => Err(panic),
+            };
+            let old = std::mem::replace(&mut *self, ContainedBox::Ended(Ok(())));
+            // Its drop may panic, too.
+            if let (Err(panic), Ok(())) = (contain(|| drop(old)), &ended) {
+                ended = Err(panic);
+            }
+            return Poll::Ready(ended);
         }
-        let panicked = polled.map_err(dispose).is_err() | dispose(self.0.take());
-        Poll::Ready(!panicked)
+        match std::mem::replace(&mut *self, ContainedBox::Ended(Ok(()))) {
+            ContainedBox::Ended(ended) => Poll::Ready(ended),
+            ContainedBox::Running(_) => unreachable!("it has ended"),
+        }
     }
 }
 
