@@ -83,12 +83,14 @@ impl<J> Bound<J> {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn push_front(&mut self, job: Queued<J>, mark: Mark) {
         self.marks.push_front(mark);
         self.jobs.push_front(job);
     }
 
     /// Moves all to the end of `to`.
+    #[inline(never)]
     pub(crate) fn append_to(&mut self, to: &mut Bound<J>) {
         to.marks.append(&mut self.marks);
         to.jobs.append(&mut self.jobs);
@@ -103,6 +105,7 @@ impl<J> Bound<J> {
     }
 
     /// Takes out the first job that `wanted` says yes to.
+    #[inline(never)]
     pub(crate) fn pop_first(&mut self, wanted: &dyn Fn(&Queued<J>) -> bool) -> Option<Queued<J>> {
         let mut found = None;
         let mut passed = Bound::default();
@@ -125,6 +128,7 @@ impl<J> Bound<J> {
     }
 
     /// Takes out those that `which` says yes to. The others keep their order.
+    #[inline(never)]
     pub(crate) fn take_out(&mut self, which: &mut dyn FnMut(&Queued<J>, Mark) -> bool) -> Bound<J> {
         let mut out = Bound::default();
         for _ in 0..self.len() {
@@ -140,6 +144,7 @@ impl<J> Bound<J> {
     }
 
     /// Puts each of another row among those here by its turn, behind its equals.
+    #[inline(never)]
     pub(crate) fn merge(&mut self, mut others: Bound<J>) {
         // Mostly once: what a strategy was asked about again lies behind what has later turns.
         while !others.is_empty() {

@@ -123,6 +123,7 @@ pub(crate) struct CommonParts {
 }
 
 impl Common {
+    #[inline(never)]
     fn new(
         parts: CommonParts,
         key_bound: Option<usize>,
@@ -169,6 +170,7 @@ impl Common {
     }
 
     /// Nothing is left for workers to do, ever.
+    #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.is_halted() || self.gate.is_drained()
     }
@@ -207,6 +209,7 @@ impl Common {
     }
 
     /// The counters, but for what stations know. `workers` shows what each worker counts.
+    #[inline(never)]
     fn metrics(&self, workers: &EachWorker<'_>) -> Metrics {
         let mut metrics = self.counts.snapshot(workers, &self.gate);
         metrics.workers = self.roster.live() as u64;
@@ -228,6 +231,7 @@ impl<J> Drop for Core<J> {
 }
 
 impl<J: Send + 'static> Core<J> {
+    #[inline(never)]
     pub(crate) fn new(parts: Parts<J>) -> Arc<Self> {
         let pass = pass_trays(&parts.stations);
         let common = Common::new(
@@ -294,6 +298,7 @@ impl<J: Send + 'static> Core<J> {
 
     /// The closure that is asked stands between a ticket and its push, for which a shutdown waits. So it runs
     /// as under a desk's lock, and what it starts that could wait is refused or put off.
+    #[inline(never)]
     fn ask_and_push(&self, job: Queued<J>) {
         let _asking = frame::as_in_desk();
         let home = self.homes.ask(&job).unwrap_or_else(|panic| {
@@ -381,6 +386,7 @@ impl<J: Send + 'static> Core<J> {
         true
     }
 
+    #[inline(never)]
     fn call_one_of(&self, station: &Station<J>) {
         if frame::in_desk() {
             self.put_off_catching_up();
@@ -391,6 +397,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Lets every worker look at the state of the pool.
+    #[inline(never)]
     fn call_all(&self) {
         self.roster.notify();
         if frame::in_desk() {
@@ -451,32 +458,26 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// The next job for a worker that could not start one at hand.
-    #[inline(never)]
     pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
-        let started = self.start_from(seat, Some(hand));
-        // After it is started: a waker may wait for its room.
-        if std::mem::take(&mut hand.leaves_more) {
-            self.rouse();
-        }
-        started
+        self.start_from(seat, Some(hand))
     }
 
     /// A job that another worker took ahead, or that another desk can spare: for a worker that would
     /// have to sleep otherwise. Sooner it would only get in the way of others that are quick.
-    #[inline(never)]
     pub(crate) fn last_resort(&self, seat: &Seat<J>) -> Option<(JobId, Claimed<J>)> {
         self.start_from(seat, None)
     }
 
     /// From the worker's own hand and desk, or from others.
+    #[inline(never)]
     fn start_from(
         &self,
         seat: &Seat<J>,
         mut hand: Option<&mut Hand>,
     ) -> Option<(JobId, Claimed<J>)> {
-        loop {
+        let started = loop {
             if self.is_halted() {
-                return None;
+                break None;
             }
             let taken = match &mut hand {
                 Some(hand) => match self.take_in_hand(seat, hand) {
@@ -485,13 +486,18 @@ impl<J: Send + 'static> Core<J> {
                 },
                 None => self.take_from_others(seat),
             };
-            let mut job = taken?;
+            let Some(mut job) = taken else { break None };
             if let Some(claimed) = job.claim() {
                 self.started(seat, claimed.job.options());
-                return Some((job.id(), claimed));
+                break Some((job.id(), claimed));
             }
             self.met_tombstone(seat, &job);
+        };
+        // After it is started: a waker may wait for its room.
+        if hand.is_some_and(|hand| std::mem::take(&mut hand.leaves_more)) {
+            self.rouse();
         }
+        started
     }
 
     #[cold]
@@ -535,6 +541,7 @@ impl<J: Send + 'static> Core<J> {
 
     /// A worker that is quicker than the submitters would take their jobs one by one, and meet them at
     /// every lock. While the jobs are tiny and more keep coming, it waits a moment for enough of them.
+    #[inline(never)]
     fn linger(&self, own: &Station<J>, hand: &mut Hand) {
         let mut seen = self.waiting_hint(own);
         if seen == 0 || seen >= DRAIN_FROM as u64 || !hand.linger.is_due() || !yields_pay() {
@@ -568,6 +575,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// What other workers of the desk took ahead, then what other desks can spare.
+    #[inline(never)]
     fn take_from_others(&self, seat: &Seat<J>) -> Option<Queued<J>> {
         let count = self.stations.len();
         let own = seat.id.dispatcher();
@@ -585,6 +593,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Whether a desk other than the worker's own has a job for it.
+    #[inline(never)]
     pub(crate) fn siblings_have_spare(&self, worker: WorkerId) -> bool {
         for (index, station) in self.stations.iter().enumerate() {
             if index != worker.dispatcher() && station.has_spare() {
@@ -631,6 +640,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Gives each desk a strategy of its own.
+    #[inline(never)]
     pub(crate) fn set_strategies(&self, strategies: Vec<Strategy<J>>) {
         self.homes
             .set(strategies.first().and_then(Strategy::affinity));
@@ -652,6 +662,7 @@ impl<J: Send + 'static> Core<J> {
     /// Takes every waiting job of a closed and halted pool out of the queue and ends it. Waits, without
     /// sleeping, for submitters between their ticket and their push. No waker is called before the end, and `keep`
     /// must not be foreign code: whoever shuts the pool down waits until the gate is drained.
+    #[inline(never)]
     pub(crate) fn sweep(&self, why: Ending, keep: &mut dyn FnMut(Job<J>)) {
         let _calls = hold_calls();
         for round in 0_u64.. {
@@ -688,6 +699,7 @@ impl<J: Send + 'static> Core<J> {
     /// Nobody is left to run anything. Answers the jobs that waited, to be dropped once no calls are held back: their
     /// drop is foreign code, and may wait for who is told of their end.
     #[must_use]
+    #[inline(never)]
     pub(crate) fn collapse(&self) -> Vec<Job<J>> {
         let _calls = hold_calls();
         self.close();
@@ -697,6 +709,7 @@ impl<J: Send + 'static> Core<J> {
         jobs
     }
 
+    #[inline(never)]
     pub(crate) fn metrics(&self) -> Metrics {
         let mut metrics = self.common.metrics(&|each| {
             self.for_each_seat(&mut |seat| each(&seat.vitals().counts));

@@ -82,6 +82,7 @@ pub(crate) struct Strategy<J> {
 
 impl<J: 'static> Strategy<J> {
     /// Not under a lock.
+    #[inline(never)]
     pub(crate) fn new(dispatcher: Box<dyn Dispatcher<J>>) -> Self {
         let dispatcher = Contained::new(dispatcher);
         let late = dispatcher.late_binding();
@@ -213,6 +214,7 @@ impl<J> Taker<'_, J> {
 }
 
 impl<J: Send + 'static> Desk<J> {
+    #[inline(never)]
     pub(crate) fn new(
         dispatcher: usize,
         order: Box<dyn QueueOrder<J>>,
@@ -287,6 +289,7 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Puts another strategy in the place of the one there is, which is answered, to be dropped elsewhere.
     /// What is bound stays so, and what waits is the new one's.
+    #[inline(never)]
     pub(crate) fn set_strategy(&mut self, strategy: Strategy<J>) -> Strategy<J> {
         let old = std::mem::replace(&mut self.strategy, strategy);
         self.holders.begin_era();
@@ -345,6 +348,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// Takes the next job of a worker's inbox. Its key is held until it is known to be over.
+    #[inline(never)]
     fn take_own(&mut self, worker: usize) -> Option<Queued<J>> {
         let (job, mark) = self.unbind(worker)?;
         if let Some(key) = mark.key {
@@ -391,6 +395,7 @@ impl<J: Send + 'static> Desk<J> {
         self.count_inbox(worker);
     }
 
+    #[inline(never)]
     pub(crate) fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
         self.keyed += count_keyed(jobs, 0);
         let mut append = |order: &mut dyn QueueOrder<J>| order.append(jobs);
@@ -420,6 +425,7 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Takes jobs back that `worker` had taken ahead: they are next, and may go to anyone, or to whom the
     /// strategy says if they were `bound` and it keeps the jobs of a key together.
+    #[inline(never)]
     pub(crate) fn put_back(&mut self, worker: usize, mut jobs: VecDeque<Queued<J>>, bound: bool) {
         self.places[worker].ahead = 0;
         if bound {
@@ -440,6 +446,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// Takes the next job that may go to anyone.
+    #[inline(never)]
     pub(crate) fn take_spare(&mut self) -> Option<Queued<J>> {
         match self.spare.pop() {
             None if self.strategy.late => self.pop(),
@@ -450,6 +457,7 @@ impl<J: Send + 'static> Desk<J> {
     /// Takes a job that is not bound, for the worker of another desk: none of a key, since a key's jobs
     /// stay with their desk while anybody is there. After a `route`, what is left in the backlog has no
     /// worker here to go to.
+    #[inline(never)]
     pub(crate) fn take_unbound(&mut self) -> Option<Queued<J>> {
         let any = self.is_deserted();
         let free = |job: &Queued<J>| any || !job.stays_with_desk();
@@ -481,6 +489,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// Whether `take_unbound` would find something.
+    #[inline(never)]
     pub(crate) fn has_spare(&mut self) -> bool {
         let any = self.is_deserted();
         let free = |waiting: &Bound<J>| {
@@ -535,6 +544,7 @@ impl<J: Send + 'static> Desk<J> {
         self.route_with(&mut Some(taker), called);
     }
 
+    #[inline(never)]
     fn route_with(&mut self, taker: &mut Option<Taker<'_, J>>, called: &mut Vec<usize>) {
         if self.strategy.late {
             return;
@@ -779,6 +789,7 @@ impl<J: Send + 'static> Desk<J> {
         self.see_who_is_present(worker);
     }
 
+    #[inline(never)]
     fn see_who_is_present(&mut self, worker: usize) {
         let place = &self.places[worker];
         let present = place.hired && !place.away;
@@ -803,6 +814,7 @@ impl<J: Send + 'static> Desk<J> {
     /// Nothing more for this worker, which finishes what it runs; but what waits of a key that it is
     /// running stays with it.
     #[cfg(any(test, feature = "testing"))]
+    #[inline(never)]
     pub(crate) fn retire(&mut self, worker: usize) {
         self.room -= self.room_of(worker);
         self.places[worker].retiring = true;
@@ -814,6 +826,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// Unbinds what `which` tells of a worker's inbox, for it to be routed again or to go to anyone.
+    #[inline(never)]
     fn give_back(&mut self, worker: usize, which: &mut dyn FnMut(&Queued<J>, Mark) -> bool) {
         let mut back = self.take_out_of_inbox(worker, which);
         back.forget_keys();
@@ -826,6 +839,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// Their keys are not held for them any more.
+    #[inline(never)]
     fn take_out_of_inbox(
         &mut self,
         worker: usize,
@@ -891,6 +905,7 @@ impl<J: Send + 'static> Desk<J> {
     // ---- everything at once -----------------------------------------------------------------
 
     /// Takes out all that waits here, in the order in which it would have been started.
+    #[inline(never)]
     pub(crate) fn sweep(&mut self, swept: &mut Vec<Queued<J>>) {
         let mut bound = Bound::default();
         for worker in 0..self.inboxes.len() {
@@ -908,6 +923,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// Shows all that waits here.
+    #[inline(never)]
     pub(crate) fn visit(&mut self, visit: &mut dyn FnMut(&Queued<J>)) {
         for waiting in self.inboxes.iter().chain([&self.spare, &self.returned]) {
             for job in waiting.jobs() {
@@ -923,6 +939,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// Drops the envelopes whose job was cancelled; answers how many.
+    #[inline(never)]
     pub(crate) fn drop_tombstones(&mut self) -> usize {
         let mut dropped = 0;
         let mut keep = |job: &Queued<J>| {
@@ -973,6 +990,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// Whether there was no panic.
+    #[inline(never)]
     fn ordered(&mut self, act: &mut dyn FnMut(&mut dyn QueueOrder<J>)) -> bool {
         let order = &mut **self.order;
         let acted = contain(|| act(order));
@@ -996,6 +1014,7 @@ impl<J: Send + 'static> Desk<J> {
         self.replace_order();
     }
 
+    #[inline(never)]
     pub(crate) fn replace_order(&mut self) {
         let mut broken = std::mem::replace(&mut *self.order, Box::new(Fifo::new()));
         self.arrival_order = true;

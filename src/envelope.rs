@@ -300,6 +300,7 @@ impl<J> Drop for Queued<J> {
 
 impl<J> Queued<J> {
     #[cold]
+    #[inline(never)]
     fn abandon(&mut self) {
         while self.others() > 0 {
             drop(self.take_first(1));

@@ -67,6 +67,7 @@ impl<J> Envelopes<J> {
         self.take_first_of(at)
     }
 
+    #[inline(never)]
     fn take_first_of(&mut self, at: usize) -> Option<Queued<J>> {
         let envelope = self.row.get_mut(at)?;
         if envelope.others() == 0 {

@@ -32,6 +32,7 @@ impl<J> Homes<J> {
     }
 
     /// From now on, the strategies have this affinity.
+    #[inline(never)]
     pub(crate) fn set(&self, affinity: Option<Affinity<J>>) {
         let made = affinity.filter(|affinity| !affinity.is_by_key());
         let asks = made.is_some();
@@ -52,6 +53,7 @@ impl<J> Homes<J> {
     }
 
     /// The same by the strategies' closure, or by the job's key if that makes none.
+    #[inline(never)]
     pub(crate) fn ask(&self, job: &Queued<J>) -> Result<Option<usize>, Panic> {
         let affinity = lock(&self.affinity).clone();
         let Some(affinity) = affinity else {

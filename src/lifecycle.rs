@@ -133,6 +133,7 @@ impl Common {
 
 impl<J: Send + 'static> Core<J> {
     /// Step 3.
+    #[inline(never)]
     fn hand_back(&self) {
         if frame::in_desk() {
             // A strategy or an order cannot empty the queue it is called by.
@@ -145,12 +146,14 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Ends all that waits in a closed pool, for the next report.
+    #[inline(never)]
     pub(crate) fn take_back(&self) {
         self.halt();
         self.sweep(Ending::HandedBack, &mut |job| lock(&self.unrun).push(job));
     }
 
     /// Step 5, for those who have left.
+    #[inline(never)]
     fn join_threads(&self) {
         for (dispatcher, station) in self.stations.iter().enumerate() {
             self.join_threads_of(dispatcher, station.seats().len());
@@ -160,6 +163,7 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
+    #[inline(never)]
     fn report(&self) -> ShutdownReport<J> {
         let mut still_running = Vec::new();
         self.for_each_seat(&mut |seat| {
@@ -176,6 +180,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Numbers of all jobs that wait or run.
+    #[inline(never)]
     fn collect(&self, add: &mut dyn FnMut(u64)) {
         for station in &self.stations {
             station.visit(&self.intake, &mut |id| add(id.get()));

@@ -173,6 +173,7 @@ impl<J: Send + 'static> DerefMut for Inside<'_, J> {
 impl<J: Send + 'static> Station<J> {
     /// `alone`: there are no other desks. `dedicated`: workers have threads of their own. `cores`: so many workers run at
     /// a time.
+    #[inline(never)]
     pub(crate) fn new(
         dispatcher: usize,
         desk: Desk<J>,
@@ -254,6 +255,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// Takes in a job whose key belongs to this desk.
+    #[inline(never)]
     pub(crate) fn push_keyed(&self, mut job: Queued<J>) {
         job.stay_with_desk();
         match &self.keyed {
@@ -482,6 +484,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// A job of this desk that may go to anyone, for the worker of another desk.
+    #[inline(never)]
     pub(crate) fn give_away(&self, to: &Seat<J>) -> Option<Queued<J>> {
         let mut floor = self.enter_for_others();
         let mut called = floor.desk.route();
@@ -522,6 +525,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// Lets a searching worker sleep, unless there is something to do. `up` is asked under the lock
     /// whether the pool is over.
+    #[inline(never)]
     pub(crate) fn lie_down(
         &self,
         worker: usize,
@@ -566,6 +570,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// A sleeper gets up by itself and searches again; one that was called meanwhile does so already.
+    #[inline(never)]
     pub(crate) fn get_up(&self, worker: usize) {
         let mut floor = self.enter_beside_drawn();
         let waker = self.get_up_inside(&mut floor, worker);
@@ -581,6 +586,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// Whether the worker still sleeps; if so it is woken through `waker` from now on.
+    #[inline(never)]
     pub(crate) fn still_asleep(&self, worker: usize, waker: Waker) -> bool {
         let mut floor = self.enter_beside_drawn();
         let asleep = floor.desk.is_asleep(worker);
@@ -595,6 +601,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// Calls one sleeper, or sees to it that those get called whom the strategy chooses. With `siblings`,
     /// there may be work on other desks.
+    #[inline(never)]
     pub(crate) fn call_one(&self, intake: &Intake<J>, siblings: bool) {
         let mut floor = self.enter_beside_drawn();
         floor.draw_keyed(self.keyed.as_ref());
@@ -628,6 +635,7 @@ impl<J: Send + 'static> Station<J> {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn call_all(&self) {
         let mut floor = self.enter_beside_drawn();
         let mut called = Vec::new();
@@ -675,6 +683,7 @@ impl<J: Send + 'static> Station<J> {
         self.change_presence(worker, &|desk| desk.set_away(worker, away))
     }
 
+    #[inline(never)]
     fn change_presence(&self, worker: usize, change: &dyn Fn(&mut Desk<J>)) -> bool {
         let seat = &self.seats[worker];
         let mut floor = self.enter();
@@ -691,6 +700,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// What was in the tray, and whether it is bound. Under the desk's lock.
+    #[inline(never)]
     fn empty_tray(&self, seat: &Seat<J>) -> (Envelopes<J>, bool) {
         let mut tray = seat.tray.lock();
         self.loaded.clear(seat.id.index());
@@ -701,6 +711,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// Whether this desk has a job for the worker of another one: exact, for one that would search for it
     /// again and again.
+    #[inline(never)]
     pub(crate) fn has_spare(&self) -> bool {
         let mut keyless = |of: usize| {
             let tray = self.seats[of].tray.lock();
@@ -720,6 +731,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// Takes out all that waits in the intake, on the desk and in its workers' trays.
+    #[inline(never)]
     pub(crate) fn sweep(&self, intake: &Intake<J>) -> Vec<Queued<J>> {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
@@ -735,6 +747,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// Shows the numbers of all that waits in the intake, on the desk and in its workers' trays.
+    #[inline(never)]
     pub(crate) fn visit(&self, intake: &Intake<J>, waiting: &mut dyn FnMut(JobId)) {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
@@ -748,6 +761,7 @@ impl<J: Send + 'static> Station<J> {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn drop_tombstones(&self, intake: &Intake<J>) -> usize {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
@@ -755,6 +769,7 @@ impl<J: Send + 'static> Station<J> {
         floor.desk.drop_tombstones()
     }
 
+    #[inline(never)]
     pub(crate) fn set_strategy(&self, strategy: Strategy<J>) {
         let mut floor = self.enter();
         let old = floor.desk.set_strategy(strategy);
@@ -765,6 +780,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// Drops the queue order, and with it whatever it will not give out.
+    #[inline(never)]
     pub(crate) fn replace_order(&self) {
         self.enter().desk.replace_order();
     }

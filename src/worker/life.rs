@@ -350,6 +350,7 @@ impl Common {
 
 impl<J: Send + 'static> Core<J> {
     /// Has a worker spawned. When that fails, its place is still to be freed.
+    #[inline(never)]
     pub(crate) fn spawn(
         self: &Arc<Self>,
         worker: WorkerId,
@@ -370,6 +371,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// A worker's task was accepted and dropped before its first poll.
+    #[inline(never)]
     fn worker_thrown_away(self: &Arc<Self>, worker: WorkerId, replacement: bool) {
         if replacement {
             self.roster.give_up(worker);
@@ -383,6 +385,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// A worker's task was dropped before its end.
+    #[inline(never)]
     fn worker_lost(self: &Arc<Self>, worker: WorkerId) {
         if self.station(worker).step_out(worker.index()) {
             self.rouse();
@@ -398,6 +401,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Frees a worker's place for good. The last one to leave sees to what is still waiting.
+    #[inline(never)]
     pub(crate) fn worker_left(&self, worker: WorkerId) {
         let calls = hold_calls();
         let abandoned = self.leave(worker);
@@ -408,6 +412,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Answers the jobs that were abandoned.
+    #[inline(never)]
     fn leave(&self, worker: WorkerId) -> Vec<Job<J>> {
         let mut abandoned = Vec::new();
         let Some(live) = self.roster.leave(worker) else {
