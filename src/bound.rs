@@ -104,13 +104,13 @@ impl<J> Bound<J> {
         &self.marks
     }
 
-    /// Takes out the first job that `wanted` says yes to.
+    /// Takes out the first job that is for the workers of any desk.
     #[inline(never)]
-    pub(crate) fn pop_first(&mut self, wanted: &dyn Fn(&Queued<J>) -> bool) -> Option<Queued<J>> {
+    pub(crate) fn pop_first_unkeyed(&mut self) -> Option<Queued<J>> {
         let mut found = None;
         let mut passed = Bound::default();
         while let Some((job, mark)) = self.pop() {
-            if wanted(&job) {
+            if !job.stays_with_desk() {
                 found = Some(job);
                 break;
             }
@@ -127,9 +127,14 @@ impl<J> Bound<J> {
         forget_keys(&mut self.marks);
     }
 
+    /// Takes out those whose job was cancelled.
+    pub(crate) fn take_tombstones(&mut self) -> Bound<J> {
+        self.take_out(|job, _| !job.is_full())
+    }
+
     /// Takes out those that `which` says yes to. The others keep their order.
     #[inline(never)]
-    pub(crate) fn take_out(&mut self, which: &mut dyn FnMut(&Queued<J>, Mark) -> bool) -> Bound<J> {
+    pub(crate) fn take_out(&mut self, mut which: impl FnMut(&Queued<J>, Mark) -> bool) -> Bound<J> {
         let mut out = Bound::default();
         for _ in 0..self.len() {
             let Some((job, mark)) = self.pop() else { break };
@@ -250,7 +255,7 @@ mod tests {
         let mut row = bound(9);
         let (job, mark) = row.pop().expect("there are nine");
         assert_eq!((job.id().get(), mark.turn), (1, 1));
-        let mut out = row.take_out(&mut |job, mark| {
+        let mut out = row.take_out(|job, mark| {
             assert_eq!(job.id(), mark.id);
             mark.turn > 5 && mark.turn != 7
         });
@@ -258,11 +263,11 @@ mod tests {
         assert_eq!(numbers(&row), [2, 3, 4, 5, 7]);
         out.append_to(&mut row);
         assert_eq!(numbers(&row), [2, 3, 4, 5, 7, 6, 8, 9]);
-        let mut first = row.take_out(&mut |_, mark| mark.turn % 2 == 0);
+        let mut first = row.take_out(|_, mark| mark.turn % 2 == 0);
         assert_eq!(numbers(&first), [2, 4, 6, 8]);
         first.merge(row);
         assert_eq!(numbers(&first), [2, 3, 4, 5, 6, 7, 8, 9]);
-        let mut unsorted = bound(6).take_out(&mut |_, mark| mark.turn > 3);
+        let mut unsorted = bound(6).take_out(|_, mark| mark.turn > 3);
         bound(3).append_to(&mut unsorted);
         let mut row = bound(2);
         row.merge(unsorted);

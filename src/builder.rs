@@ -245,24 +245,32 @@ where
             })),
         });
         let pool = Pool::new(core.clone());
-        let mut refused = None;
-        core.for_each_seat(&mut |seat| {
-            // After a refusal, the places of the others are only freed.
-            if refused.is_some() {
-                core.worker_left(seat.id);
-            } else if let Err(source) = core.spawn(seat.id, false) {
-                core.close();
-                core.worker_left(seat.id);
-                refused = Some(BuildError::Spawn {
-                    worker: seat.id,
-                    source,
-                });
-            }
-        });
-        match refused.or_else(|| core.refuses_to_start()) {
+        match core.start_workers().or_else(|| core.refuses_to_start()) {
             None => Ok(pool),
             Some(refused) => Err(refused),
         }
+    }
+}
+
+impl<J: Send + 'static> Core<J> {
+    /// Has all workers spawned. After a refusal, the places of the others are only freed.
+    #[inline(never)]
+    fn start_workers(self: &Arc<Self>) -> Option<BuildError> {
+        let mut refused = None;
+        for station in &self.stations {
+            for seat in station.seats() {
+                if refused.is_none() {
+                    let Err(source) = self.spawn(seat.id, false) else {
+                        continue;
+                    };
+                    self.close();
+                    let worker = seat.id;
+                    refused = Some(BuildError::Spawn { worker, source });
+                }
+                self.worker_left(seat.id);
+            }
+        }
+        refused
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::clock::Timekeeper;
 use crate::context::StopAll;
 use crate::desk::Strategy;
-use crate::dispatcher::Affinity;
+use crate::dispatcher::{Affinity, Vitals};
 use crate::envelope::{Claimed, Queued};
 use crate::errors::Untold;
 use crate::fault::{Fault, seeded};
@@ -16,7 +16,7 @@ use crate::job::{self, Job, JobId, Options};
 use crate::joins::Joins;
 use crate::keys::Keys;
 use crate::lookout::{yield_to_others, yields_pay};
-use crate::metrics::{EachWorker, Metrics, PoolCounts};
+use crate::metrics::{Metrics, PoolCounts, WorkerCounts};
 use crate::outcome::Ending;
 use crate::registry::{self, Home, PoolNumber};
 use crate::roster::Roster;
@@ -72,6 +72,10 @@ pub(crate) struct Common {
     pub(crate) shelf: Arc<dyn Shelved>,
     pub(crate) standstill: Standstill,
     pub(crate) roster: Roster,
+    /// Of each desk's workers.
+    vitals: Vec<Arc<[Vitals]>>,
+    /// How many each desk has.
+    workers: usize,
     pub(crate) time: Timekeeper,
     pub(crate) stop: Arc<StopAll>,
     pub(crate) spawner: Contained<Box<dyn Spawner>>,
@@ -130,6 +134,7 @@ impl Common {
         errors: Arc<dyn Untold>,
         shelf: fn(PoolNumber, usize) -> Arc<dyn Shelved>,
         pass: Pass,
+        vitals: Vec<Arc<[Vitals]>>,
     ) -> Self {
         let number = registry::reserve();
         let roster = Roster::new(parts.dispatchers, parts.workers);
@@ -144,6 +149,8 @@ impl Common {
             shelf: shelf(number, parts.capacity.clamp(64, KEPT_CELLS) as usize),
             standstill: Standstill::new(roster.live()),
             roster,
+            vitals,
+            workers: parts.workers,
             time: parts.time,
             stop: Arc::new(StopAll::new()),
             dedicated: parts.dedicated,
@@ -208,10 +215,16 @@ impl Common {
         buried > 32 && buried.unsigned_abs() as u64 > self.gate.waiting() && !frame::in_desk()
     }
 
-    /// The counters, but for what stations know. `workers` shows what each worker counts.
-    #[inline(never)]
-    fn metrics(&self, workers: &EachWorker<'_>) -> Metrics {
-        let mut metrics = self.counts.snapshot(workers, &self.gate);
+    /// The counters, but for what stations know.
+    fn metrics(&self) -> Metrics {
+        let each_worker = |each: &mut dyn FnMut(&WorkerCounts)| {
+            for desk in &self.vitals {
+                for worker in 0..self.workers {
+                    each(&Vitals::of_worker(desk, worker).counts);
+                }
+            }
+        };
+        let mut metrics = self.counts.snapshot(&each_worker, &self.gate);
         metrics.workers = self.roster.live() as u64;
         metrics.failing_workers = self.roster.failing() as u64;
         metrics.errors_dropped = self.errors.dropped();
@@ -234,12 +247,17 @@ impl<J: Send + 'static> Core<J> {
     #[inline(never)]
     pub(crate) fn new(parts: Parts<J>) -> Arc<Self> {
         let pass = pass_trays(&parts.stations);
+        let mut vitals = Vec::with_capacity(parts.stations.len());
+        for station in &parts.stations {
+            vitals.push(station.vitals());
+        }
         let common = Common::new(
             parts.common,
             parts.key_bound,
             parts.errors,
             parts.shelf,
             pass,
+            vitals,
         );
         let core = Arc::new(Core {
             homes: Homes::new(parts.stations.len(), parts.affinity),
@@ -252,14 +270,6 @@ impl<J: Send + 'static> Core<J> {
         let weak: Weak<Self> = Arc::downgrade(&core);
         registry::enter(core.number, weak);
         core
-    }
-
-    pub(crate) fn for_each_seat(&self, each: &mut dyn FnMut(&Seat<J>)) {
-        for station in &self.stations {
-            for seat in station.seats() {
-                each(seat);
-            }
-        }
     }
 
     pub(crate) fn seat(&self, worker: WorkerId) -> &Seat<J> {
@@ -711,9 +721,7 @@ impl<J: Send + 'static> Core<J> {
 
     #[inline(never)]
     pub(crate) fn metrics(&self) -> Metrics {
-        let mut metrics = self.common.metrics(&|each| {
-            self.for_each_seat(&mut |seat| each(&seat.vitals().counts));
-        });
+        let mut metrics = self.common.metrics();
         for station in &self.stations {
             metrics.busy_workers += station.count_at_work();
             metrics.faults += station.faults();

@@ -199,6 +199,16 @@ impl Answer {
     }
 }
 
+/// What an order is asked to do.
+enum Ask<'a, J> {
+    #[cfg(any(test, feature = "sim", feature = "testing"))]
+    Push(&'a mut Option<Queued<J>>),
+    Pop(&'a mut Option<Queued<J>>),
+    PopMany(usize, &'a mut VecDeque<Queued<J>>),
+    Append(&'a mut VecDeque<Queued<J>>),
+    Retain(&'a mut dyn FnMut(&Queued<J>) -> bool),
+}
+
 /// A worker that takes jobs while they are routed.
 struct Taker<'a, J> {
     worker: usize,
@@ -279,7 +289,7 @@ impl<J: Send + 'static> Desk<J> {
     pub(crate) fn push(&mut self, job: Queued<J>) {
         self.keyed += usize::from(job.stays_with_desk());
         let mut job = Some(job);
-        self.ordered(&mut |order| job.take().into_iter().for_each(|job| order.push(job)));
+        self.ordered(Ask::Push(&mut job));
     }
 
     /// What each worker writes for strategies to read.
@@ -398,10 +408,9 @@ impl<J: Send + 'static> Desk<J> {
     #[inline(never)]
     pub(crate) fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
         self.keyed += count_keyed(jobs, 0);
-        let mut append = |order: &mut dyn QueueOrder<J>| order.append(jobs);
-        if !self.ordered(&mut append) {
+        if !self.ordered(Ask::Append(jobs)) {
             // It broke on the way; its replacement takes the rest.
-            self.ordered(&mut append);
+            self.ordered(Ask::Append(jobs));
         }
     }
 
@@ -418,7 +427,7 @@ impl<J: Send + 'static> Desk<J> {
         }
         if self.strategy.late {
             let before = out.len();
-            self.ordered(&mut |order| order.pop_many(most - from_spare, out));
+            self.ordered(Ask::PopMany(most - from_spare, out));
             self.note_popped(out, before);
         }
     }
@@ -460,20 +469,23 @@ impl<J: Send + 'static> Desk<J> {
     #[inline(never)]
     pub(crate) fn take_unbound(&mut self) -> Option<Queued<J>> {
         let any = self.is_deserted();
-        let free = |job: &Queued<J>| any || !job.stays_with_desk();
         for waiting in [&mut self.spare, &mut self.returned] {
-            if any || has_unkeyed(waiting.jobs()) {
-                let first = waiting.pop_first(&free);
-                if first.is_some() {
-                    return first;
-                }
+            let first = if any {
+                waiting.pop().map(|(job, _)| job)
+            } else if has_unkeyed(waiting.jobs()) {
+                waiting.pop_first_unkeyed()
+            } else {
+                None
+            };
+            if first.is_some() {
+                return first;
             }
         }
         while self.has_free(any) {
             let Some((job, turn)) = self.next_in_backlog() else {
                 break;
             };
-            if free(&job) {
+            if any || !job.stays_with_desk() {
                 return Some(job);
             }
             // Not passed by: it is the next one here.
@@ -572,7 +584,7 @@ impl<J: Send + 'static> Desk<J> {
             return false;
         }
         let mut drawn = std::mem::take(&mut self.drawn);
-        self.ordered(&mut |order| order.pop_many(most, &mut drawn));
+        self.ordered(Ask::PopMany(most, &mut drawn));
         self.note_popped(&drawn, 0);
         let any = !drawn.is_empty();
         let mut turn = self.routed;
@@ -801,7 +813,8 @@ impl<J: Send + 'static> Desk<J> {
         self.holders.begin_era();
         self.room += self.room_of(worker);
         if !present {
-            self.give_back(worker, &mut |_, _| true);
+            let all = self.take_inbox(worker);
+            self.give_back(all);
         }
     }
 
@@ -820,15 +833,18 @@ impl<J: Send + 'static> Desk<J> {
         self.places[worker].retiring = true;
         self.holders.begin_era();
         let running = self.in_hand.keys_of(worker);
-        self.give_back(worker, &mut |_, mark| {
-            mark.key.is_none_or(|key| !running.contains(&key))
-        });
+        let Some(inbox) = self.inboxes.get_mut(worker) else {
+            return;
+        };
+        let free = |mark: Mark| mark.key.is_none_or(|key| !running.contains(&key));
+        let out = inbox.take_out(|_, mark| free(mark));
+        self.left_inbox(worker, &out);
+        self.give_back(out);
     }
 
-    /// Unbinds what `which` tells of a worker's inbox, for it to be routed again or to go to anyone.
+    /// What was taken out of an inbox is to be routed again or to go to anyone.
     #[inline(never)]
-    fn give_back(&mut self, worker: usize, which: &mut dyn FnMut(&Queued<J>, Mark) -> bool) {
-        let mut back = self.take_out_of_inbox(worker, which);
+    fn give_back(&mut self, mut back: Bound<J>) {
         back.forget_keys();
         // Behind what left the backlog sooner.
         if self.strategy.affinity.is_some() {
@@ -838,21 +854,21 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// Their keys are not held for them any more.
-    #[inline(never)]
-    fn take_out_of_inbox(
-        &mut self,
-        worker: usize,
-        which: &mut dyn FnMut(&Queued<J>, Mark) -> bool,
-    ) -> Bound<J> {
+    fn take_inbox(&mut self, worker: usize) -> Bound<J> {
         let Some(inbox) = self.inboxes.get_mut(worker) else {
             return Bound::default();
         };
-        let out = inbox.take_out(which);
+        let all = std::mem::take(inbox);
+        self.left_inbox(worker, &all);
+        all
+    }
+
+    /// These are not in the worker's inbox any more, and their keys are not held for them.
+    #[inline(never)]
+    fn left_inbox(&mut self, worker: usize, out: &Bound<J>) {
         self.places[worker].queued_weight -= weight_of(out.jobs(), out.len());
         self.holders.release_all(out.marks());
         self.count_inbox(worker);
-        out
     }
 
     pub(crate) fn set_busy(&mut self, worker: usize, busy: bool) {
@@ -909,7 +925,7 @@ impl<J: Send + 'static> Desk<J> {
     pub(crate) fn sweep(&mut self, swept: &mut Vec<Queued<J>>) {
         let mut bound = Bound::default();
         for worker in 0..self.inboxes.len() {
-            bound.merge(self.take_out_of_inbox(worker, &mut |_, _| true));
+            bound.merge(self.take_inbox(worker));
         }
         let mut routed = std::mem::take(&mut self.spare);
         routed.merge(std::mem::take(&mut self.returned));
@@ -930,36 +946,31 @@ impl<J: Send + 'static> Desk<J> {
                 visit(job);
             }
         }
-        self.ordered(&mut |order| {
-            order.retain(&mut |job| {
-                visit(job);
-                true
-            });
-        });
+        self.ordered(Ask::Retain(&mut |job| {
+            visit(job);
+            true
+        }));
     }
 
     /// Drops the envelopes whose job was cancelled; answers how many.
     #[inline(never)]
     pub(crate) fn drop_tombstones(&mut self) -> usize {
         let mut dropped = 0;
-        let mut keep = |job: &Queued<J>| {
+        for worker in 0..self.inboxes.len() {
+            let out = self.inboxes[worker].take_tombstones();
+            self.left_inbox(worker, &out);
+            dropped += out.len();
+        }
+        for waiting in [&mut self.spare, &mut self.returned] {
+            dropped += waiting.take_tombstones().len();
+        }
+        let mut keyed = 0;
+        self.ordered(Ask::Retain(&mut |job| {
             let keep = job.is_full();
             dropped += usize::from(!keep);
+            keyed += usize::from(keep && job.stays_with_desk());
             keep
-        };
-        for worker in 0..self.inboxes.len() {
-            drop(self.take_out_of_inbox(worker, &mut |job, _| !keep(job)));
-        }
-        drop(self.spare.take_out(&mut |job, _| !keep(job)));
-        drop(self.returned.take_out(&mut |job, _| !keep(job)));
-        let mut keyed = 0;
-        self.ordered(&mut |order| {
-            order.retain(&mut |job| {
-                let keep = keep(job);
-                keyed += usize::from(keep && job.stays_with_desk());
-                keep
-            });
-        });
+        }));
         // Unless it broke, and was replaced and counted.
         self.keyed = keyed.min(self.waiting);
         dropped
@@ -969,13 +980,13 @@ impl<J: Send + 'static> Desk<J> {
 
     fn pop(&mut self) -> Option<Queued<J>> {
         let mut job = None;
-        self.ordered(&mut |order| job = order.pop());
+        self.ordered(Ask::Pop(&mut job));
         match &job {
             Some(job) => self.keyed = self.keyed.saturating_sub(job.stays_with_desk().into()),
             None if self.waiting > 0 => {
                 // It hides a job. Whoever asks again would ask for ever.
                 self.quarantine();
-                self.ordered(&mut |order| job = order.pop());
+                self.ordered(Ask::Pop(&mut job));
             }
             None => {}
         }
@@ -991,9 +1002,16 @@ impl<J: Send + 'static> Desk<J> {
 
     /// Whether there was no panic.
     #[inline(never)]
-    fn ordered(&mut self, act: &mut dyn FnMut(&mut dyn QueueOrder<J>)) -> bool {
+    fn ordered(&mut self, what: Ask<'_, J>) -> bool {
         let order = &mut **self.order;
-        let acted = contain(|| act(order));
+        let acted = contain(|| match what {
+            #[cfg(any(test, feature = "sim", feature = "testing"))]
+            Ask::Push(job) => job.take().into_iter().for_each(|job| order.push(job)),
+            Ask::Pop(job) => *job = order.pop(),
+            Ask::PopMany(most, out) => order.pop_many(most, out),
+            Ask::Append(jobs) => order.append(jobs),
+            Ask::Retain(keep) => order.retain(keep),
+        });
         // By itself, so that nothing that was taken out is lost with it.
         let counted = contain(|| order.len());
         match &counted {

@@ -166,12 +166,14 @@ impl<J: Send + 'static> Core<J> {
     #[inline(never)]
     fn report(&self) -> ShutdownReport<J> {
         let mut still_running = Vec::new();
-        self.for_each_seat(&mut |seat| {
-            for id in seat.running() {
-                let worker = seat.id;
-                still_running.push(RunningJob { id, worker });
+        for station in &self.stations {
+            for seat in station.seats() {
+                for id in seat.running() {
+                    let worker = seat.id;
+                    still_running.push(RunningJob { id, worker });
+                }
             }
-        });
+        }
         ShutdownReport {
             unrun: std::mem::take(&mut *lock(&self.unrun)),
             still_running,
@@ -186,11 +188,13 @@ impl<J: Send + 'static> Core<J> {
             station.visit(&self.intake, &mut |id| add(id.get()));
         }
         // Last, since jobs move from the desks to the seats.
-        self.for_each_seat(&mut |seat| {
-            for id in seat.running() {
-                add(id.get());
+        for station in &self.stations {
+            for seat in station.seats() {
+                for id in seat.running() {
+                    add(id.get());
+                }
             }
-        });
+        }
         self.rouse();
     }
 

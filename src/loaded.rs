@@ -50,26 +50,51 @@ impl Loaded {
         self.count.load(SeqCst) > 0
     }
 
-    /// Shows the workers whose mark is set, from `start` on and round to it, until `found` says yes. Answers whether it did.
-    pub(crate) fn any_from(&self, start: usize, found: &mut dyn FnMut(usize) -> bool) -> bool {
+    /// The workers whose mark is set, from `start` on and round to it.
+    pub(crate) fn from(&self, start: usize) -> Round<'_> {
         let words = self.marks.len();
-        let (first, below) = (start / 64 % words, (1_u64 << (start % 64)) - 1);
-        for step in 0..=words {
-            let word = (first + step) % words;
-            let marks = self.marks[word].load(Relaxed);
-            let mut marks = match step {
-                0 => marks & !below,
-                last if last == words => marks & below,
-                _ => marks,
-            };
-            while marks != 0 {
-                if found(word * 64 + marks.trailing_zeros() as usize) {
-                    return true;
-                }
-                marks &= marks - 1;
+        let (first, below) = (start / 64 % words, (1 << (start % 64)) - 1);
+        Round {
+            loaded: self,
+            first,
+            below,
+            step: 0,
+            marks: self.marks[first].load(Relaxed) & !below,
+        }
+    }
+}
+
+pub(crate) struct Round<'a> {
+    loaded: &'a Loaded,
+    /// The word in which it begins, and the bits in it that come last.
+    first: usize,
+    below: u64,
+    /// How many words it is beyond that one.
+    step: usize,
+    /// What is left of that word.
+    marks: u64,
+}
+
+impl Round<'_> {
+    pub(crate) fn next(&mut self) -> Option<usize> {
+        let words = self.loaded.marks.len();
+        while self.marks == 0 {
+            if self.step == words {
+                return None;
+            }
+            self.step += 1;
+            self.marks = self.loaded.marks[self.word()].load(Relaxed);
+            if self.step == words {
+                self.marks &= self.below;
             }
         }
-        false
+        let bit = self.marks.trailing_zeros() as usize;
+        self.marks &= self.marks - 1;
+        Some(self.word() * 64 + bit)
+    }
+
+    fn word(&self) -> usize {
+        (self.first + self.step) % self.loaded.marks.len()
     }
 }
 
@@ -86,11 +111,8 @@ mod tests {
                 marked.iter().for_each(|&worker| loaded.set(worker));
             }
             for start in 0..=workers {
-                let mut found = Vec::new();
-                loaded.any_from(start, &mut |worker| {
-                    found.push(worker);
-                    false
-                });
+                let mut round = loaded.from(start);
+                let found: Vec<usize> = std::iter::from_fn(|| round.next()).collect();
                 let (before, after): (Vec<usize>, _) =
                     marked.iter().partition(|&&worker| worker < start);
                 let expected = if start == workers && workers % 64 == 0 {
@@ -104,7 +126,7 @@ mod tests {
             for _ in 0..2 {
                 marked.iter().for_each(|&worker| loaded.clear(worker));
             }
-            assert!(!loaded.any() && !loaded.any_from(0, &mut |_| true));
+            assert!(!loaded.any() && loaded.from(0).next().is_none());
         }
     }
 }

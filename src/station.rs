@@ -37,6 +37,7 @@
 //! A waker is foreign code: it is cloned, called and dropped outside the lock.
 
 use crate::desk::{Desk, Strategy};
+use crate::dispatcher::Vitals;
 use crate::envelope::Queued;
 use crate::envelopes::Envelopes;
 use crate::fault::{Fault, seeded};
@@ -126,6 +127,15 @@ pub(crate) struct Taken<J> {
     pub(crate) ahead: usize,
     /// Whether jobs are left that others could run.
     pub(crate) more: bool,
+}
+
+/// Of whether a worker can take jobs.
+#[derive(Clone, Copy)]
+enum Change {
+    Present(bool),
+    /// It is worth waiting for.
+    SteppedOut,
+    Away(bool),
 }
 
 /// The lock held, and this thread marked as holding it, since strategies and orders run under it.
@@ -224,6 +234,11 @@ impl<J: Send + 'static> Station<J> {
 
     pub(crate) fn own_seat(&self, index: usize) -> OwnSeat<J> {
         OwnSeat::new(self.seats.clone(), index)
+    }
+
+    /// Of its workers.
+    pub(crate) fn vitals(&self) -> Arc<[Vitals]> {
+        self.seats[0].shared_vitals()
     }
 
     /// To be kept apart from the desk, with all that is on it.
@@ -475,12 +490,14 @@ impl<J: Send + 'static> Station<J> {
         if !self.loaded.any() || seeded(Fault::TrayUnseen) {
             return None;
         }
-        let mut job = None;
-        self.loaded.any_from(to.id.index() + 1, &mut |of| {
-            job = self.take_from_tray(&self.seats[of], to);
-            job.is_some()
-        });
-        job
+        let mut loaded = self.loaded.from(to.id.index() + 1);
+        while let Some(of) = loaded.next() {
+            let job = self.take_from_tray(&self.seats[of], to);
+            if job.is_some() {
+                return job;
+            }
+        }
+        None
     }
 
     /// A job of this desk that may go to anyone, for the worker of another desk.
@@ -667,28 +684,32 @@ impl<J: Send + 'static> Station<J> {
     /// The worker can take jobs now, or cannot: then what is bound to it goes to anyone.
     /// Answers whether that left jobs for others.
     pub(crate) fn set_present(&self, worker: usize, present: bool) -> bool {
-        self.change_presence(worker, &|desk| desk.set_present(worker, present))
+        self.change_presence(worker, Change::Present(present))
     }
 
     /// The worker cannot take jobs until it has a handler again. Answers as `set_present`.
     pub(crate) fn step_out(&self, worker: usize) -> bool {
-        self.change_presence(worker, &|desk| {
-            desk.set_present(worker, false);
-            desk.expect(worker);
-        })
+        self.change_presence(worker, Change::SteppedOut)
     }
 
     /// The worker's job waits for this very pool, or goes on. Answers as `set_present`.
     pub(crate) fn set_away(&self, worker: usize, away: bool) -> bool {
-        self.change_presence(worker, &|desk| desk.set_away(worker, away))
+        self.change_presence(worker, Change::Away(away))
     }
 
     #[inline(never)]
-    fn change_presence(&self, worker: usize, change: &dyn Fn(&mut Desk<J>)) -> bool {
+    fn change_presence(&self, worker: usize, change: Change) -> bool {
         let seat = &self.seats[worker];
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
-        change(&mut floor.desk);
+        match change {
+            Change::Present(present) => floor.desk.set_present(worker, present),
+            Change::SteppedOut => {
+                floor.desk.set_present(worker, false);
+                floor.desk.expect(worker);
+            }
+            Change::Away(away) => floor.desk.set_away(worker, away),
+        }
         let present = floor.desk.is_present(worker);
         if !present {
             let (in_hand, bound) = self.empty_tray(seat);
@@ -713,11 +734,18 @@ impl<J: Send + 'static> Station<J> {
     /// again and again.
     #[inline(never)]
     pub(crate) fn has_spare(&self) -> bool {
-        let mut keyless = |of: usize| {
+        self.has_spare_on_desk() || self.loaded.any() && self.has_spare_in_trays()
+    }
+
+    fn has_spare_in_trays(&self) -> bool {
+        let mut loaded = self.loaded.from(0);
+        while let Some(of) = loaded.next() {
             let tray = self.seats[of].tray.lock();
-            !tray.bound && tray.jobs.has_unkeyed()
-        };
-        self.has_spare_on_desk() || self.loaded.any() && self.loaded.any_from(0, &mut keyless)
+            if !tray.bound && tray.jobs.has_unkeyed() {
+                return true;
+            }
+        }
+        false
     }
 
     fn has_spare_on_desk(&self) -> bool {

@@ -155,11 +155,9 @@ pub(crate) enum ContainedBox<'a> {
 impl<'a> ContainedBox<'a> {
     #[inline]
     pub(crate) fn make(make: impl FnOnce() -> BoxFuture<'a, ()>) -> Self {
-        let (mut make, mut made) = (Some(make), None);
-        let ended = contain_call(&mut || made = make.take().map(|make| make()));
-        match (ended, made) {
-            (Ok(()), Some(running)) => ContainedBox::Running(running),
-            (ended, _) => ContainedBox::Ended(ended),
+        match contain(make) {
+            Ok(running) => ContainedBox::Running(running),
+            Err(panic) => ContainedBox::Ended(Err(panic)),
         }
     }
 }
@@ -188,23 +186,28 @@ impl Future for ContainedBox<'_> {
     }
 }
 
-/// The same where an indirect call makes no difference: a catch is compiled for each closure else.
-pub(crate) fn contain_call(foreign: &mut dyn FnMut()) -> Result<(), Panic> {
-    contain(foreign)
-}
-
 /// Drops a foreign value; a panic in its `Drop` hurts nobody. Answers whether there was one.
 #[inline]
 pub(crate) fn dispose<T>(value: T) -> bool {
     if !std::mem::needs_drop::<T>() {
         return false;
     }
-    let mut value = Some(value);
-    dispose_by(&mut || drop(value.take()))
+    dispose_of(&mut Some(value))
 }
 
-fn dispose_by(drop_it: &mut dyn FnMut()) -> bool {
-    match contain_call(drop_it) {
+/// (A closure would be compiled once more for each way in which it might be called.)
+trait Disposable {
+    fn drop_now(&mut self);
+}
+
+impl<T> Disposable for Option<T> {
+    fn drop_now(&mut self) {
+        drop(self.take());
+    }
+}
+
+fn dispose_of(value: &mut dyn Disposable) -> bool {
+    match contain(|| value.drop_now()) {
         Ok(()) => false,
         Err(panic) => {
             // A payload whose own `Drop` panics, too, is leaked: there is nobody left to tell.

@@ -16,7 +16,7 @@ use crate::roster::Stage;
 use crate::signal::hold_calls;
 use crate::spawner::{BoxFuture, SpawnError};
 use crate::sync::atomic::{AtomicU8, Ordering::*};
-use crate::unwind::{ContainedBox, Panic, contain_call, dispose};
+use crate::unwind::{ContainedBox, Panic, contain, dispose};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -335,16 +335,9 @@ impl Common {
         worker: WorkerId,
         task: BoxFuture<'static, ()>,
     ) -> Result<(), SpawnError> {
-        let (mut task, mut spawned) = (Some(task), Ok(()));
-        let contained = contain_call(&mut || {
-            if let Some(task) = task.take() {
-                spawned = self.spawner.spawn(worker, task);
-            }
-        });
-        match contained {
-            Ok(()) => spawned,
-            Err(panic) => Err(SpawnError::new(format!("the spawner panicked: {panic}"))),
-        }
+        let spawned = contain(|| self.spawner.spawn(worker, task));
+        let panicked = |panic| Err(SpawnError::new(format!("the spawner panicked: {panic}")));
+        spawned.unwrap_or_else(panicked)
     }
 }
 
