@@ -1,23 +1,24 @@
 //! Where a worker gets its jobs from, and a job in a worker's hands.
 
 use super::hand::Hand;
-use super::search::{Search, give_way};
+use super::search::{give_way, poll_for_job};
 use super::{Detached, WorkerId};
-use crate::cell::{At, Cell, Token};
+use crate::cell::{At, Cell, Settle, Token};
 use crate::clock::first;
 use crate::context::JobContext;
 use crate::core::Core;
 use crate::envelope::{Claimed, Queued};
-use crate::errors::{ErrorLog, JobFailure};
+use crate::errors::{ErrorLog, JobFailure, Untold};
 use crate::fault::{Fault, seeded};
 use crate::frame::{self, Frame};
 use crate::handler::JobHandler;
 use crate::job::{self, Job, JobId, Options};
 use crate::metrics::Finish;
-use crate::outcome::JobError;
+use crate::outcome::{Ending, JobError};
 use crate::seat::{OwnSeat, Seat};
 use crate::unwind::{Panic, contain_polls, dispose};
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -212,29 +213,16 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     #[expect(clippy::manual_async_fn, reason = "it would keep its arguments twice")]
     fn look_for_one(&mut self) -> impl Future<Output = bool> + Send {
         async move {
-            let mut search = None;
-            let (id, claimed) = loop {
-                if let Some(found) = self.core.next_job(&self.seat, &mut self.hand) {
-                    break found;
-                }
-                if self.core.is_over() {
-                    self.leaving = true;
-                    return false;
-                }
-                self.hand.pause(|| self.core.time.now());
-                let search = search.get_or_insert_with(|| Search::begin(&self.core, &self.seat));
-                if search.gives_way() {
-                    give_way().await;
-                } else if !search.looks_out() {
-                    if let Some(found) = self.core.last_resort(&self.seat) {
-                        break found;
-                    }
-                    search.sleep().await;
-                }
+            let found = {
+                let mut search = None;
+                let (core, seat, hand) = (&*self.core, &*self.seat, &mut self.hand);
+                poll_fn(|cx| poll_for_job(core, seat, hand, &mut search, cx)).await
             };
-            drop(search);
-            self.hold(id, claimed);
-            true
+            match found {
+                Some((id, claimed)) => self.hold(id, claimed),
+                None => self.leaving = true,
+            }
+            !self.leaving
         }
     }
 
@@ -302,10 +290,27 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     #[cold]
     fn abandon_current(&mut self) {
         dispose(self.job.take());
-        self.settle(Finish::Abandoned, Err(JobError::Abandoned));
+        let _in_job = frame::enter(frame_of(&self.core, &self.cx));
+        self.seat.vitals().counts.finished(Finish::Abandoned);
+        self.seated = true;
+        match std::mem::replace(&mut self.owed, Owed::Nothing) {
+            Owed::Nothing => debug_assert!(false, "a job is settled once"),
+            Owed::Handle { keep } => {
+                if let Some(At { cell, at }) = self.cx.token() {
+                    let cell = cell.as_any().downcast_ref::<Cell<J, H::Output, H::Error>>();
+                    cell.expect(TYPES).end(*at, Ending::Abandoned);
+                }
+                if !keep {
+                    *self.cx.token() = None;
+                }
+            }
+            Owed::Log(options) => self.errors.unrun(self.cx.id(), options, Ending::Abandoned),
+        }
+        self.core.end_waits(self.seat.id);
     }
 
     /// Owes nothing more to the job it had last, if any.
+    #[inline(never)]
     pub(crate) fn finish(&mut self) {
         self.abandon();
         self.leave_seat();
