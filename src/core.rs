@@ -63,7 +63,7 @@ pub(crate) struct Common {
     pub(crate) name: String,
     pub(crate) gate: Gate,
     /// If the queue order bounds how many jobs of a key may wait.
-    pub(crate) keys: Option<Keys>,
+    pub(crate) keys: Option<Arc<Keys>>,
     pub(crate) counts: PoolCounts,
     pub(crate) joins: Joins,
     /// What became of jobs without a handle, if it was not good.
@@ -142,7 +142,7 @@ impl Common {
             number,
             name: parts.name,
             gate: Gate::new(parts.capacity, roster.live()).counted_under(pass, roster.live()),
-            keys: key_bound.map(Keys::new),
+            keys: key_bound.map(|bound| Arc::new(Keys::new(bound))),
             counts: PoolCounts::default(),
             joins: Joins::new(),
             errors,
@@ -188,6 +188,17 @@ impl Common {
         if self.roster.live() == 0 && self.gate.is_drained() {
             self.errors.close();
         }
+    }
+
+    /// A job waits no more. Answers whether that drained a closed gate.
+    #[inline]
+    fn leave_gate(&self, options: Option<&Options>, lane: Lane) -> bool {
+        if let Some(keys) = &self.keys {
+            options
+                .and_then(|options| options.key)
+                .inspect(|&key| keys.leave(key));
+        }
+        self.gate.release(job::weight(options), lane)
     }
 
     fn put_off_catching_up(&self) {
@@ -631,14 +642,15 @@ impl<J: Send + 'static> Core<J> {
     /// A job waits no more: its room is free, and its key's.
     #[inline]
     fn leave_queue(&self, options: Option<&Options>, lane: Lane) {
-        if let Some(keys) = &self.keys {
-            options
-                .and_then(|options| options.key)
-                .inspect(|&key| keys.leave(key));
-        }
-        if self.gate.release(job::weight(options), lane) {
+        if self.leave_gate(options, lane) {
             self.drained();
         }
+    }
+
+    /// The same for a job that was not started.
+    #[inline(never)]
+    fn leave_unrun(&self, options: Option<&Options>) {
+        self.leave_queue(options, Lane::COMMON);
     }
 
     /// The last job of a closed pool was started, or ended: nobody needs to stay for more.
@@ -695,7 +707,7 @@ impl<J: Send + 'static> Core<J> {
                     self.over(id);
                     keep(claimed.job);
                     // Last: once the gate is drained, all that was swept is accounted for and kept.
-                    self.leave_queue(options.as_deref(), Lane::COMMON);
+                    self.leave_unrun(options.as_deref());
                 }
             }
             if self.gate.is_drained() {
@@ -777,7 +789,7 @@ impl<J: Send + 'static> Home for Core<J> {
 
     fn unrun(&self, options: Option<&Options>, why: Ending) {
         self.counts.unrun(why);
-        self.leave_queue(options, Lane::COMMON);
+        self.leave_unrun(options);
         self.see_to_waiters();
     }
 
@@ -785,7 +797,7 @@ impl<J: Send + 'static> Home for Core<J> {
         self.counts.unrun(why);
         self.errors.unrun(id, options.clone(), why);
         // Last: a gate that is drained has no more errors to come.
-        self.leave_queue(options.as_deref(), Lane::COMMON);
+        self.leave_unrun(options.as_deref());
         self.see_to_waiters();
     }
 

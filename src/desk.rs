@@ -621,7 +621,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// Sends a job where the strategy said.
-    #[inline(always)]
+    #[inline(never)]
     fn send_to(
         &mut self,
         answer: Answer,

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 /// begin with.
 ///
 /// A function and no future, so that it is compiled by itself, and not into each worker's loop.
+#[inline(never)]
 pub(super) fn poll_for_job<'a, J: Send + 'static>(
     core: &'a Core<J>,
     seat: &'a Seat<J>,
