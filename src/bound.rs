@@ -59,13 +59,13 @@ impl<J> Bound<J> {
         self.jobs.is_empty()
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn push(&mut self, job: Queued<J>, mark: Mark) {
         self.marks.push_back(mark);
         self.jobs.push_back(job);
     }
 
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn pop(&mut self) -> Option<(Queued<J>, Mark)> {
         let mark = self.marks.pop_front()?;
         self.jobs.pop_front().map(|job| (job, mark))

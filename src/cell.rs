@@ -183,6 +183,7 @@ impl<J, T, E> Slot<J, T, E> {
     }
 
     /// For the next job, when the last one is over and nobody else knows the slot.
+    #[inline]
     fn use_again(&mut self, job: Job<J>) {
         self.options = job.share_options();
         if self.asked_to_stop.load(Relaxed) {
@@ -361,6 +362,7 @@ where
         }
     }
 
+    #[inline(never)]
     fn try_cancel(&self, at: usize) -> Cancellation {
         let slot = self.slot(at);
         let seen_before = seeded(Fault::ClaimTwice) && self.is_waiting(at);
@@ -386,7 +388,7 @@ where
         if let Some(home) = &home {
             home.unrun(slot.options.as_deref(), Ending::Cancelled);
         }
-        self.finish(at, Err(JobError::Cancelled));
+        self.end(at, Ending::Cancelled);
         if let Some(home) = home {
             home.over(slot.id());
             home.buried();
@@ -454,6 +456,7 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
+    #[inline(never)]
     fn end(&self, at: usize, why: Ending) {
         self.finish(at, Err(why.into()));
     }

@@ -686,24 +686,27 @@ impl<J: Send + 'static> Desk<J> {
         let (dispatcher, depth) = (self.dispatcher, self.depth);
         let (places, vitals) = (&self.places, &*self.vitals);
         let holders = &mut self.holders;
-        let answer = job.look(|job| {
-            contain(|| {
-                let key = affinity.as_ref().and_then(|affinity| affinity.key_of(job));
-                let key = key.map(|key| (key, holders.slot_of(key)));
-                let all = All {
-                    dispatcher,
-                    places,
-                    vitals,
-                    depth,
-                    holders,
-                };
-                let worker = match strategy.dispatch(job, &Workers::new(&all, key)) {
-                    Target::Worker(id) if id.dispatcher() == dispatcher => Some(id.index()),
-                    _ => None,
-                };
-                Answer::new(worker, key.map(|(_, slot)| slot))
-            })
-        })?;
+        let borrowed = job.borrow()?;
+        let answer = contain(|| {
+            let job = &*borrowed;
+            let key = affinity.as_ref().and_then(|affinity| affinity.key_of(job));
+            let key = key.map(|key| (key, holders.slot_of(key)));
+            let all = All {
+                dispatcher,
+                places,
+                vitals,
+                depth,
+                holders,
+            };
+            let worker = match strategy.dispatch(job, &Workers::new(&all, key)) {
+                Target::Worker(id) if id.dispatcher() == dispatcher => Some(id.index()),
+                _ => None,
+            };
+            Answer::new(worker, key.map(|(_, slot)| slot))
+        });
+        if !job.put_back(borrowed) {
+            return None;
+        }
         Some(answer.unwrap_or_else(|panic| {
             dispose(panic);
             self.faults += 1;

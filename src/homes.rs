@@ -59,8 +59,12 @@ impl<J> Homes<J> {
         let Some(affinity) = affinity else {
             return Ok(self.of(job));
         };
-        let made = job.look(|job| contain(|| affinity.key_of(job)));
-        match made.transpose()?.flatten() {
+        let Some(borrowed) = job.borrow() else {
+            return Ok(self.of(job));
+        };
+        let made = contain(|| affinity.key_of(&borrowed));
+        let made = if job.put_back(borrowed) { made? } else { None };
+        match made {
             Some(key) => Ok(Some(jump(key, self.desks))),
             None => Ok(self.of(job)),
         }
