@@ -697,7 +697,9 @@ impl<J: Send + 'static> Core<J> {
             for station in &self.stations {
                 for mut job in station.sweep(&self.intake) {
                     let id = job.id();
-                    let Some(claimed) = job.claim_unrun() else { continue };
+                    let Some(claimed) = job.claim_unrun() else {
+                        continue;
+                    };
                     let options = claimed.job.share_options();
                     self.counts.unrun(why);
                     match claimed.slot {

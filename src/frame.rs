@@ -108,12 +108,21 @@ impl Drop for Entered {
 }
 
 /// Marks this thread as holding a desk.
-pub(crate) fn mark_desk() {
+pub(crate) fn mark_desk() -> AtDesk {
     let _ = DESK.try_with(|desk| desk.set(desk.get() | HELD));
+    AtDesk(())
 }
 
-/// Takes the mark off, after the lock is free, and does what was put off.
-pub(crate) fn unmark_desk() {
+/// Its drop takes the mark off, after the lock is free, and does what was put off.
+pub(crate) struct AtDesk(());
+
+impl Drop for AtDesk {
+    fn drop(&mut self) {
+        unmark_desk();
+    }
+}
+
+fn unmark_desk() {
     let before = DESK.try_with(Cell::take).unwrap_or(0);
     if before & PUT_OFF_SOME != 0 {
         do_what_was_put_off();
@@ -141,23 +150,13 @@ fn do_what_was_put_off() {
 /// Marks this thread as holding a desk until the guard is dropped, for foreign code that may do no more than a
 /// strategy may.
 pub(crate) fn as_in_desk() -> AsInDesk {
-    let outermost = !in_desk();
-    if outermost {
-        mark_desk();
+    AsInDesk {
+        _outermost: (!in_desk()).then(mark_desk),
     }
-    AsInDesk { outermost }
 }
 
 pub(crate) struct AsInDesk {
-    outermost: bool,
-}
-
-impl Drop for AsInDesk {
-    fn drop(&mut self) {
-        if self.outermost {
-            unmark_desk();
-        }
-    }
+    _outermost: Option<AtDesk>,
 }
 
 /// Whether this thread holds a desk, of whichever pool, so that foreign code runs under its lock. Then

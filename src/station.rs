@@ -141,7 +141,9 @@ enum Change {
 /// The lock held, and this thread marked as holding it, since strategies and orders run under it.
 struct Inside<'a, J: Send + 'static> {
     station: &'a Station<J>,
-    guard: Option<MutexGuard<'a, Floor<J>>>,
+    guard: MutexGuard<'a, Floor<J>>,
+    /// After the guard, since what was put off is done when this is dropped.
+    _mark: frame::AtDesk,
 }
 
 impl<J: Send + 'static> Drop for Inside<'_, J> {
@@ -162,21 +164,19 @@ impl<J: Send + 'static> Drop for Inside<'_, J> {
             let faults = std::mem::take(&mut self.desk.faults);
             self.station.faults.fetch_add(faults, Relaxed);
         }
-        self.guard = None;
-        frame::unmark_desk();
     }
 }
 
 impl<J: Send + 'static> Deref for Inside<'_, J> {
     type Target = Floor<J>;
     fn deref(&self) -> &Floor<J> {
-        self.guard.as_ref().expect("held until dropped")
+        &self.guard
     }
 }
 
 impl<J: Send + 'static> DerefMut for Inside<'_, J> {
     fn deref_mut(&mut self) -> &mut Floor<J> {
-        self.guard.as_mut().expect("held until dropped")
+        &mut self.guard
     }
 }
 
@@ -289,11 +289,10 @@ impl<J: Send + 'static> Station<J> {
     /// no jobs.
     fn enter_beside_drawn(&self) -> Inside<'_, J> {
         debug_assert!(!frame::in_desk(), "no thread locks two desks");
-        let guard = lock_soon(&self.floor);
-        frame::mark_desk();
         Inside {
             station: self,
-            guard: Some(guard),
+            guard: lock_soon(&self.floor),
+            _mark: frame::mark_desk(),
         }
     }
 
