@@ -71,7 +71,7 @@ impl<J> Envelopes<J> {
     fn take_first_of(&mut self, at: usize) -> Option<Queued<J>> {
         let envelope = self.row.get_mut(at)?;
         if envelope.others() == 0 {
-            return self.row.remove(at);
+            return take_from(&mut self.row, at);
         }
         self.folded -= 1;
         Some(envelope.take_first(1))
@@ -168,6 +168,25 @@ impl<J> Envelopes<J> {
     pub(crate) fn has_unkeyed(&self) -> bool {
         has_unkeyed(&self.row)
     }
+}
+
+/// Takes one out of a row. (By its ends, as in bound.rs.)
+fn take_from<J>(row: &mut VecDeque<Queued<J>>, at: usize) -> Option<Queued<J>> {
+    if at == 0 {
+        return row.pop_front();
+    }
+    let mut found = None;
+    for index in 0..row.len() {
+        let Some(envelope) = row.pop_front() else {
+            break;
+        };
+        if index == at {
+            found = Some(envelope);
+        } else {
+            row.push_back(envelope);
+        }
+    }
+    found
 }
 
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
