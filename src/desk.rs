@@ -241,7 +241,7 @@ impl<J: Send + 'static> Desk<J> {
             spare: Bound::default(),
             returned: Bound::default(),
             drawn: VecDeque::new(),
-            places: (0..workers).map(|_| Place::default()).collect(),
+            places: places(workers),
             vitals: Vitals::of(workers),
             inboxes: Vec::new(),
             depth,
@@ -252,7 +252,7 @@ impl<J: Send + 'static> Desk<J> {
             routed: 0,
             room: 0,
             asleep: Vec::new(),
-            bed: vec![None; workers],
+            bed: no_beds(workers),
             idle_events: 0,
             faults: 0,
             met: 0,
@@ -742,7 +742,9 @@ impl<J: Send + 'static> Desk<J> {
         place.queued += 1;
         if self.inboxes.is_empty() {
             let workers = self.places.len();
-            self.inboxes.resize_with(workers, Bound::default);
+            for _ in 0..workers {
+                self.inboxes.push(Bound::default());
+            }
         }
         let id = job.id();
         self.inboxes[worker].push(job, Mark { turn, id, key });
@@ -1065,6 +1067,14 @@ fn weight_of<J>(jobs: &VecDeque<Queued<J>>, count: usize) -> u64 {
         weight += job.weight();
     }
     weight
+}
+
+fn places(workers: usize) -> Vec<Place> {
+    (0..workers).map(|_| Place::default()).collect()
+}
+
+fn no_beds(workers: usize) -> Vec<Option<u32>> {
+    vec![None; workers]
 }
 
 /// How many of the first left the backlog before all of the others.

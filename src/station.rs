@@ -202,7 +202,7 @@ impl<J: Send + 'static> Station<J> {
         Station {
             floor: Mutex::new(Floor {
                 desk,
-                wakers: (0..workers).map(|_| None).collect(),
+                wakers: no_wakers(workers),
                 drawn: Envelopes::default(),
                 share: Envelopes::default(),
                 trays: Vec::new(),
@@ -666,7 +666,9 @@ impl<J: Send + 'static> Station<J> {
     fn collect_wakers(&self, floor: &mut Floor<J>, called: Vec<usize>) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for worker in called {
-            wakers.extend(self.collect_waker(floor, worker));
+            if let Some(waker) = self.collect_waker(floor, worker) {
+                wakers.push(waker);
+            }
         }
         wakers
     }
@@ -893,6 +895,10 @@ impl<J: Send + 'static> Floor<J> {
         self.put_on_desk();
         drawn
     }
+}
+
+fn no_wakers(workers: usize) -> Vec<Option<Waker>> {
+    (0..workers).map(|_| None).collect()
 }
 
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
