@@ -359,13 +359,14 @@ impl<J: Send + 'static> Station<J> {
         let job = desk.take(worker, &|id| seat.has_detached(id))?;
         let bound = desk.count_bound(worker);
         let most = (most - 1).min(bound.max(desk.backlog() / self.share));
-        let fill = |jobs: &mut Envelopes<_>| {
+        let further = if bound == 0 { 0 } else { most };
+        let mut jobs = self.begin(&mut floor.trays, seat, &job, further);
+        if let Some(jobs) = &mut jobs {
             let jobs = jobs.singles();
             desk.take_many_bound(worker, most, jobs);
             desk.route_and_take(worker, most, jobs, called);
-        };
-        let most = if bound == 0 { 0 } else { most };
-        Some(self.hand_over(&mut floor.trays, seat, job, most, true, fill))
+        }
+        Some(self.hand_over(seat, job, jobs, true))
     }
 
     /// How many of `waiting` jobs a worker takes beyond the first.
@@ -399,8 +400,11 @@ impl<J: Send + 'static> Station<J> {
             } else {
                 self.further(waiting, most)
             };
-            let fill = |jobs: &mut Envelopes<_>| floor.desk.take_many(more, jobs.singles());
-            return Some(self.hand_over(&mut floor.trays, seat, job, more, false, fill));
+            let mut jobs = self.begin(&mut floor.trays, seat, &job, more);
+            if let Some(jobs) = &mut jobs {
+                floor.desk.take_many(more, jobs.singles());
+            }
+            return Some(self.hand_over(seat, job, jobs, false));
         }
         if floor.drawn.is_empty() {
             let Floor { drawn, share, .. } = floor;
@@ -418,41 +422,57 @@ impl<J: Send + 'static> Station<J> {
             });
             if floor.drawn.is_empty() {
                 floor.desk.set_busy(worker, job.is_some());
-                let more = floor.share.len();
-                let fill = |jobs: &mut Envelopes<_>| std::mem::swap(jobs, &mut floor.share);
-                return Some(self.hand_over(&mut floor.trays, seat, job?, more, false, fill));
+                let (job, more) = (job?, floor.share.len());
+                let mut jobs = self.begin(&mut floor.trays, seat, &job, more);
+                if let Some(jobs) = &mut jobs {
+                    std::mem::swap(jobs, &mut floor.share);
+                }
+                return Some(self.hand_over(seat, job, jobs, false));
             }
         }
         let more = self.further(floor.drawn.len(), most);
         let job = floor.drawn.pop();
         floor.desk.set_busy(worker, job.is_some());
-        let fill = |jobs: &mut Envelopes<_>| floor.drawn.move_to(more, jobs);
-        let taken = self.hand_over(&mut floor.trays, seat, job?, more, false, fill);
+        let job = job?;
+        let mut jobs = self.begin(&mut floor.trays, seat, &job, more);
+        if let Some(jobs) = &mut jobs {
+            floor.drawn.move_to(more, jobs);
+        }
         floor.drawn.forget_burst();
-        Some(taken)
+        Some(self.hand_over(seat, job, jobs, false))
     }
 
-    /// Gives a worker a job to run now, and if there are to be `more`, fills its tray. Under the desk's
-    /// lock.
-    fn hand_over(
+    /// A worker begins with a job; if it is to take `more` ahead, answers its empty tray, to be filled apart: the strategy or
+    /// the order is asked meanwhile, which is foreign code. Under the desk's lock, as is what follows.
+    fn begin(
         &self,
         trays: &mut Vec<Envelopes<J>>,
         seat: &Seat<J>,
-        job: Queued<J>,
+        job: &Queued<J>,
         more: usize,
-        bound: bool,
-        fill: impl FnOnce(&mut Envelopes<J>),
-    ) -> Taken<J> {
+    ) -> Option<Envelopes<J>> {
         seat.begin(job.id());
+        if more == 0 {
+            return None;
+        }
+        let jobs = std::mem::take(&mut seat.tray.lock().jobs);
+        debug_assert!(jobs.is_empty(), "its worker has nothing in hand");
+        if jobs.capacity() > 0 {
+            return Some(jobs);
+        }
+        Some(trays.pop().unwrap_or_default())
+    }
+
+    /// Gives a worker the job that it begins with, and its tray.
+    fn hand_over(
+        &self,
+        seat: &Seat<J>,
+        job: Queued<J>,
+        jobs: Option<Envelopes<J>>,
+        bound: bool,
+    ) -> Taken<J> {
         let mut ahead = 0;
-        if more > 0 {
-            // Filled apart: the strategy or the order is asked meanwhile, which is foreign code.
-            let mut jobs = std::mem::take(&mut seat.tray.lock().jobs);
-            debug_assert!(jobs.is_empty(), "its worker has nothing in hand");
-            if jobs.capacity() == 0 {
-                jobs = trays.pop().unwrap_or_default();
-            }
-            fill(&mut jobs);
+        if let Some(jobs) = jobs {
             ahead = jobs.len();
             let mut tray = seat.tray.lock();
             *tray = Tray { jobs, bound };
