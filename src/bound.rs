@@ -155,16 +155,27 @@ impl<J> Bound<J> {
         while !others.is_empty() {
             let mut last = 0;
             for _ in 0..self.len() {
-                let Some((job, mark)) = self.pop() else { break };
-                let sooner = ascending(&others.marks, &mut last, mark.turn);
+                let Some(first) = self.marks.front() else {
+                    break;
+                };
+                let sooner = ascending(&others.marks, &mut last, first.turn);
                 others.move_pairs(sooner, self);
-                self.push(job, mark);
+                self.turn_over();
             }
             let later = ascending(&others.marks, &mut last, u64::MAX);
             others.move_pairs(later, self);
         }
     }
 
+    /// Moves the first to the end.
+    #[inline(never)]
+    fn turn_over(&mut self) {
+        if let Some((job, mark)) = self.pop() {
+            self.push(job, mark);
+        }
+    }
+
+    #[inline(never)]
     fn move_pairs(&mut self, count: usize, to: &mut Bound<J>) {
         for _ in 0..count {
             let Some((job, mark)) = self.pop() else { break };

@@ -29,7 +29,7 @@ use crate::station::{DRAIN_FROM, Station};
 use crate::sync::atomic::{AtomicBool, AtomicIsize, Ordering::*};
 use crate::sync::{Mutex, Padded, lock, thread};
 use crate::unwind::{Contained, dispose};
-use crate::worker::{Crew, Hand, Usual, WorkerId};
+use crate::worker::{Appetite, Crew, Hand, Usual, WorkerId};
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
@@ -199,6 +199,16 @@ impl Common {
                 .inspect(|&key| keys.leave(key));
         }
         self.gate.release(job::weight(options), lane)
+    }
+
+    /// How many jobs to take now, those before being done.
+    fn appetite(&self, hand: &mut Hand, vitals: &Vitals) -> Appetite {
+        hand.appetite(vitals, &self.usual, || self.time.now())
+    }
+
+    /// The worker has nothing to do.
+    pub(crate) fn pause(&self, hand: &mut Hand) {
+        hand.pause(|| self.time.now());
     }
 
     fn put_off_catching_up(&self) {
@@ -543,7 +553,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     fn take_from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
-        let appetite = hand.appetite(seat.vitals(), &self.usual, || self.time.now());
+        let appetite = self.appetite(hand, seat.vitals());
         let own = self.station(seat.id);
         if hand.sees_to_others() {
             if let Some(job) = own.steal(seat) {
@@ -776,6 +786,7 @@ impl<J: Send + 'static> Home for Core<J> {
     ///
     /// A worker first lies down and then sees to the waiters, and here the room is made first: so one of
     /// the two finds both.
+    #[inline(never)]
     fn see_to_waiters(&self) {
         if self.gate.has_waiters() {
             let (mut asleep, mut at_work) = (false, 0);

@@ -57,6 +57,7 @@ pub(super) enum Owed {
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
+    #[inline(never)]
     pub(crate) fn new(core: Arc<Core<J>>, worker: WorkerId) -> Self {
         let seat = core.station(worker).own_seat(worker.index());
         Inbox {

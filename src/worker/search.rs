@@ -34,7 +34,7 @@ pub(super) fn poll_for_job<'a, J: Send + 'static>(
         if core.is_over() {
             return Poll::Ready(None);
         }
-        hand.pause(|| core.time.now());
+        core.pause(hand);
         let search = search.get_or_insert_with(|| Search::begin(core, seat));
         if search.gives_way() {
             cx.waker().wake_by_ref();
