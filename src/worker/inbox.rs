@@ -258,8 +258,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         self.seated = true;
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
             Owed::Nothing => debug_assert!(false, "a job is settled once"),
-            Owed::Handle { keep: false } => publish::<J, _, _>(&mut self.cx, outcome),
-            Owed::Handle { keep: true } => publish_and_keep::<J, _, _>(&mut self.cx, outcome),
+            Owed::Handle { keep } => publish::<J, _, _>(&mut self.cx, keep, outcome),
             Owed::Log(options) => match outcome {
                 Ok(output) => drop(dispose(output)),
                 Err(error) => {
@@ -378,23 +377,9 @@ fn frame_of<J>(core: &Core<J>, cx: &JobContext) -> Frame {
     }
 }
 
-/// Tells the handle of the job that `cx` is about.
+/// Tells the handle of the job that `cx` is about, and keeps the token or not.
 #[inline(always)]
-pub(super) fn publish<J, T, E>(cx: &mut JobContext, outcome: Result<T, JobError<E>>)
-where
-    J: Send + 'static,
-    T: Send + 'static,
-    E: Send + 'static,
-{
-    if let Some(At { cell, at }) = cx.token().take() {
-        let cell = cell.into_any().downcast::<Cell<J, T, E>>();
-        cell.expect(TYPES).finish(at, outcome);
-    }
-}
-
-/// The same, and keeps the token for the next job of that cell.
-#[inline(always)]
-fn publish_and_keep<J, T, E>(cx: &mut JobContext, outcome: Result<T, JobError<E>>)
+pub(super) fn publish<J, T, E>(cx: &mut JobContext, keep: bool, outcome: Result<T, JobError<E>>)
 where
     J: Send + 'static,
     T: Send + 'static,
@@ -403,6 +388,9 @@ where
     if let Some(At { cell, at }) = cx.token() {
         let cell = cell.as_any().downcast_ref::<Cell<J, T, E>>();
         cell.expect(TYPES).finish(*at, outcome);
+    }
+    if !keep {
+        *cx.token() = None;
     }
 }
 
