@@ -228,16 +228,16 @@ where
             }
             let alone = common.dispatchers == 1;
             let (dedicated, cores) = (common.dedicated, common.cores);
-            stations.push(Station::new(
+            stations.push(Arc::new(Station::new(
                 dispatcher, desk, workers, alone, dedicated, cores,
-            ));
+            )));
         }
         let core = Core::new(Parts {
             common,
             key_bound,
             errors: Arc::new(ErrorLog::<ErrorOf<J, H>>::new(error_capacity)),
             shelf: |pool, most| Shelf::<J, OutputOf<J, H>, ErrorOf<J, H>>::new(pool, most),
-            stations: stations.into_boxed_slice(),
+            stations,
             affinity,
             crew: Box::new(Arc::new(CrewOf {
                 factory,

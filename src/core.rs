@@ -48,7 +48,8 @@ const FRUITLESS_SWEEPS: u64 = 10_000;
 
 pub(crate) struct Core<J> {
     pub(crate) intake: Intake<J>,
-    pub(crate) stations: Box<[Station<J>]>,
+    /// (Of an `Arc`, the drop is compiled once; that of a value, with everything that may have to drop it.)
+    pub(crate) stations: Vec<Arc<Station<J>>>,
     homes: Homes<J>,
     common: Common,
     pub(crate) crew: Contained<Box<dyn Crew<J>>>,
@@ -107,7 +108,7 @@ pub(crate) struct Parts<J> {
     pub(crate) key_bound: Option<usize>,
     pub(crate) errors: Arc<dyn Untold>,
     pub(crate) shelf: fn(PoolNumber, usize) -> Arc<dyn Shelved>,
-    pub(crate) stations: Box<[Station<J>]>,
+    pub(crate) stations: Vec<Arc<Station<J>>>,
     pub(crate) affinity: Option<Affinity<J>>,
     pub(crate) crew: Box<dyn Crew<J>>,
 }
@@ -755,7 +756,7 @@ impl<J: Send + 'static> Core<J> {
 }
 
 /// For the gate, in whose lanes workers count under their trays' locks.
-fn pass_trays<J: Send + 'static>(stations: &[Station<J>]) -> Pass {
+fn pass_trays<J: Send + 'static>(stations: &[Arc<Station<J>>]) -> Pass {
     let mut desks = Vec::with_capacity(stations.len());
     for station in stations {
         desks.push(station.shared_seats());
