@@ -1,7 +1,7 @@
 //! Settings, their defaults, and what they may be.
 
 use crate::clock::{Clock, SystemClock, Timekeeper};
-use crate::core::{Common, CommonParts, Core, Parts};
+use crate::core::{Common, CommonParts, Core, Parts, Several};
 use crate::desk::{Desk, INBOX_DEPTH, MAX_INBOX_DEPTH};
 use crate::dispatcher::{Any, Dispatcher};
 use crate::error::BuildError;
@@ -44,6 +44,8 @@ pub struct PoolBuilder<J, H: JobHandlerFactory<J>> {
     strategy: Box<dyn Fn() -> Box<dyn Dispatcher<J>>>,
     order: Box<dyn Fn() -> Box<dyn QueueOrder<J>>>,
     worker: Arc<dyn Fn() -> Box<dyn Worker<J, H::Handler>> + Send + Sync>,
+    /// What takes more than one dispatcher.
+    several: Option<Several<J>>,
     settings: Settings,
 }
 
@@ -70,6 +72,7 @@ where
             strategy: Box::new(|| Box::new(Any::new())),
             order: Box::new(|| Box::new(Fifo::new())),
             worker: Arc::new(|| Box::new(SerialWorker::new())),
+            several: None,
             settings: Settings::new(),
         }
     }
@@ -83,6 +86,7 @@ where
     /// How many dispatchers share the queue. Each has its own workers, strategy and backlog; one is
     /// right unless the strategy is costly or the workers are very many.
     pub fn dispatchers(mut self, count: usize) -> Self {
+        self.several = (count > 1).then(Several::desks);
         self.settings.dispatchers = count;
         self
     }
@@ -210,6 +214,7 @@ where
             strategy,
             order,
             worker,
+            several,
             settings,
         } = self;
         let (depth, error_capacity) = (settings.inbox_depth, settings.error_capacity);
@@ -239,6 +244,7 @@ where
             shelf: |pool, most| Shelf::<J, OutputOf<J, H>, ErrorOf<J, H>>::new(pool, most),
             stations,
             affinity,
+            several,
             crew: Box::new(Arc::new(CrewOf {
                 factory,
                 make: worker,

@@ -52,9 +52,29 @@ pub(crate) struct Core<J> {
     pub(crate) stations: Vec<Arc<Station<J>>>,
     homes: Homes<J>,
     common: Common,
+    /// If there are several.
+    several: Option<Several<J>>,
     pub(crate) crew: Contained<Box<dyn Crew<J>>>,
     /// Jobs that a shutdown took back, until a report takes them along.
     pub(crate) unrun: Mutex<Vec<Job<J>>>,
+}
+
+/// What only pools with several desks do. Reached by way of the builder's `dispatchers`, and not by name, so that nobody
+/// has to compile it who does not call that.
+pub(crate) struct Several<J> {
+    push: fn(&Core<J>, Queued<J>),
+    take: fn(&Core<J>, &Seat<J>) -> Option<Queued<J>>,
+    have_spare: fn(&Core<J>, WorkerId) -> bool,
+}
+
+impl<J: Send + 'static> Several<J> {
+    pub(crate) fn desks() -> Self {
+        Several {
+            push: Core::push_among_several,
+            take: Core::take_from_siblings,
+            have_spare: Core::any_sibling_has_spare,
+        }
+    }
 }
 
 /// What does not depend on the type of jobs. By itself, so that what concerns nothing else is compiled once, and not for
@@ -110,6 +130,7 @@ pub(crate) struct Parts<J> {
     pub(crate) shelf: fn(PoolNumber, usize) -> Arc<dyn Shelved>,
     pub(crate) stations: Vec<Arc<Station<J>>>,
     pub(crate) affinity: Option<Affinity<J>>,
+    pub(crate) several: Option<Several<J>>,
     pub(crate) crew: Box<dyn Crew<J>>,
 }
 
@@ -286,6 +307,7 @@ impl<J: Send + 'static> Core<J> {
             common,
             intake: Intake::new(),
             stations: parts.stations,
+            several: parts.several,
             crew: Contained::new(parts.crew),
             unrun: Mutex::new(Vec::new()),
         });
@@ -316,10 +338,17 @@ impl<J: Send + 'static> Core<J> {
         if self.stations.len() == 1 {
             return self.intake.push(job);
         }
-        self.push_among_several(job);
+        self.push_to_one_of(job);
     }
 
     #[inline(never)]
+    fn push_to_one_of(&self, job: Queued<J>) {
+        match &self.several {
+            None => unreachable!("several desks have what they need"),
+            Some(several) => (several.push)(self, job),
+        }
+    }
+
     fn push_among_several(&self, job: Queued<J>) {
         if self.homes.asks() {
             return self.ask_and_push(job);
@@ -609,11 +638,16 @@ impl<J: Send + 'static> Core<J> {
     /// What other workers of the desk took ahead, then what other desks can spare.
     #[inline(never)]
     fn take_from_others(&self, seat: &Seat<J>) -> Option<Queued<J>> {
+        let job = self.station(seat.id).steal(seat);
+        match &self.several {
+            Some(several) if job.is_none() => (several.take)(self, seat),
+            _ => job,
+        }
+    }
+
+    fn take_from_siblings(&self, seat: &Seat<J>) -> Option<Queued<J>> {
         let count = self.stations.len();
         let own = seat.id.dispatcher();
-        if let Some(job) = self.stations[own].steal(seat) {
-            return Some(job);
-        }
         for other in own + 1..own + count {
             let job = self.stations[other % count].give_away(seat);
             if job.is_some() {
@@ -625,8 +659,13 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Whether a desk other than the worker's own has a job for it.
-    #[inline(never)]
     pub(crate) fn siblings_have_spare(&self, worker: WorkerId) -> bool {
+        self.several
+            .as_ref()
+            .is_some_and(|several| (several.have_spare)(self, worker))
+    }
+
+    fn any_sibling_has_spare(&self, worker: WorkerId) -> bool {
         for (index, station) in self.stations.iter().enumerate() {
             if index != worker.dispatcher() && station.has_spare() {
                 return true;
