@@ -2,8 +2,8 @@
 
 use crate::clock::{Clock, SystemClock, Timekeeper};
 use crate::core::{Common, CommonParts, Core, Parts, Several};
-use crate::desk::{Desk, INBOX_DEPTH, MAX_INBOX_DEPTH};
-use crate::dispatcher::{Any, Dispatcher};
+use crate::desk::{Desk, INBOX_DEPTH, MAX_INBOX_DEPTH, Strategy};
+use crate::dispatcher::Dispatcher;
 use crate::error::BuildError;
 use crate::errors::ErrorLog;
 use crate::handler::JobHandlerFactory;
@@ -31,7 +31,7 @@ const MAX_ERRORS: usize = 1 << 24;
 /// | [`dispatchers`](Self::dispatchers) | 1 | 1 to 4096 |
 /// | [`workers_per_dispatcher`](Self::workers_per_dispatcher) | the machine's parallelism, over all dispatchers | at least 1, and at most 1 048 576 over all dispatchers |
 /// | [`queue_capacity`](Self::queue_capacity) | 1000 units: jobs, or what they weigh | 1 to 2⁴⁸ |
-/// | [`dispatcher`](Self::dispatcher) | [`Any`] | |
+/// | [`dispatcher`](Self::dispatcher) | [`Any`](crate::Any) | |
 /// | [`inbox_depth`](Self::inbox_depth) | 4 jobs | 1 to 2³² - 1 |
 /// | [`queue_order`](Self::queue_order) | [`Fifo`] | |
 /// | [`worker`](Self::worker) | [`SerialWorker`] | |
@@ -41,7 +41,7 @@ const MAX_ERRORS: usize = 1 << 24;
 #[must_use = "a builder does nothing until `build`"]
 pub struct PoolBuilder<J, H: JobHandlerFactory<J>> {
     factory: H,
-    strategy: Box<dyn Fn() -> Box<dyn Dispatcher<J>>>,
+    strategy: Box<dyn Fn() -> Strategy<J>>,
     order: Box<dyn Fn() -> Box<dyn QueueOrder<J>>>,
     worker: Arc<dyn Fn() -> Box<dyn Worker<J, H::Handler>> + Send + Sync>,
     /// What takes more than one dispatcher.
@@ -69,7 +69,7 @@ where
     pub(crate) fn new(factory: H) -> Self {
         PoolBuilder {
             factory,
-            strategy: Box::new(|| Box::new(Any::new())),
+            strategy: Box::new(Strategy::any),
             order: Box::new(|| Box::new(Fifo::new())),
             worker: Arc::new(|| Box::new(SerialWorker::new())),
             several: None,
@@ -127,7 +127,7 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn dispatcher<D: Dispatcher<J>>(mut self, make: impl Fn() -> D + 'static) -> Self {
-        self.strategy = Box::new(move || Box::new(make()));
+        self.strategy = Box::new(move || Strategy::new(Box::new(make())));
         self
     }
 
@@ -227,7 +227,7 @@ where
             let order = order();
             order.check()?;
             key_bound = order.key_bound();
-            let desk = Desk::new(dispatcher, order, strategy(), workers, depth);
+            let desk = Desk::with_strategy(dispatcher, order, strategy(), workers, depth);
             if dispatcher == 0 {
                 affinity = desk.affinity();
             }

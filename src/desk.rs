@@ -15,7 +15,7 @@
 //! together, it is asked again about each of them (*returned*), before anything in the backlog.
 
 use crate::bound::{Bound, Mark, has_unkeyed};
-use crate::dispatcher::{Affinity, All, Dispatcher, Place, Target, Vitals, Workers};
+use crate::dispatcher::{Affinity, All, Any, Dispatcher, Place, Target, Vitals, Workers};
 use crate::envelope::Queued;
 use crate::holders::{Holders, Slot};
 use crate::job::JobId;
@@ -78,9 +78,24 @@ pub(crate) struct Strategy<J> {
     late: bool,
     /// Which jobs it keeps together.
     affinity: Option<Affinity<J>>,
+    /// How it is asked about what waits. Reached from here alone, so that nobody has to compile it whose pools have no
+    /// strategy of this kind.
+    route: Option<Route<J>>,
 }
 
-impl<J: 'static> Strategy<J> {
+type Route<J> = fn(&mut Desk<J>, &mut Option<Taker<'_, J>>, &mut Vec<usize>);
+
+impl<J: Send + 'static> Strategy<J> {
+    /// Jobs go to whoever asks: the default.
+    pub(crate) fn any() -> Self {
+        Strategy {
+            dispatcher: Contained::new(Box::new(Any::new())),
+            late: true,
+            affinity: None,
+            route: None,
+        }
+    }
+
     /// Not under a lock.
     #[inline(never)]
     pub(crate) fn new(dispatcher: Box<dyn Dispatcher<J>>) -> Self {
@@ -91,6 +106,7 @@ impl<J: 'static> Strategy<J> {
             dispatcher,
             late,
             affinity,
+            route: Some(Desk::route_all),
         }
     }
 
@@ -224,7 +240,7 @@ impl<J> Taker<'_, J> {
 }
 
 impl<J: Send + 'static> Desk<J> {
-    #[inline(never)]
+    #[cfg(any(test, feature = "sim", feature = "testing"))]
     pub(crate) fn new(
         dispatcher: usize,
         order: Box<dyn QueueOrder<J>>,
@@ -232,11 +248,23 @@ impl<J: Send + 'static> Desk<J> {
         workers: usize,
         depth: usize,
     ) -> Self {
+        let strategy = Strategy::new(strategy);
+        Desk::with_strategy(dispatcher, order, strategy, workers, depth)
+    }
+
+    #[inline(never)]
+    pub(crate) fn with_strategy(
+        dispatcher: usize,
+        order: Box<dyn QueueOrder<J>>,
+        strategy: Strategy<J>,
+        workers: usize,
+        depth: usize,
+    ) -> Self {
         let arrival_order = order.in_arrival_order();
         let mut desk = Desk {
             dispatcher,
             order: Contained::new(order),
-            strategy: Strategy::new(strategy),
+            strategy,
             arrival_order,
             spare: Bound::default(),
             returned: Bound::default(),
@@ -556,11 +584,14 @@ impl<J: Send + 'static> Desk<J> {
         self.route_with(&mut Some(taker), called);
     }
 
-    #[inline(never)]
     fn route_with(&mut self, taker: &mut Option<Taker<'_, J>>, called: &mut Vec<usize>) {
-        if self.strategy.late {
-            return;
+        match self.strategy.route {
+            Some(route) if !self.strategy.late => route(self, taker, called),
+            _ => {}
         }
+    }
+
+    fn route_all(&mut self, taker: &mut Option<Taker<'_, J>>, called: &mut Vec<usize>) {
         while self.room > 0 && self.spare.is_empty() {
             if self.returned.is_empty() && self.route_many(taker, called) {
                 continue;
