@@ -1,4 +1,5 @@
-//! The jobs that a strategy has bound to one worker, and that wait for it on the desk.
+//! Jobs that have left the backlog and wait on the desk: those that a strategy has bound to one worker, and those that
+//! may go to anyone.
 //!
 //! Jobs and what the desk knows of them lie in two rows and not in one of pairs: a pair would be put together by words
 //! and moved in greater parts, and for that a processor waits until all that it wrote before has reached the cache, while
@@ -23,7 +24,18 @@ pub(crate) struct Mark {
     pub(crate) key: Option<Slot>,
 }
 
-/// A worker's inbox. The first row is as long as the second, and in the same order.
+impl Mark {
+    #[inline]
+    pub(crate) fn unkeyed(turn: u64, id: JobId) -> Self {
+        let key = None;
+        Mark { turn, id, key }
+    }
+}
+
+/// A worker's inbox, say. The first row is as long as the second, and in the same order.
+///
+/// Little of what a deque can do is used, and much of that by way of the ends alone: all of it is compiled again for each
+/// type of jobs.
 pub(crate) struct Bound<J> {
     jobs: VecDeque<Queued<J>>,
     marks: VecDeque<Mark>,
@@ -47,13 +59,13 @@ impl<J> Bound<J> {
         self.jobs.is_empty()
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn push(&mut self, job: Queued<J>, mark: Mark) {
         self.marks.push_back(mark);
         self.jobs.push_back(job);
     }
 
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn pop(&mut self) -> Option<(Queued<J>, Mark)> {
         let mark = self.marks.pop_front()?;
         self.jobs.pop_front().map(|job| (job, mark))
@@ -62,43 +74,162 @@ impl<J> Bound<J> {
     /// Moves the first `count` jobs to the end of `to`: if they are all, and it is empty, the two mostly change their
     /// buffers.
     pub(crate) fn move_to(&mut self, count: usize, to: &mut VecDeque<Queued<J>>) {
-        self.marks.drain(..count);
+        drop_first(&mut self.marks, count);
         let all = count == self.jobs.len() && to.is_empty();
         if all && self.jobs.capacity() <= SWAPPED {
             std::mem::swap(&mut self.jobs, to);
         } else {
-            to.extend(self.jobs.drain(..count));
+            move_first(&mut self.jobs, count, to);
         }
     }
 
-    pub(crate) fn jobs(&self) -> impl Iterator<Item = &Queued<J>> {
-        self.jobs.iter()
+    #[inline(never)]
+    pub(crate) fn push_front(&mut self, job: Queued<J>, mark: Mark) {
+        self.marks.push_front(mark);
+        self.jobs.push_front(job);
+    }
+
+    /// Moves all to the end of `to`.
+    #[inline(never)]
+    pub(crate) fn append_to(&mut self, to: &mut Bound<J>) {
+        to.marks.append(&mut self.marks);
+        to.jobs.append(&mut self.jobs);
+    }
+
+    pub(crate) fn jobs(&self) -> &VecDeque<Queued<J>> {
+        &self.jobs
     }
 
     pub(crate) fn marks(&self) -> &VecDeque<Mark> {
         &self.marks
     }
 
-    pub(crate) fn marks_mut(&mut self) -> impl Iterator<Item = &mut Mark> {
-        self.marks.iter_mut()
+    /// Takes out the first job that is for the workers of any desk.
+    #[inline(never)]
+    pub(crate) fn pop_first_unkeyed(&mut self) -> Option<Queued<J>> {
+        let mut found = None;
+        let mut passed = Bound::default();
+        while let Some((job, mark)) = self.pop() {
+            if !job.stays_with_desk() {
+                found = Some(job);
+                break;
+            }
+            passed.push(job, mark);
+        }
+        while let (Some(job), Some(mark)) = (passed.jobs.pop_back(), passed.marks.pop_back()) {
+            self.push_front(job, mark);
+        }
+        found
     }
 
-    /// Takes out those that `which` says yes to.
-    pub(crate) fn take_out(
-        &mut self,
-        mut which: impl FnMut(&Queued<J>, Mark) -> bool,
-    ) -> Vec<(Queued<J>, Mark)> {
-        let all = std::mem::take(self);
-        let mut out = Vec::new();
-        for (job, mark) in all.jobs.into_iter().zip(all.marks) {
-            if which(&job, mark) {
-                out.push((job, mark));
+    /// Nobody keeps them together any more.
+    pub(crate) fn forget_keys(&mut self) {
+        forget_keys(&mut self.marks);
+    }
+
+    /// Takes out those whose job was cancelled.
+    pub(crate) fn take_tombstones(&mut self) -> Bound<J> {
+        self.take_out(|job, _| !job.is_full())
+    }
+
+    /// Takes out those that `which` says yes to. The others keep their order.
+    #[inline(never)]
+    pub(crate) fn take_out(&mut self, mut which: impl FnMut(&Queued<J>, Mark) -> bool) -> Bound<J> {
+        let mut out = Bound::default();
+        for _ in 0..self.len() {
+            let Some((job, mark)) = self.pop() else { break };
+            let to = if which(&job, mark) {
+                &mut out
             } else {
-                self.push(job, mark);
-            }
+                &mut *self
+            };
+            to.push(job, mark);
         }
         out
     }
+
+    /// Puts each of another row among those here by its turn, behind its equals.
+    #[inline(never)]
+    pub(crate) fn merge(&mut self, mut others: Bound<J>) {
+        // Mostly once: what a strategy was asked about again lies behind what has later turns.
+        while !others.is_empty() {
+            let mut last = 0;
+            for _ in 0..self.len() {
+                let Some(first) = self.marks.front() else {
+                    break;
+                };
+                let sooner = ascending(&others.marks, &mut last, first.turn);
+                others.move_pairs(sooner, self);
+                self.turn_over();
+            }
+            let later = ascending(&others.marks, &mut last, u64::MAX);
+            others.move_pairs(later, self);
+        }
+    }
+
+    /// Moves the first to the end.
+    #[inline(never)]
+    fn turn_over(&mut self) {
+        if let Some((job, mark)) = self.pop() {
+            self.push(job, mark);
+        }
+    }
+
+    #[inline(never)]
+    fn move_pairs(&mut self, count: usize, to: &mut Bound<J>) {
+        for _ in 0..count {
+            let Some((job, mark)) = self.pop() else { break };
+            to.push(job, mark);
+        }
+    }
+}
+
+/// Moves the first `count` jobs to the end of another row.
+pub(crate) fn move_first<J>(
+    from: &mut VecDeque<Queued<J>>,
+    count: usize,
+    to: &mut VecDeque<Queued<J>>,
+) {
+    if count >= from.len() {
+        return to.append(from);
+    }
+    to.reserve(count);
+    for _ in 0..count {
+        let Some(job) = from.pop_front() else { break };
+        to.push_back(job);
+    }
+}
+
+/// Whether some job is for the workers of any desk.
+pub(crate) fn has_unkeyed<J>(jobs: &VecDeque<Queued<J>>) -> bool {
+    for job in jobs {
+        if !job.stays_with_desk() {
+            return true;
+        }
+    }
+    false
+}
+
+// Of marks alone, so compiled once.
+
+fn drop_first(marks: &mut VecDeque<Mark>, count: usize) {
+    marks.drain(..count);
+}
+
+/// How many of the first have turns that do not fall, from `last` on and below a limit. `last` goes on to the last of them.
+fn ascending(marks: &VecDeque<Mark>, last: &mut u64, limit: u64) -> usize {
+    let in_turn = |mark: &&Mark| {
+        let fits = (*last..limit).contains(&mark.turn);
+        if fits {
+            *last = mark.turn;
+        }
+        fits
+    };
+    marks.iter().take_while(in_turn).count()
+}
+
+fn forget_keys(marks: &mut VecDeque<Mark>) {
+    marks.iter_mut().for_each(|mark| mark.key = None);
 }
 
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
@@ -124,7 +255,7 @@ mod tests {
 
     /// Of both rows, which are to be the same.
     fn numbers(bound: &Bound<usize>) -> Vec<u64> {
-        let jobs: Vec<_> = bound.jobs().map(|job| job.id().get()).collect();
+        let jobs: Vec<_> = bound.jobs().iter().map(|job| job.id().get()).collect();
         let marks: Vec<_> = bound.marks().iter().map(|mark| mark.turn).collect();
         assert_eq!(jobs, marks);
         jobs
@@ -135,16 +266,23 @@ mod tests {
         let mut row = bound(9);
         let (job, mark) = row.pop().expect("there are nine");
         assert_eq!((job.id().get(), mark.turn), (1, 1));
-        let out = row.take_out(|job, mark| {
+        let mut out = row.take_out(|job, mark| {
             assert_eq!(job.id(), mark.id);
             mark.turn > 5 && mark.turn != 7
         });
-        let out: Vec<_> = out
-            .iter()
-            .map(|(job, mark)| (job.id().get(), mark.turn))
-            .collect();
-        assert_eq!(out, [(6, 6), (8, 8), (9, 9)]);
+        assert_eq!(numbers(&out), [6, 8, 9]);
         assert_eq!(numbers(&row), [2, 3, 4, 5, 7]);
+        out.append_to(&mut row);
+        assert_eq!(numbers(&row), [2, 3, 4, 5, 7, 6, 8, 9]);
+        let mut first = row.take_out(|_, mark| mark.turn % 2 == 0);
+        assert_eq!(numbers(&first), [2, 4, 6, 8]);
+        first.merge(row);
+        assert_eq!(numbers(&first), [2, 3, 4, 5, 6, 7, 8, 9]);
+        let mut unsorted = bound(6).take_out(|_, mark| mark.turn > 3);
+        bound(3).append_to(&mut unsorted);
+        let mut row = bound(2);
+        row.merge(unsorted);
+        assert_eq!(numbers(&row), [1, 1, 2, 2, 3, 4, 5, 6]);
     }
 
     #[test]

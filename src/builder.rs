@@ -1,9 +1,9 @@
 //! Settings, their defaults, and what they may be.
 
 use crate::clock::{Clock, SystemClock, Timekeeper};
-use crate::core::{Core, Parts};
-use crate::desk::{Desk, INBOX_DEPTH, MAX_INBOX_DEPTH};
-use crate::dispatcher::{Any, Dispatcher};
+use crate::core::{Common, CommonParts, Core, Parts, Several};
+use crate::desk::{Desk, INBOX_DEPTH, MAX_INBOX_DEPTH, Strategy};
+use crate::dispatcher::Dispatcher;
 use crate::error::BuildError;
 use crate::errors::ErrorLog;
 use crate::handler::JobHandlerFactory;
@@ -31,7 +31,7 @@ const MAX_ERRORS: usize = 1 << 24;
 /// | [`dispatchers`](Self::dispatchers) | 1 | 1 to 4096 |
 /// | [`workers_per_dispatcher`](Self::workers_per_dispatcher) | the machine's parallelism, over all dispatchers | at least 1, and at most 1 048 576 over all dispatchers |
 /// | [`queue_capacity`](Self::queue_capacity) | 1000 units: jobs, or what they weigh | 1 to 2⁴⁸ |
-/// | [`dispatcher`](Self::dispatcher) | [`Any`] | |
+/// | [`dispatcher`](Self::dispatcher) | [`Any`](crate::Any) | |
 /// | [`inbox_depth`](Self::inbox_depth) | 4 jobs | 1 to 2³² - 1 |
 /// | [`queue_order`](Self::queue_order) | [`Fifo`] | |
 /// | [`worker`](Self::worker) | [`SerialWorker`] | |
@@ -41,14 +41,21 @@ const MAX_ERRORS: usize = 1 << 24;
 #[must_use = "a builder does nothing until `build`"]
 pub struct PoolBuilder<J, H: JobHandlerFactory<J>> {
     factory: H,
+    strategy: Box<dyn Fn() -> Strategy<J>>,
+    order: Box<dyn Fn() -> Box<dyn QueueOrder<J>>>,
+    worker: Arc<dyn Fn() -> Box<dyn Worker<J, H::Handler>> + Send + Sync>,
+    /// What takes more than one dispatcher.
+    several: Option<Several<J>>,
+    settings: Settings,
+}
+
+/// What does not depend on the type of jobs.
+struct Settings {
     name: String,
     dispatchers: usize,
     workers_per_dispatcher: Option<usize>,
     queue_capacity: usize,
-    strategy: Box<dyn Fn() -> Box<dyn Dispatcher<J>>>,
     inbox_depth: usize,
-    order: Box<dyn Fn() -> Box<dyn QueueOrder<J>>>,
-    worker: Arc<dyn Fn() -> Box<dyn Worker<J, H::Handler>> + Send + Sync>,
     spawner: Box<dyn Spawner>,
     error_capacity: usize,
     clock: Arc<dyn Clock>,
@@ -62,36 +69,31 @@ where
     pub(crate) fn new(factory: H) -> Self {
         PoolBuilder {
             factory,
-            name: "fanpool".to_owned(),
-            dispatchers: 1,
-            workers_per_dispatcher: None,
-            queue_capacity: 1000,
-            strategy: Box::new(|| Box::new(Any::new())),
-            inbox_depth: INBOX_DEPTH,
+            strategy: Box::new(Strategy::any),
             order: Box::new(|| Box::new(Fifo::new())),
             worker: Arc::new(|| Box::new(SerialWorker::new())),
-            spawner: Box::new(Threads::new()),
-            error_capacity: 256,
-            clock: Arc::new(SystemClock),
+            several: None,
+            settings: Settings::new(),
         }
     }
 
     /// The pool's name, which its threads carry.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.settings.name = name.into();
         self
     }
 
     /// How many dispatchers share the queue. Each has its own workers, strategy and backlog; one is
     /// right unless the strategy is costly or the workers are very many.
     pub fn dispatchers(mut self, count: usize) -> Self {
-        self.dispatchers = count;
+        self.several = (count > 1).then(Several::desks);
+        self.settings.dispatchers = count;
         self
     }
 
     /// How many workers each dispatcher has, and so how many jobs of its run at once.
     pub fn workers_per_dispatcher(mut self, count: usize) -> Self {
-        self.workers_per_dispatcher = Some(count);
+        self.settings.workers_per_dispatcher = Some(count);
         self
     }
 
@@ -102,7 +104,7 @@ where
     /// size of each job as its weight, it is a number of bytes. A permit counts until it is used or
     /// dropped.
     pub fn queue_capacity(mut self, units: usize) -> Self {
-        self.queue_capacity = units;
+        self.settings.queue_capacity = units;
         self
     }
 
@@ -125,7 +127,7 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn dispatcher<D: Dispatcher<J>>(mut self, make: impl Fn() -> D + 'static) -> Self {
-        self.strategy = Box::new(move || Box::new(make()));
+        self.strategy = Box::new(move || Strategy::new(Box::new(make())));
         self
     }
 
@@ -139,7 +141,7 @@ where
     /// dispatcher between tiny jobs. With a depth beyond the queue's capacity, each job is bound as soon as
     /// a dispatcher sees it.
     pub fn inbox_depth(mut self, jobs: usize) -> Self {
-        self.inbox_depth = jobs;
+        self.settings.inbox_depth = jobs;
         self
     }
 
@@ -177,20 +179,20 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn spawner(mut self, spawner: impl Spawner) -> Self {
-        self.spawner = Box::new(spawner);
+        self.settings.spawner = Box::new(spawner);
         self
     }
 
     /// How many errors of jobs without a handle are kept for [`errors`](crate::Submitter::errors).
     /// When there are more, the oldest is dropped and counted.
     pub fn error_capacity(mut self, errors: usize) -> Self {
-        self.error_capacity = errors;
+        self.settings.error_capacity = errors;
         self
     }
 
     /// Where the pool gets its time from: another clock is for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.settings.clock = Arc::new(clock);
         self
     }
 
@@ -207,88 +209,117 @@ where
     ///
     /// When a closure that makes a strategy or an order does, or an order that is asked about itself.
     pub fn build(self) -> Result<Pool<J, H>, BuildError> {
-        let workers = self.check()?;
         let PoolBuilder {
             factory,
-            name,
-            dispatchers,
-            queue_capacity,
             strategy,
-            inbox_depth,
             order,
             worker,
-            mut spawner,
-            error_capacity,
-            clock,
-            ..
+            several,
+            settings,
         } = self;
-        spawner.set_pool_name(&name);
-        let dedicated = spawner.is_dedicated();
-        let mut desks = Vec::with_capacity(dispatchers);
+        let (depth, error_capacity) = (settings.inbox_depth, settings.error_capacity);
+        let common = settings.into_parts()?;
+        let workers = common.workers;
+        let mut stations = Vec::with_capacity(common.dispatchers);
+        let mut affinity = None;
         let mut key_bound = None;
-        for dispatcher in 0..dispatchers {
+        for dispatcher in 0..common.dispatchers {
             let order = order();
             order.check()?;
             key_bound = order.key_bound();
-            desks.push(Desk::new(
-                dispatcher,
-                order,
-                strategy(),
-                workers,
-                inbox_depth,
-            ));
+            let desk = Desk::with_strategy(dispatcher, order, strategy(), workers, depth);
+            if dispatcher == 0 {
+                affinity = desk.affinity();
+            }
+            let alone = common.dispatchers == 1;
+            let (dedicated, cores) = (common.dedicated, common.cores);
+            stations.push(Arc::new(Station::new(
+                dispatcher, desk, workers, alone, dedicated, cores,
+            )));
         }
-        let cores = cores();
         let core = Core::new(Parts {
-            cores,
-            affinity: desks.first().and_then(Desk::affinity),
-            capacity: queue_capacity as u64,
+            common,
             key_bound,
-            stations: desks
-                .into_iter()
-                .enumerate()
-                .map(|(dispatcher, desk)| {
-                    let alone = dispatchers == 1;
-                    Station::new(dispatcher, desk, workers, alone, dedicated, cores)
-                })
-                .collect(),
-            time: Timekeeper::new(clock, format!("{name}-time")),
-            spawner,
-            dedicated,
             errors: Arc::new(ErrorLog::<ErrorOf<J, H>>::new(error_capacity)),
             shelf: |pool, most| Shelf::<J, OutputOf<J, H>, ErrorOf<J, H>>::new(pool, most),
+            stations,
+            affinity,
+            several,
             crew: Box::new(Arc::new(CrewOf {
                 factory,
                 make: worker,
             })),
-            name,
         });
         let pool = Pool::new(core.clone());
-        let mut refused = None;
-        for seat in core.seats() {
-            // After a refusal, the places of the others are only freed.
-            if refused.is_some() {
-                core.worker_left(seat.id);
-            } else if let Err(source) = core.spawn(seat.id, false) {
-                core.close();
-                core.worker_left(seat.id);
-                refused = Some(BuildError::Spawn {
-                    worker: seat.id,
-                    source,
-                });
-            }
-        }
-        match refused {
-            None if core.roster.live() == 0 => Err(BuildError::Spawn {
-                worker: WorkerId::new(0, 0),
-                source: SpawnError::new(
-                    "every worker's task was dropped unpolled (a spawner has to keep what it is given: \
-                     smol's `spawn`, for one, needs a `detach`)",
-                ),
-            }),
+        match core.start_workers().or_else(|| core.refuses_to_start()) {
             None => Ok(pool),
             Some(refused) => Err(refused),
         }
+    }
+}
+
+impl<J: Send + 'static> Core<J> {
+    /// Has all workers spawned. After a refusal, the places of the others are only freed.
+    #[inline(never)]
+    fn start_workers(self: &Arc<Self>) -> Option<BuildError> {
+        let mut refused = None;
+        for station in &self.stations {
+            for seat in station.seats() {
+                if refused.is_none() {
+                    let Err(source) = self.spawn(seat.id, false) else {
+                        continue;
+                    };
+                    self.close();
+                    let worker = seat.id;
+                    refused = Some(BuildError::Spawn { worker, source });
+                }
+                self.worker_left(seat.id);
+            }
+        }
+        refused
+    }
+}
+
+impl Common {
+    fn refuses_to_start(&self) -> Option<BuildError> {
+        (self.roster.live() == 0).then(|| BuildError::Spawn {
+            worker: WorkerId::new(0, 0),
+            source: SpawnError::new(
+                "every worker's task was dropped unpolled (a spawner has to keep what it is given: \
+                 smol's `spawn`, for one, needs a `detach`)",
+            ),
+        })
+    }
+}
+
+impl Settings {
+    fn new() -> Self {
+        Settings {
+            name: "fanpool".to_owned(),
+            dispatchers: 1,
+            workers_per_dispatcher: None,
+            queue_capacity: 1000,
+            inbox_depth: INBOX_DEPTH,
+            spawner: Box::new(Threads::new()),
+            error_capacity: 256,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Checks them, and tells the spawner and asks it.
+    fn into_parts(mut self) -> Result<CommonParts, BuildError> {
+        let workers = self.check()?;
+        self.spawner.set_pool_name(&self.name);
+        Ok(CommonParts {
+            capacity: self.queue_capacity as u64,
+            dispatchers: self.dispatchers,
+            workers,
+            time: Timekeeper::new(self.clock, format!("{}-time", self.name)),
+            cores: cores(),
+            dedicated: self.spawner.is_dedicated(),
+            spawner: self.spawner,
+            name: self.name,
+        })
     }
 
     /// Answers the number of workers for each dispatcher.
@@ -335,10 +366,13 @@ where
 impl<J, H: JobHandlerFactory<J>> fmt::Debug for PoolBuilder<J, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolBuilder")
-            .field("name", &self.name)
-            .field("dispatchers", &self.dispatchers)
-            .field("workers_per_dispatcher", &self.workers_per_dispatcher)
-            .field("queue_capacity", &self.queue_capacity)
+            .field("name", &self.settings.name)
+            .field("dispatchers", &self.settings.dispatchers)
+            .field(
+                "workers_per_dispatcher",
+                &self.settings.workers_per_dispatcher,
+            )
+            .field("queue_capacity", &self.settings.queue_capacity)
             .finish_non_exhaustive()
     }
 }

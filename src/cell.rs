@@ -183,6 +183,7 @@ impl<J, T, E> Slot<J, T, E> {
     }
 
     /// For the next job, when the last one is over and nobody else knows the slot.
+    #[inline(always)]
     fn use_again(&mut self, job: Job<J>) {
         self.options = job.share_options();
         if self.asked_to_stop.load(Relaxed) {
@@ -266,8 +267,15 @@ where
         Arc::new(Cell { pool, slots, shelf })
     }
 
-    /// For the next job, or the next group's, of which it takes as many as it has slots: see shelf.rs.
-    pub(crate) fn use_again(&mut self, jobs: impl Iterator<Item = Job<J>>) {
+    /// For the next job: see shelf.rs.
+    pub(crate) fn use_again(&mut self, job: Job<J>) {
+        if let [slot, ..] = self.slots_mut() {
+            slot.use_again(job);
+        }
+    }
+
+    /// For the next group's jobs, of which it takes as many as it has slots.
+    pub(crate) fn use_again_for_some(&mut self, jobs: impl Iterator<Item = Job<J>>) {
         let slots = self.slots_mut().iter_mut();
         slots.zip(jobs).for_each(|(slot, job)| slot.use_again(job));
     }
@@ -361,6 +369,7 @@ where
         }
     }
 
+    #[inline(never)]
     fn try_cancel(&self, at: usize) -> Cancellation {
         let slot = self.slot(at);
         let seen_before = seeded(Fault::ClaimTwice) && self.is_waiting(at);
@@ -386,7 +395,7 @@ where
         if let Some(home) = &home {
             home.unrun(slot.options.as_deref(), Ending::Cancelled);
         }
-        self.finish(at, Err(JobError::Cancelled));
+        self.end(at, Ending::Cancelled);
         if let Some(home) = home {
             home.over(slot.id());
             home.buried();
@@ -454,6 +463,7 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
+    #[inline(never)]
     fn end(&self, at: usize, why: Ending) {
         self.finish(at, Err(why.into()));
     }

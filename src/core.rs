@@ -4,7 +4,7 @@
 use crate::clock::Timekeeper;
 use crate::context::StopAll;
 use crate::desk::Strategy;
-use crate::dispatcher::Affinity;
+use crate::dispatcher::{Affinity, Vitals};
 use crate::envelope::{Claimed, Queued};
 use crate::errors::Untold;
 use crate::fault::{Fault, seeded};
@@ -16,7 +16,7 @@ use crate::job::{self, Job, JobId, Options};
 use crate::joins::Joins;
 use crate::keys::Keys;
 use crate::lookout::{yield_to_others, yields_pay};
-use crate::metrics::{Metrics, PoolCounts};
+use crate::metrics::{Metrics, PoolCounts, WorkerCounts};
 use crate::outcome::Ending;
 use crate::registry::{self, Home, PoolNumber};
 use crate::roster::Roster;
@@ -29,8 +29,9 @@ use crate::station::Station;
 use crate::sync::atomic::{AtomicBool, AtomicIsize, Ordering::*};
 use crate::sync::{Mutex, Padded, lock, thread};
 use crate::unwind::{Contained, dispose};
-use crate::worker::{Crew, Hand, Usual, WorkerId};
-use std::sync::Arc;
+use crate::worker::{Appetite, Crew, Hand, Usual, WorkerId};
+use std::ops::Deref;
+use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
 /// How often a worker gives way at most while it lingers, each time for half a microsecond or more.
@@ -49,14 +50,44 @@ const KEPT_CELLS: u64 = 1024;
 const FRUITLESS_SWEEPS: u64 = 10_000;
 
 pub(crate) struct Core<J> {
+    pub(crate) intake: Intake<J>,
+    /// (Of an `Arc`, the drop is compiled once; that of a value, with everything that may have to drop it.)
+    pub(crate) stations: Vec<Arc<Station<J>>>,
+    homes: Homes<J>,
+    common: Common,
+    /// If there are several.
+    several: Option<Several<J>>,
+    pub(crate) crew: Contained<Box<dyn Crew<J>>>,
+    /// Jobs that a shutdown took back, until a report takes them along.
+    pub(crate) unrun: Mutex<Vec<Job<J>>>,
+}
+
+/// What only pools with several desks do. Reached by way of the builder's `dispatchers`, and not by name, so that nobody
+/// has to compile it who does not call that.
+pub(crate) struct Several<J> {
+    push: fn(&Core<J>, Queued<J>),
+    take: fn(&Core<J>, &Seat<J>) -> Option<Queued<J>>,
+    have_spare: fn(&Core<J>, WorkerId) -> bool,
+}
+
+impl<J: Send + 'static> Several<J> {
+    pub(crate) fn desks() -> Self {
+        Several {
+            push: Core::push_among_several,
+            take: Core::take_from_siblings,
+            have_spare: Core::any_sibling_has_spare,
+        }
+    }
+}
+
+/// What does not depend on the type of jobs. By itself, so that what concerns nothing else is compiled once, and not for
+/// each type.
+pub(crate) struct Common {
     pub(crate) number: PoolNumber,
     pub(crate) name: String,
     pub(crate) gate: Gate,
     /// If the queue order bounds how many jobs of a key may wait.
-    pub(crate) keys: Option<Keys>,
-    pub(crate) intake: Intake<J>,
-    pub(crate) stations: Box<[Station<J>]>,
-    homes: Homes<J>,
+    pub(crate) keys: Option<Arc<Keys>>,
     pub(crate) counts: PoolCounts,
     pub(crate) joins: Joins,
     /// What became of jobs without a handle, if it was not good.
@@ -65,13 +96,16 @@ pub(crate) struct Core<J> {
     pub(crate) shelf: Arc<dyn Shelved>,
     pub(crate) standstill: Standstill,
     pub(crate) roster: Roster,
+    /// Of each desk's workers.
+    vitals: Vec<Arc<[Vitals]>>,
+    /// How many each desk has.
+    workers: usize,
     pub(crate) time: Timekeeper,
     pub(crate) stop: Arc<StopAll>,
     pub(crate) spawner: Contained<Box<dyn Spawner>>,
     /// Workers have threads of their own, where they may spin: asked of the spawner once.
     pub(crate) dedicated: bool,
     pub(crate) cores: u64,
-    pub(crate) crew: Contained<Box<dyn Crew<J>>>,
     /// No job is started any more.
     halted: AtomicBool,
     /// Somebody shuts the pool down and gets a report, which has the jobs that were never started.
@@ -80,24 +114,168 @@ pub(crate) struct Core<J> {
     usual: Padded<Usual>,
     /// Empty envelopes that are still in the queue. May be off while they are being counted.
     tombstones: AtomicIsize,
-    /// Jobs that a shutdown took back, until a report takes them along.
-    pub(crate) unrun: Mutex<Vec<Job<J>>>,
+}
+
+impl<J> Deref for Core<J> {
+    type Target = Common;
+
+    #[inline]
+    fn deref(&self) -> &Common {
+        &self.common
+    }
 }
 
 /// What `Core::new` is made of, apart from the pool's own machinery.
 pub(crate) struct Parts<J> {
+    pub(crate) common: CommonParts,
+    pub(crate) key_bound: Option<usize>,
+    pub(crate) errors: Arc<dyn Untold>,
+    pub(crate) shelf: fn(PoolNumber, usize) -> Arc<dyn Shelved>,
+    pub(crate) stations: Vec<Arc<Station<J>>>,
+    pub(crate) affinity: Option<Affinity<J>>,
+    pub(crate) several: Option<Several<J>>,
+    pub(crate) crew: Box<dyn Crew<J>>,
+}
+
+/// Those of them that are known from the settings alone.
+pub(crate) struct CommonParts {
     pub(crate) name: String,
     pub(crate) capacity: u64,
-    pub(crate) key_bound: Option<usize>,
-    pub(crate) stations: Box<[Station<J>]>,
-    pub(crate) affinity: Option<Affinity<J>>,
+    pub(crate) dispatchers: usize,
+    /// Of each dispatcher.
+    pub(crate) workers: usize,
     pub(crate) time: Timekeeper,
+    /// So many workers run at a time.
     pub(crate) cores: usize,
     pub(crate) spawner: Box<dyn Spawner>,
     pub(crate) dedicated: bool,
-    pub(crate) crew: Box<dyn Crew<J>>,
-    pub(crate) errors: Arc<dyn Untold>,
-    pub(crate) shelf: fn(PoolNumber, usize) -> Arc<dyn Shelved>,
+}
+
+impl Common {
+    #[inline(never)]
+    fn new(
+        parts: CommonParts,
+        key_bound: Option<usize>,
+        errors: Arc<dyn Untold>,
+        shelf: fn(PoolNumber, usize) -> Arc<dyn Shelved>,
+        pass: Pass,
+        vitals: Vec<Arc<[Vitals]>>,
+    ) -> Self {
+        let number = registry::reserve();
+        let roster = Roster::new(parts.dispatchers, parts.workers);
+        Common {
+            number,
+            name: parts.name,
+            gate: Gate::new(parts.capacity, roster.live()).counted_under(pass, roster.live()),
+            keys: key_bound.map(|bound| Arc::new(Keys::new(bound))),
+            counts: PoolCounts::default(),
+            joins: Joins::new(),
+            errors,
+            shelf: shelf(number, parts.capacity.clamp(64, KEPT_CELLS) as usize),
+            standstill: Standstill::new(roster.live()),
+            roster,
+            vitals,
+            workers: parts.workers,
+            time: parts.time,
+            stop: Arc::new(StopAll::new()),
+            dedicated: parts.dedicated,
+            cores: parts.cores as u64,
+            spawner: Contained::new(parts.spawner),
+            halted: AtomicBool::new(false),
+            reports: AtomicBool::new(false),
+            usual: Padded(Usual::new()),
+            tombstones: AtomicIsize::new(0),
+        }
+    }
+
+    /// For whom there is nothing to do: sees to it that nobody waits for room that is there.
+    pub(crate) fn rest(&self) {
+        if let Some(again) = self.gate.wake_at_rest(|| self.time.now()) {
+            self.time
+                .alarm(again, Waker::from(Arc::new(LookAgain(self.number))));
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted.load(SeqCst)
+    }
+
+    /// Nothing is left for workers to do, ever.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_halted() || self.gate.is_drained()
+    }
+
+    /// Once the last worker has left and the last waiting job has ended, there will be no more errors.
+    /// Called after either: a sweep may outlast the workers.
+    pub(crate) fn end_errors(&self) {
+        if self.roster.live() == 0 && self.gate.is_drained() {
+            self.errors.close();
+        }
+    }
+
+    /// A job waits no more. Answers whether that drained a closed gate.
+    #[inline]
+    fn leave_gate(&self, options: Option<&Options>, lane: Lane) -> bool {
+        if let Some(keys) = &self.keys {
+            options
+                .and_then(|options| options.key)
+                .inspect(|&key| keys.leave(key));
+        }
+        self.gate.release(job::weight(options), lane)
+    }
+
+    /// How many jobs to take now, those before being done.
+    fn appetite(&self, hand: &mut Hand, vitals: &Vitals) -> Appetite {
+        hand.appetite(vitals, &self.usual, || self.time.now())
+    }
+
+    /// The worker has nothing to do.
+    pub(crate) fn pause(&self, hand: &mut Hand) {
+        hand.pause(|| self.time.now());
+    }
+
+    fn put_off_catching_up(&self) {
+        let number = self.number;
+        frame::outside_desk(move || {
+            if let Some(home) = registry::find(number) {
+                home.catch_up();
+            }
+        });
+    }
+
+    fn put_off_absence(&self, worker: WorkerId, away: bool) {
+        let number = self.number;
+        frame::outside_desk(move || {
+            if let Some(home) = registry::find(number) {
+                home.set_away(worker, away);
+            }
+        });
+    }
+
+    /// How many tombstones there are, after one more, if they are worth a sweep.
+    fn buried(&self, met: usize) -> bool {
+        let buried = self.tombstones.fetch_add(1 - met as isize, Relaxed) + 1 - met as isize;
+        // Few are let lie: a sweep visits everything.
+        buried > 32 && buried.unsigned_abs() as u64 > self.gate.waiting() && !frame::in_desk()
+    }
+
+    /// The counters, but for what stations know.
+    fn metrics(&self) -> Metrics {
+        let each_worker = |each: &mut dyn FnMut(&WorkerCounts)| {
+            for desk in &self.vitals {
+                for worker in 0..self.workers {
+                    each(&Vitals::of_worker(desk, worker).counts);
+                }
+            }
+        };
+        let mut metrics = self.counts.snapshot(&each_worker, &self.gate);
+        metrics.workers = self.roster.live() as u64;
+        metrics.failing_workers = self.roster.failing() as u64;
+        metrics.errors_dropped = self.errors.dropped();
+        metrics
+    }
 }
 
 impl<J> Drop for Core<J> {
@@ -105,51 +283,40 @@ impl<J> Drop for Core<J> {
         registry::leave(self.number);
         self.shelf.close();
         // Of a shutdown whose report nobody took. Each by itself: their drop may panic.
-        std::mem::take(&mut *lock(&self.unrun))
-            .into_iter()
-            .for_each(|job| {
-                dispose(job);
-            });
+        for job in std::mem::take(&mut *lock(&self.unrun)) {
+            dispose(job);
+        }
     }
 }
 
 impl<J: Send + 'static> Core<J> {
+    #[inline(never)]
     pub(crate) fn new(parts: Parts<J>) -> Arc<Self> {
-        registry::enter(|number| {
-            let each = parts.stations.first().map_or(0, |one| one.seats().len());
-            let roster = Roster::new(parts.stations.len(), each);
-            Arc::new(Core {
-                number,
-                name: parts.name,
-                gate: Gate::new(parts.capacity, roster.live())
-                    .counted_under(pass_trays(&parts.stations), roster.live()),
-                keys: parts.key_bound.map(Keys::new),
-                intake: Intake::new(),
-                counts: PoolCounts::default(),
-                joins: Joins::new(),
-                errors: parts.errors,
-                shelf: (parts.shelf)(number, parts.capacity.clamp(64, KEPT_CELLS) as usize),
-                standstill: Standstill::new(roster.live()),
-                roster,
-                homes: Homes::new(parts.stations.len(), parts.affinity),
-                stations: parts.stations,
-                time: parts.time,
-                stop: Arc::new(StopAll::new()),
-                dedicated: parts.dedicated,
-                cores: parts.cores as u64,
-                spawner: Contained::new(parts.spawner),
-                crew: Contained::new(parts.crew),
-                halted: AtomicBool::new(false),
-                reports: AtomicBool::new(false),
-                usual: Padded(Usual::new()),
-                tombstones: AtomicIsize::new(0),
-                unrun: Mutex::new(Vec::new()),
-            })
-        })
-    }
-
-    pub(crate) fn seats(&self) -> impl Iterator<Item = &Seat<J>> {
-        self.stations.iter().flat_map(Station::seats)
+        let pass = pass_trays(&parts.stations);
+        let mut vitals = Vec::with_capacity(parts.stations.len());
+        for station in &parts.stations {
+            vitals.push(station.vitals());
+        }
+        let common = Common::new(
+            parts.common,
+            parts.key_bound,
+            parts.errors,
+            parts.shelf,
+            pass,
+            vitals,
+        );
+        let core = Arc::new(Core {
+            homes: Homes::new(parts.stations.len(), parts.affinity),
+            common,
+            intake: Intake::new(),
+            stations: parts.stations,
+            several: parts.several,
+            crew: Contained::new(parts.crew),
+            unrun: Mutex::new(Vec::new()),
+        });
+        let weak: Weak<Self> = Arc::downgrade(&core);
+        registry::enter(core.number, weak);
+        core
     }
 
     pub(crate) fn seat(&self, worker: WorkerId) -> &Seat<J> {
@@ -174,10 +341,17 @@ impl<J: Send + 'static> Core<J> {
         if self.stations.len() == 1 {
             return self.intake.push(job);
         }
-        self.push_among_several(job);
+        self.push_to_one_of(job);
     }
 
     #[inline(never)]
+    fn push_to_one_of(&self, job: Queued<J>) {
+        match &self.several {
+            None => unreachable!("several desks have what they need"),
+            Some(several) => (several.push)(self, job),
+        }
+    }
+
     fn push_among_several(&self, job: Queued<J>) {
         if self.homes.asks() {
             return self.ask_and_push(job);
@@ -188,6 +362,7 @@ impl<J: Send + 'static> Core<J> {
 
     /// The closure that is asked stands between a ticket and its push, for which a shutdown waits. So it runs
     /// as under a desk's lock, and what it starts that could wait is refused or put off.
+    #[inline(never)]
     fn ask_and_push(&self, job: Queued<J>) {
         let _asking = frame::as_in_desk();
         let home = self.homes.ask(&job).unwrap_or_else(|panic| {
@@ -248,8 +423,11 @@ impl<J: Send + 'static> Core<J> {
     fn rouse_sleepy(&self) -> bool {
         if self.stations.len() > 1 {
             // What only a desk's own workers may do.
-            let overslept = self.stations.iter().filter(|desk| desk.is_overslept());
-            overslept.for_each(|desk| self.call_one_of(desk));
+            for desk in &self.stations {
+                if desk.is_overslept() {
+                    self.call_one_of(desk);
+                }
+            }
         }
         let mut searching = 0;
         let mut sleepy = None;
@@ -272,6 +450,7 @@ impl<J: Send + 'static> Core<J> {
         true
     }
 
+    #[inline(never)]
     fn call_one_of(&self, station: &Station<J>) {
         if frame::in_desk() {
             self.put_off_catching_up();
@@ -282,22 +461,20 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Lets every worker look at the state of the pool.
+    #[inline(never)]
     fn call_all(&self) {
         self.roster.notify();
         if frame::in_desk() {
             self.put_off_catching_up();
         } else {
-            self.stations.iter().for_each(Station::call_all);
+            self.call_all_sleepers();
         }
     }
 
-    fn put_off_catching_up(&self) {
-        let number = self.number;
-        frame::outside_desk(move || {
-            if let Some(home) = registry::find(number) {
-                home.catch_up();
-            }
-        });
+    fn call_all_sleepers(&self) {
+        for station in &self.stations {
+            station.call_all();
+        }
     }
 
     // ---- out --------------------------------------------------------------------------------
@@ -345,42 +522,46 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// The next job for a worker that could not start one at hand.
-    #[inline(never)]
     pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
-        let started = self.start_from(seat, || {
-            self.take_in_hand(seat, hand)
-                .or_else(|| self.take_from_desk(seat, hand))
-        });
-        // After it is started: a waker may wait for its room.
-        if std::mem::take(&mut hand.leaves_more) {
-            self.rouse();
-        }
-        started
+        self.start_from(seat, Some(hand))
     }
 
     /// A job that another worker took ahead, or that another desk can spare: for a worker that would
     /// have to sleep otherwise. Sooner it would only get in the way of others that are quick.
-    #[inline(never)]
     pub(crate) fn last_resort(&self, seat: &Seat<J>) -> Option<(JobId, Claimed<J>)> {
-        self.start_from(seat, || self.take_from_others(seat))
+        self.start_from(seat, None)
     }
 
+    /// From the worker's own hand and desk, or from others.
+    #[inline(never)]
     fn start_from(
         &self,
         seat: &Seat<J>,
-        mut take: impl FnMut() -> Option<Queued<J>>,
+        mut hand: Option<&mut Hand>,
     ) -> Option<(JobId, Claimed<J>)> {
-        loop {
+        let started = loop {
             if self.is_halted() {
-                return None;
+                break None;
             }
-            let mut job = take()?;
+            let taken = match &mut hand {
+                Some(hand) => match self.take_in_hand(seat, hand) {
+                    None => self.take_from_desk(seat, hand),
+                    job => job,
+                },
+                None => self.take_from_others(seat),
+            };
+            let Some(mut job) = taken else { break None };
             if let Some(claimed) = job.claim() {
                 self.started(seat, claimed.job.options());
-                return Some((job.id(), claimed));
+                break Some((job.id(), claimed));
             }
             self.met_tombstone(seat, &job);
+        };
+        // After it is started: a waker may wait for its room.
+        if hand.is_some_and(|hand| std::mem::take(&mut hand.leaves_more)) {
+            self.rouse();
         }
+        started
     }
 
     #[cold]
@@ -405,7 +586,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     fn take_from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
-        let appetite = hand.appetite(seat.vitals(), &self.usual, || self.time.now());
+        let appetite = self.appetite(hand, seat.vitals());
         let own = self.station(seat.id);
         if hand.sees_to_others() {
             if let Some(job) = own.steal(seat) {
@@ -424,6 +605,7 @@ impl<J: Send + 'static> Core<J> {
 
     /// A worker that is quicker than the submitters would take their jobs one by one, and meet them at
     /// every lock. While the jobs are tiny and more keep coming, it waits a moment for enough of them.
+    #[inline(never)]
     fn linger(&self, own: &Station<J>, hand: &mut Hand) {
         let mut seen = self.waiting_hint(own);
         if seen == 0 || seen >= ENOUGH || !hand.linger.is_due() || !yields_pay() {
@@ -444,8 +626,11 @@ impl<J: Send + 'static> Core<J> {
 
     /// About how many jobs no worker has taken.
     fn untaken_hint(&self) -> u64 {
-        let on_desks = self.stations.iter().map(Station::backlog_hint);
-        self.intake.about(self.gate.about_accepted()) + on_desks.sum::<u64>()
+        let mut untaken = self.intake.about(self.gate.about_accepted());
+        for station in &self.stations {
+            untaken += station.backlog_hint();
+        }
+        untaken
     }
 
     /// About how many jobs a look at the desk would find.
@@ -454,32 +639,42 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// What other workers of the desk took ahead, then what other desks can spare.
+    #[inline(never)]
     fn take_from_others(&self, seat: &Seat<J>) -> Option<Queued<J>> {
+        let job = self.station(seat.id).steal(seat);
+        match &self.several {
+            Some(several) if job.is_none() => (several.take)(self, seat),
+            _ => job,
+        }
+    }
+
+    fn take_from_siblings(&self, seat: &Seat<J>) -> Option<Queued<J>> {
         let count = self.stations.len();
         let own = seat.id.dispatcher();
-        if let Some(job) = self.stations[own].steal(seat) {
-            return Some(job);
+        for other in own + 1..own + count {
+            let job = self.stations[other % count].give_away(seat);
+            if job.is_some() {
+                self.stations[own].note_busy(seat);
+                return job;
+            }
         }
-        let job = (own + 1..own + count)
-            .find_map(|other| self.stations[other % count].give_away(seat))?;
-        self.stations[own].note_busy(seat);
-        Some(job)
+        None
     }
 
     /// Whether a desk other than the worker's own has a job for it.
     pub(crate) fn siblings_have_spare(&self, worker: WorkerId) -> bool {
-        self.stations
-            .iter()
-            .enumerate()
-            .any(|(index, station)| index != worker.dispatcher() && station.has_spare())
+        self.several
+            .as_ref()
+            .is_some_and(|several| (several.have_spare)(self, worker))
     }
 
-    /// For whom there is nothing to do: sees to it that nobody waits for room that is there.
-    pub(crate) fn rest(&self) {
-        if let Some(again) = self.gate.wake_at_rest(|| self.time.now()) {
-            self.time
-                .alarm(again, Waker::from(Arc::new(LookAgain(self.number))));
+    fn any_sibling_has_spare(&self, worker: WorkerId) -> bool {
+        for (index, station) in self.stations.iter().enumerate() {
+            if index != worker.dispatcher() && station.has_spare() {
+                return true;
+            }
         }
+        false
     }
 
     /// A worker's job does not wait for its own pool any more.
@@ -500,14 +695,15 @@ impl<J: Send + 'static> Core<J> {
     /// A job waits no more: its room is free, and its key's.
     #[inline]
     fn leave_queue(&self, options: Option<&Options>, lane: Lane) {
-        if let Some(keys) = &self.keys {
-            options
-                .and_then(|options| options.key)
-                .inspect(|&key| keys.leave(key));
-        }
-        if self.gate.release(job::weight(options), lane) {
+        if self.leave_gate(options, lane) {
             self.drained();
         }
+    }
+
+    /// The same for a job that was not started.
+    #[inline(never)]
+    fn leave_unrun(&self, options: Option<&Options>) {
+        self.leave_queue(options, Lane::COMMON);
     }
 
     /// The last job of a closed pool was started, or ended: nobody needs to stay for more.
@@ -519,6 +715,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Gives each desk a strategy of its own.
+    #[inline(never)]
     pub(crate) fn set_strategies(&self, strategies: Vec<Strategy<J>>) {
         self.homes
             .set(strategies.first().and_then(Strategy::affinity));
@@ -526,7 +723,7 @@ impl<J: Send + 'static> Core<J> {
             station.set_strategy(strategy);
         }
         // Who sleeps may have something to do by the new ones.
-        self.stations.iter().for_each(Station::call_all);
+        self.call_all_sleepers();
     }
 
     // ---- the end ----------------------------------------------------------------------------
@@ -537,29 +734,25 @@ impl<J: Send + 'static> Core<J> {
         self.call_all();
     }
 
-    pub(crate) fn is_halted(&self) -> bool {
-        self.halted.load(SeqCst)
-    }
-
-    /// Nothing is left for workers to do, ever.
-    pub(crate) fn is_over(&self) -> bool {
-        self.is_halted() || self.gate.is_drained()
-    }
-
     /// Takes every waiting job of a closed and halted pool out of the queue and ends it. Waits, without
     /// sleeping, for submitters between their ticket and their push. No waker is called before the end, and `keep`
     /// must not be foreign code: whoever shuts the pool down waits until the gate is drained.
-    pub(crate) fn sweep(&self, why: Ending, mut keep: impl FnMut(Job<J>)) {
+    #[inline(never)]
+    pub(crate) fn sweep(&self, why: Ending, keep: &mut dyn FnMut(Job<J>)) {
         let _calls = hold_calls();
         for round in 0_u64.. {
             if round == FRUITLESS_SWEEPS {
                 // Nobody is that long between a ticket and a push. An order must be hiding jobs.
-                self.stations.iter().for_each(Station::replace_order);
+                for station in &self.stations {
+                    station.replace_order();
+                }
             }
             for station in &self.stations {
                 for mut job in station.sweep(&self.intake) {
                     let id = job.id();
-                    let Some(claimed) = job.claim() else { continue };
+                    let Some(claimed) = job.claim_unrun() else {
+                        continue;
+                    };
                     let options = claimed.job.share_options();
                     self.counts.unrun(why);
                     match claimed.slot {
@@ -569,7 +762,7 @@ impl<J: Send + 'static> Core<J> {
                     self.over(id);
                     keep(claimed.job);
                     // Last: once the gate is drained, all that was swept is accounted for and kept.
-                    self.leave_queue(options.as_deref(), Lane::COMMON);
+                    self.leave_unrun(options.as_deref());
                 }
             }
             if self.gate.is_drained() {
@@ -580,44 +773,43 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// Once the last worker has left and the last waiting job has ended, there will be no more errors.
-    /// Called after either: a sweep may outlast the workers.
-    pub(crate) fn end_errors(&self) {
-        if self.roster.live() == 0 && self.gate.is_drained() {
-            self.errors.close();
-        }
-    }
-
     /// Nobody is left to run anything. Answers the jobs that waited, to be dropped once no calls are held back: their
     /// drop is foreign code, and may wait for who is told of their end.
     #[must_use]
+    #[inline(never)]
     pub(crate) fn collapse(&self) -> Vec<Job<J>> {
         let _calls = hold_calls();
         self.close();
         self.halt();
         let mut jobs = Vec::new();
-        self.sweep(Ending::Abandoned, |job| jobs.push(job));
+        self.sweep(Ending::Abandoned, &mut |job| jobs.push(job));
         jobs
     }
 
+    #[inline(never)]
     pub(crate) fn metrics(&self) -> Metrics {
-        let mut metrics = self.counts.snapshot(
-            || self.seats().map(|seat| &seat.vitals().counts),
-            &self.gate,
-        );
-        metrics.workers = self.roster.live() as u64;
-        metrics.failing_workers = self.roster.failing() as u64;
-        metrics.busy_workers = self.seats().filter(|seat| seat.is_at_work()).count() as u64;
-        metrics.errors_dropped = self.errors.dropped();
-        metrics.faults = self.stations.iter().map(Station::faults).sum();
+        let mut metrics = self.common.metrics();
+        for station in &self.stations {
+            metrics.busy_workers += station.count_at_work();
+            metrics.faults += station.faults();
+        }
         metrics
     }
 }
 
 /// For the gate, in whose lanes workers count under their trays' locks.
-fn pass_trays<J: Send + 'static>(stations: &[Station<J>]) -> Pass {
-    let passes: Box<[_]> = stations.iter().map(Station::pass_trays).collect();
-    Box::new(move || passes.iter().for_each(|pass| pass()))
+fn pass_trays<J: Send + 'static>(stations: &[Arc<Station<J>>]) -> Pass {
+    let mut desks = Vec::with_capacity(stations.len());
+    for station in stations {
+        desks.push(station.shared_seats());
+    }
+    Box::new(move || {
+        for seats in &desks {
+            for seat in &**seats {
+                drop(seat.tray.lock());
+            }
+        }
+    })
 }
 
 /// An alarm of [`Core::rest`].
@@ -637,11 +829,15 @@ impl<J: Send + 'static> Home for Core<J> {
     ///
     /// A worker first lies down and then sees to the waiters, and here the room is made first: so one of
     /// the two finds both.
+    #[inline(never)]
     fn see_to_waiters(&self) {
         if self.gate.has_waiters() {
-            let asleep = self.stations.iter().any(|station| station.watched().1);
-            let at_work = |seat: &Seat<J>| seat.is_at_work();
-            if asleep || !self.seats().any(at_work) {
+            let (mut asleep, mut at_work) = (false, 0);
+            for station in &self.stations {
+                asleep |= station.watched().1;
+                at_work += station.count_at_work();
+            }
+            if asleep || at_work == 0 {
                 self.rest();
             }
         }
@@ -649,7 +845,7 @@ impl<J: Send + 'static> Home for Core<J> {
 
     fn unrun(&self, options: Option<&Options>, why: Ending) {
         self.counts.unrun(why);
-        self.leave_queue(options, Lane::COMMON);
+        self.leave_unrun(options);
         self.see_to_waiters();
     }
 
@@ -657,7 +853,7 @@ impl<J: Send + 'static> Home for Core<J> {
         self.counts.unrun(why);
         self.errors.unrun(id, options.clone(), why);
         // Last: a gate that is drained has no more errors to come.
-        self.leave_queue(options.as_deref(), Lane::COMMON);
+        self.leave_unrun(options.as_deref());
         self.see_to_waiters();
     }
 
@@ -673,19 +869,15 @@ impl<J: Send + 'static> Home for Core<J> {
     }
 
     fn buried(&self) {
-        let met: usize = self.stations.iter().map(Station::take_met).sum();
-        let buried = self.tombstones.fetch_add(1 - met as isize, Relaxed) + 1 - met as isize;
-        // Few are let lie: a sweep visits everything.
-        if buried > 32 && buried.unsigned_abs() as u64 > self.gate.waiting() {
-            if frame::in_desk() {
-                return;
+        let mut met = 0;
+        for station in &self.stations {
+            met += station.take_met();
+        }
+        if self.common.buried(met) {
+            for station in &self.stations {
+                let dropped = station.drop_tombstones(&self.intake);
+                self.tombstones.fetch_sub(dropped as isize, Relaxed);
             }
-            let dropped: usize = self
-                .stations
-                .iter()
-                .map(|station| station.drop_tombstones(&self.intake))
-                .sum();
-            self.tombstones.fetch_sub(dropped as isize, Relaxed);
             // Jobs may have moved from the intake to a desk where sleepers would not see them.
             self.rouse();
         }
@@ -719,12 +911,7 @@ impl<J: Send + 'static> Home for Core<J> {
 
     fn set_away(&self, worker: WorkerId, away: bool) {
         if frame::in_desk() {
-            let number = self.number;
-            return frame::outside_desk(move || {
-                if let Some(home) = registry::find(number) {
-                    home.set_away(worker, away);
-                }
-            });
+            return self.put_off_absence(worker, away);
         }
         if self.station(worker).set_away(worker.index(), away) {
             self.rouse();

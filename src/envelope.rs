@@ -18,7 +18,7 @@ use crate::outcome::Ending;
 use crate::registry::{self, PoolNumber};
 use crate::unwind::dispose;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -201,23 +201,35 @@ impl<J> Queued<J> {
         }
     }
 
-    /// Shows the job to `look`, under no lock. `None`: a tombstone.
+    /// The job for a look, under no lock. `None`: a tombstone.
     #[inline]
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&Job<J>) -> R) -> Option<R> {
+    pub(crate) fn borrow(&self) -> Option<Borrowed<'_, J>> {
         match &self.body {
-            Body::Plain { job, .. } => Some(look(job)),
-            Body::Tracked { cell, slots } => {
-                let at = slots.first();
-                let job = cell.lend(at)?;
-                let seen = look(&job);
-                if let Some(cancelled_meanwhile) = cell.put_back(at, job) {
-                    dispose(cancelled_meanwhile);
-                    return None;
-                }
-                Some(seen)
-            }
+            Body::Plain { job, .. } => Some(Borrowed::Plain(job)),
+            Body::Tracked { cell, slots } => cell.lend(slots.first()).map(Borrowed::Lent),
             Body::Gone => None,
         }
+    }
+
+    /// Ends the look. `false`: the job was cancelled meanwhile.
+    #[inline]
+    pub(crate) fn put_back(&self, borrowed: Borrowed<'_, J>) -> bool {
+        match (borrowed, &self.body) {
+            (Borrowed::Lent(job), Body::Tracked { cell, slots }) => {
+                let cancelled_meanwhile = cell.put_back(slots.first(), job);
+                !cancelled_meanwhile.is_some_and(|job| {
+                    dispose(job);
+                    true
+                })
+            }
+            _ => true,
+        }
+    }
+
+    /// As [`claim`](Self::claim), where a call more makes no difference.
+    #[inline(never)]
+    pub(crate) fn claim_unrun(&mut self) -> Option<Claimed<J>> {
+        self.claim()
     }
 
     /// Takes the job out: the caller owns it now, and must settle its outcome. `None`: a tombstone.
@@ -266,7 +278,7 @@ impl<J> Queued<J> {
     }
 
     /// Shows the numbers of its jobs that have no outcome.
-    pub(crate) fn for_each_waiting(&self, mut each: impl FnMut(JobId)) {
+    pub(crate) fn for_each_waiting(&self, each: &mut dyn FnMut(JobId)) {
         for other in 0..=self.others() {
             let over = match &self.body {
                 Body::Tracked { cell, slots } => cell.is_over(slots.first() + other),
@@ -275,6 +287,24 @@ impl<J> Queued<J> {
             if !over {
                 each(JobId::from_ticket(self.id().get() - 1 + other as u64));
             }
+        }
+    }
+}
+
+/// A job that somebody looks at. One in a cell is taken out meanwhile.
+pub(crate) enum Borrowed<'a, J> {
+    Plain(&'a Job<J>),
+    Lent(Job<J>),
+}
+
+impl<J> Deref for Borrowed<'_, J> {
+    type Target = Job<J>;
+
+    #[inline]
+    fn deref(&self) -> &Job<J> {
+        match self {
+            Borrowed::Plain(job) => job,
+            Borrowed::Lent(job) => job,
         }
     }
 }
@@ -300,6 +330,7 @@ impl<J> Drop for Queued<J> {
 
 impl<J> Queued<J> {
     #[cold]
+    #[inline(never)]
     fn abandon(&mut self) {
         while self.others() > 0 {
             drop(self.take_first(1));

@@ -4,6 +4,7 @@
 //! an envelope for each of them. Here they are counted one by one all the same, and an envelope is split where
 //! only some of its jobs are wanted. A queue order knows nothing of this: what it is given is [`singles`](Envelopes::singles).
 
+use crate::bound::{has_unkeyed, move_first};
 use crate::envelope::Queued;
 use std::collections::VecDeque;
 
@@ -78,10 +79,11 @@ impl<J> Envelopes<J> {
         self.take_first_of(at)
     }
 
+    #[inline(never)]
     fn take_first_of(&mut self, at: usize) -> Option<Queued<J>> {
         let envelope = self.row.get_mut(at)?;
         if envelope.others() == 0 {
-            return self.row.remove(at);
+            return take_from(&mut self.row, at);
         }
         self.folded -= 1;
         Some(envelope.take_first(1))
@@ -116,8 +118,7 @@ impl<J> Envelopes<J> {
         }
         if self.folded == 0 {
             let most = most.min(self.row.len());
-            to.row.extend(self.row.drain(..most));
-            return;
+            return move_first(&mut self.row, most, &mut to.row);
         }
         let mut left = most;
         while left > 0 {
@@ -171,9 +172,33 @@ impl<J> Envelopes<J> {
         std::mem::take(self.singles())
     }
 
-    pub(crate) fn envelopes(&self) -> impl Iterator<Item = &Queued<J>> {
-        self.row.iter()
+    pub(crate) fn envelopes(&self) -> &VecDeque<Queued<J>> {
+        &self.row
     }
+
+    /// Whether some job is for the workers of any desk.
+    pub(crate) fn has_unkeyed(&self) -> bool {
+        has_unkeyed(&self.row)
+    }
+}
+
+/// Takes one out of a row. (By its ends, as in bound.rs.)
+fn take_from<J>(row: &mut VecDeque<Queued<J>>, at: usize) -> Option<Queued<J>> {
+    if at == 0 {
+        return row.pop_front();
+    }
+    let mut found = None;
+    for index in 0..row.len() {
+        let Some(envelope) = row.pop_front() else {
+            break;
+        };
+        if index == at {
+            found = Some(envelope);
+        } else {
+            row.push_back(envelope);
+        }
+    }
+    found
 }
 
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
@@ -233,7 +258,7 @@ pub(crate) mod tests {
                     (most.min(before), before - part.len())
                 );
                 taken.append(&mut numbers(&mut part));
-                assert_eq!(part.len(), part.envelopes().count());
+                assert_eq!(part.len(), part.envelopes().len());
                 let first = row.pop();
                 taken.extend(first.map(|mut job| is_numbered(&mut job)));
                 // Where it lies, in an envelope of several or of one.

@@ -98,22 +98,25 @@ impl<E: Send + 'static> ErrorLog<E> {
         log.expect("a pool's errors are its handlers'")
     }
 
+    #[inline(never)]
     pub(crate) fn record(&self, failure: JobFailure<E>) {
-        let mut surplus = Some(failure);
-        {
+        let surplus = {
             let mut entries = lock(&self.entries);
-            if self.capacity > 0 {
-                if entries.failures.len() < self.capacity {
-                    entries.failures.extend(surplus.take());
+            let surplus = if self.capacity == 0 {
+                Some(failure)
+            } else {
+                let full = entries.failures.len() >= self.capacity;
+                let oldest = if full {
+                    entries.failures.pop_front()
                 } else {
-                    let oldest = entries.failures.pop_front();
-                    entries
-                        .failures
-                        .extend(std::mem::replace(&mut surplus, oldest));
-                }
-            }
+                    None
+                };
+                entries.failures.push_back(failure);
+                oldest
+            };
             entries.dropped += u64::from(surplus.is_some());
-        }
+            surplus
+        };
         self.news.notify_all();
         dispose(surplus);
     }

@@ -35,9 +35,13 @@ local! {
         job: Cell::new(None),
     };
 }
-local! { static DESK: Cell<bool> = Cell::new(false); }
-local! { static ANY_PUT_OFF: Cell<bool> = Cell::new(false); }
+local! { static DESK: Cell<u8> = Cell::new(0); }
 local! { static PUT_OFF: RefCell<Vec<Box<dyn FnOnce()>>> = RefCell::new(Vec::new()); }
+
+/// In `DESK`: this thread holds one.
+const HELD: u8 = 1;
+/// In `DESK`: something is put off.
+const PUT_OFF_SOME: u8 = 2;
 
 /// The job this thread polls for `pool`, if any.
 pub(crate) fn current(pool: PoolNumber) -> Option<Frame> {
@@ -104,26 +108,40 @@ impl Drop for Entered {
 }
 
 /// Marks this thread as holding a desk.
-pub(crate) fn mark_desk() {
-    let _ = DESK.try_with(|desk| desk.set(true));
+pub(crate) fn mark_desk() -> AtDesk {
+    let _ = DESK.try_with(|desk| desk.set(desk.get() | HELD));
+    AtDesk(())
 }
 
-/// Takes the mark off, after the lock is free, and does what was put off.
-pub(crate) fn unmark_desk() {
-    let _ = DESK.try_with(|desk| desk.set(false));
-    if ANY_PUT_OFF.try_with(Cell::take).unwrap_or(false) {
-        loop {
-            let due = PUT_OFF
-                .try_with(|due| std::mem::take(&mut *due.borrow_mut()))
-                .unwrap_or_default();
-            if due.is_empty() {
-                break;
-            }
-            // It may ask a new strategy what it is, and those who hold wakers are still to call them.
-            for act in due {
-                if let Err(panic) = contain(act) {
-                    dispose(panic);
-                }
+/// Its drop takes the mark off, after the lock is free, and does what was put off.
+pub(crate) struct AtDesk(());
+
+impl Drop for AtDesk {
+    fn drop(&mut self) {
+        unmark_desk();
+    }
+}
+
+fn unmark_desk() {
+    let before = DESK.try_with(Cell::take).unwrap_or(0);
+    if before & PUT_OFF_SOME != 0 {
+        do_what_was_put_off();
+    }
+}
+
+#[cold]
+fn do_what_was_put_off() {
+    loop {
+        let due = PUT_OFF
+            .try_with(|due| std::mem::take(&mut *due.borrow_mut()))
+            .unwrap_or_default();
+        if due.is_empty() {
+            break;
+        }
+        // It may ask a new strategy what it is, and those who hold wakers are still to call them.
+        for act in due {
+            if let Err(panic) = contain(act) {
+                dispose(panic);
             }
         }
     }
@@ -132,23 +150,13 @@ pub(crate) fn unmark_desk() {
 /// Marks this thread as holding a desk until the guard is dropped, for foreign code that may do no more than a
 /// strategy may.
 pub(crate) fn as_in_desk() -> AsInDesk {
-    let outermost = !in_desk();
-    if outermost {
-        mark_desk();
+    AsInDesk {
+        _outermost: (!in_desk()).then(mark_desk),
     }
-    AsInDesk { outermost }
 }
 
 pub(crate) struct AsInDesk {
-    outermost: bool,
-}
-
-impl Drop for AsInDesk {
-    fn drop(&mut self) {
-        if self.outermost {
-            unmark_desk();
-        }
-    }
+    _outermost: Option<AtDesk>,
 }
 
 /// Whether this thread holds a desk, of whichever pool, so that foreign code runs under its lock. Then
@@ -156,15 +164,19 @@ impl Drop for AsInDesk {
 /// holds the other desk and wants this one.
 #[inline]
 pub(crate) fn in_desk() -> bool {
-    DESK.try_with(Cell::get).unwrap_or(false)
+    DESK.try_with(Cell::get).unwrap_or(0) & HELD != 0
 }
 
 /// Does `act` now, or as soon as this thread holds no desk any more.
 pub(crate) fn outside_desk(act: impl FnOnce() + 'static) {
     if in_desk() {
-        let _ = PUT_OFF.try_with(|due| due.borrow_mut().push(Box::new(act)));
-        let _ = ANY_PUT_OFF.try_with(|any| any.set(true));
+        put_off(Box::new(act));
     } else {
         act();
     }
+}
+
+fn put_off(act: Box<dyn FnOnce()>) {
+    let _ = PUT_OFF.try_with(|due| due.borrow_mut().push(act));
+    let _ = DESK.try_with(|desk| desk.set(desk.get() | PUT_OFF_SOME));
 }

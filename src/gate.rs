@@ -84,6 +84,7 @@ use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering::*, fence};
 use crate::sync::{Mutex, Padded, lock};
 use std::future::poll_fn;
 use std::ops::Range;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -214,7 +215,8 @@ pub(crate) struct Gate {
     capacity: u64,
     room: Signal,
     pace: Pace,
-    line: Mutex<Line>,
+    /// (An `Arc` for the sake of its drop, as in joins.rs.)
+    line: Arc<Mutex<Line>>,
     apart: Padded<Apart>,
 }
 
@@ -253,7 +255,7 @@ impl Gate {
             capacity,
             room: Signal::new(),
             pace: Pace::new(),
-            line: Mutex::new(Line::new()),
+            line: Arc::new(Mutex::new(Line::new())),
             apart: Padded(Apart {
                 closed: Mutex::new(false),
                 held: AtomicU64::new(0),

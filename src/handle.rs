@@ -7,7 +7,7 @@ use crate::glance::glance;
 use crate::job::JobId;
 use crate::outcome::{Cancellation, JobError};
 use crate::park::block_on;
-use crate::registry;
+use crate::registry::{self, PoolNumber};
 use crate::shelf;
 use crate::standstill::{For, Stay, poll_unless_stuck};
 use std::fmt;
@@ -155,9 +155,7 @@ impl<T, E> Future for JobHandle<T, E> {
             // Nothing to wait for, or a wait that keeps none of the pool's workers.
             this.stay = None;
             if !finished {
-                let home = || registry::find(this.reply().pool());
-                let soon = || home().is_some_and(|home| !home.has_queue());
-                glance(cx, soon, || this.is_finished());
+                look_out(cx, this.reply().pool(), &|| this.is_finished());
             }
             return this.poll_reply(cx.waker());
         }
@@ -169,6 +167,12 @@ impl<T, E> Future for JobHandle<T, E> {
         this.stay = stay;
         polled.map(|outcome| outcome.unwrap_or(Err(JobError::WouldDeadlock)))
     }
+}
+
+/// Whatever the outcome's type.
+fn look_out(cx: &Context<'_>, pool: PoolNumber, is_finished: &dyn Fn() -> bool) {
+    let soon = || registry::find(pool).is_some_and(|home| !home.has_queue());
+    glance(cx, soon, is_finished);
 }
 
 impl<T, E> Drop for JobHandle<T, E> {

@@ -12,6 +12,7 @@ pub(crate) fn mix(mut bits: u64) -> u64 {
 
 /// One of `places` for a key: jump consistent hash (Lamping and Veach, *A Fast, Minimal Memory, Consistent
 /// Hash Algorithm*, 2014). With one place more, a key stays where it is or goes to the new one. O(log n).
+#[inline(never)]
 pub(crate) fn jump(key: u64, places: usize) -> usize {
     let mut state = mix(key);
     let (mut at, mut next) = (0_u64, 0_u64);

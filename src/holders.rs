@@ -5,8 +5,9 @@
 //! known by its slot. Slots of keys that nobody holds are kept, because many a key comes again; when there are
 //! too many, all of them are given up at once.
 
+use crate::bound::Mark;
 use crate::hash::Mixing;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// So many keys that nobody holds are remembered, or as many as there are keys that are held.
 const IDLE: usize = 1024;
@@ -178,6 +179,13 @@ impl Holders {
         let holder = &mut self.holders[slot.0 as usize];
         holder.jobs -= 1;
         self.idle += usize::from(holder.jobs == 0);
+    }
+
+    /// The same for the keys of jobs that do not go where they were bound to.
+    pub(crate) fn release_all(&mut self, marks: &VecDeque<Mark>) {
+        for key in marks.iter().filter_map(|mark| mark.key) {
+            self.release(key);
+        }
     }
 }
 

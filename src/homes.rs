@@ -32,6 +32,7 @@ impl<J> Homes<J> {
     }
 
     /// From now on, the strategies have this affinity.
+    #[inline(never)]
     pub(crate) fn set(&self, affinity: Option<Affinity<J>>) {
         let made = affinity.filter(|affinity| !affinity.is_by_key());
         let asks = made.is_some();
@@ -52,13 +53,18 @@ impl<J> Homes<J> {
     }
 
     /// The same by the strategies' closure, or by the job's key if that makes none.
+    #[inline(never)]
     pub(crate) fn ask(&self, job: &Queued<J>) -> Result<Option<usize>, Panic> {
         let affinity = lock(&self.affinity).clone();
         let Some(affinity) = affinity else {
             return Ok(self.of(job));
         };
-        let made = job.look(|job| contain(|| affinity.key_of(job)));
-        match made.transpose()?.flatten() {
+        let Some(borrowed) = job.borrow() else {
+            return Ok(self.of(job));
+        };
+        let made = contain(|| affinity.key_of(&borrowed));
+        let made = if job.put_back(borrowed) { made? } else { None };
+        match made {
             Some(key) => Ok(Some(jump(key, self.desks))),
             None => Ok(self.of(job)),
         }

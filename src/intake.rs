@@ -292,7 +292,7 @@ mod tests {
         draw(&intake, 100);
         let (mut next, mut envelopes) = (100, 0);
         intake.draw_all(|portion| {
-            envelopes += portion.envelopes().count();
+            envelopes += portion.envelopes().len();
             for number in numbers(portion) {
                 assert_eq!(number, next);
                 next += 1;

@@ -21,12 +21,14 @@ use crate::signal::call;
 use crate::sync::atomic::{AtomicU64, Ordering::*};
 use crate::sync::{Mutex, lock};
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 pub(crate) struct Joins {
     /// Numbers up to here are reported: the highest bound of the joins under way, else 0.
     watermark: AtomicU64,
-    state: Mutex<State>,
+    /// (Of an `Arc`, the drop is compiled with this crate and not once more with each that has a pool.)
+    state: Arc<Mutex<State>>,
 }
 
 struct State {
@@ -48,10 +50,10 @@ impl Joins {
     pub(crate) fn new() -> Self {
         Joins {
             watermark: AtomicU64::new(0),
-            state: Mutex::new(State {
+            state: Arc::new(Mutex::new(State {
                 next: 0,
                 joins: BTreeMap::new(),
-            }),
+            })),
         }
     }
 

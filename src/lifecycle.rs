@@ -25,7 +25,7 @@
 //! they are.
 
 use crate::clock::first;
-use crate::core::Core;
+use crate::core::{Common, Core};
 use crate::error::FactoryError;
 use crate::fault::{Fault, seeded};
 use crate::frame;
@@ -36,6 +36,7 @@ use crate::park::block_on;
 use crate::pool::Submitter;
 use crate::registry::Home;
 use crate::signal::hold_calls;
+use crate::spawner::BoxFuture;
 use crate::standstill::{For, poll_unless_stuck, unless_stuck};
 use crate::sync::atomic::Ordering::*;
 use crate::sync::lock;
@@ -79,23 +80,26 @@ pub struct RunningJob {
     pub worker: WorkerId,
 }
 
-impl<J: Send + 'static> Core<J> {
-    /// Waits until every worker has left and nothing waits, or until waiting is pointless.
-    async fn all_gone(&self) {
-        let mut news = None;
-        let gone = poll_fn(|cx| {
-            loop {
-                let listener = news.get_or_insert_with(|| self.roster.listen());
-                if self.nobody_to_wait_for() {
-                    return Poll::Ready(());
+impl Common {
+    /// Waits until every worker has left and nothing waits, or until waiting is pointless. In a box, so that it is compiled
+    /// once.
+    fn all_gone(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let mut news = None;
+            let gone = poll_fn(|cx| {
+                loop {
+                    let listener = news.get_or_insert_with(|| self.roster.listen());
+                    if self.nobody_to_wait_for() {
+                        return Poll::Ready(());
+                    }
+                    if Pin::new(listener).poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    news = None;
                 }
-                if Pin::new(listener).poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                news = None;
-            }
-        });
-        let _ = unless_stuck(self.number, For::TheRest, gone).await;
+            });
+            let _ = unless_stuck(self.number, For::TheRest, gone).await;
+        })
     }
 
     fn nobody_to_wait_for(&self) -> bool {
@@ -114,7 +118,22 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
+    /// Step 5, for those of one desk who have left.
+    fn join_threads_of(&self, dispatcher: usize, workers: usize) {
+        let own = frame::current(self.number).map(|frame| frame.seat);
+        for worker in (0..workers).map(|index| WorkerId::new(dispatcher, index)) {
+            if Some(worker) != own && self.roster.has_left(worker) {
+                if let Err(panic) = contain(|| self.spawner.join(worker)) {
+                    dispose(panic);
+                }
+            }
+        }
+    }
+}
+
+impl<J: Send + 'static> Core<J> {
     /// Step 3.
+    #[inline(never)]
     fn hand_back(&self) {
         if frame::in_desk() {
             // A strategy or an order cannot empty the queue it is called by.
@@ -127,35 +146,34 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Ends all that waits in a closed pool, for the next report.
+    #[inline(never)]
     pub(crate) fn take_back(&self) {
         self.halt();
-        self.sweep(Ending::HandedBack, |job| lock(&self.unrun).push(job));
+        self.sweep(Ending::HandedBack, &mut |job| lock(&self.unrun).push(job));
     }
 
     /// Step 5, for those who have left.
+    #[inline(never)]
     fn join_threads(&self) {
-        let own = frame::current(self.number).map(|frame| frame.seat);
-        for seat in self.seats() {
-            if Some(seat.id) != own && self.roster.has_left(seat.id) {
-                if let Err(panic) = contain(|| self.spawner.join(seat.id)) {
-                    dispose(panic);
-                }
-            }
+        for (dispatcher, station) in self.stations.iter().enumerate() {
+            self.join_threads_of(dispatcher, station.seats().len());
         }
         if self.roster.live() == 0 {
             self.time.join();
         }
     }
 
+    #[inline(never)]
     fn report(&self) -> ShutdownReport<J> {
-        let still_running = self
-            .seats()
-            .flat_map(|seat| {
-                let worker = seat.id;
-                let running = seat.running().into_iter();
-                running.map(move |id| RunningJob { id, worker })
-            })
-            .collect();
+        let mut still_running = Vec::new();
+        for station in &self.stations {
+            for seat in station.seats() {
+                for id in seat.running() {
+                    let worker = seat.id;
+                    still_running.push(RunningJob { id, worker });
+                }
+            }
+        }
         ShutdownReport {
             unrun: std::mem::take(&mut *lock(&self.unrun)),
             still_running,
@@ -164,14 +182,19 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Numbers of all jobs that wait or run.
+    #[inline(never)]
     fn collect(&self, add: &mut dyn FnMut(u64)) {
         for station in &self.stations {
-            station.visit(&self.intake, |id| add(id.get()));
+            station.visit(&self.intake, &mut |id| add(id.get()));
         }
         // Last, since jobs move from the desks to the seats.
-        self.seats()
-            .flat_map(|seat| seat.running())
-            .for_each(|id| add(id.get()));
+        for station in &self.stations {
+            for seat in station.seats() {
+                for id in seat.running() {
+                    add(id.get());
+                }
+            }
+        }
         self.rouse();
     }
 

@@ -51,28 +51,51 @@ impl Loaded {
     }
 
     /// The workers whose mark is set, from `start` on and round to it.
-    pub(crate) fn from(&self, start: usize) -> impl Iterator<Item = usize> {
+    pub(crate) fn from(&self, start: usize) -> Round<'_> {
         let words = self.marks.len();
-        let (first, below) = (start / 64 % words, (1_u64 << (start % 64)) - 1);
-        (0..=words).flat_map(move |step| {
-            let word = (first + step) % words;
-            let marks = self.marks[word].load(Relaxed);
-            let marks = match step {
-                0 => marks & !below,
-                last if last == words => marks & below,
-                _ => marks,
-            };
-            bits(marks).map(move |bit| word * 64 + bit)
-        })
+        let (first, below) = (start / 64 % words, (1 << (start % 64)) - 1);
+        Round {
+            loaded: self,
+            first,
+            below,
+            step: 0,
+            marks: self.marks[first].load(Relaxed) & !below,
+        }
     }
 }
 
-fn bits(mut word: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = word.trailing_zeros();
-        word &= word.checked_sub(1)?;
-        Some(bit as usize)
-    })
+pub(crate) struct Round<'a> {
+    loaded: &'a Loaded,
+    /// The word in which it begins, and the bits in it that come last.
+    first: usize,
+    below: u64,
+    /// How many words it is beyond that one.
+    step: usize,
+    /// What is left of that word.
+    marks: u64,
+}
+
+impl Round<'_> {
+    pub(crate) fn next(&mut self) -> Option<usize> {
+        let words = self.loaded.marks.len();
+        while self.marks == 0 {
+            if self.step == words {
+                return None;
+            }
+            self.step += 1;
+            self.marks = self.loaded.marks[self.word()].load(Relaxed);
+            if self.step == words {
+                self.marks &= self.below;
+            }
+        }
+        let bit = self.marks.trailing_zeros() as usize;
+        self.marks &= self.marks - 1;
+        Some(self.word() * 64 + bit)
+    }
+
+    fn word(&self) -> usize {
+        (self.first + self.step) % self.loaded.marks.len()
+    }
 }
 
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
@@ -88,7 +111,8 @@ mod tests {
                 marked.iter().for_each(|&worker| loaded.set(worker));
             }
             for start in 0..=workers {
-                let found: Vec<usize> = loaded.from(start).collect();
+                let mut round = loaded.from(start);
+                let found: Vec<usize> = std::iter::from_fn(|| round.next()).collect();
                 let (before, after): (Vec<usize>, _) =
                     marked.iter().partition(|&&worker| worker < start);
                 let expected = if start == workers && workers % 64 == 0 {

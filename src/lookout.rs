@@ -238,7 +238,14 @@ pub(crate) fn nap(time: Duration) {
 
 /// Locks what is held for a microsecond or so and wanted by many: looks out for it first, since a thread that
 /// sleeps for it costs both sides several times as much.
+#[inline]
 pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    try_lock(mutex).unwrap_or_else(|| lock_contended(mutex))
+}
+
+#[cold]
+#[inline(never)]
+fn lock_contended<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     let mut guard = None;
     Lookout::with(PAUSES, LOCK_YIELDS).until(|| {
         guard = try_lock(mutex);

@@ -175,6 +175,9 @@ struct Detached {
     abandoned: AtomicU64,
 }
 
+/// Calls a closure for each worker.
+pub(crate) type EachWorker<'a> = dyn Fn(&mut dyn FnMut(&WorkerCounts)) + 'a;
+
 impl PoolCounts {
     pub(crate) fn detached_finished(&self, how: Finish) {
         let counter = match how {
@@ -207,29 +210,23 @@ impl PoolCounts {
     /// times. In a storm, a later counter may have run ahead of an earlier one; then the reading is cut
     /// down to how far it can have been ahead at the moment of the earlier one (a worker holds one job,
     /// the gate its capacity).
-    pub(crate) fn snapshot<'a, W: Iterator<Item = &'a WorkerCounts>>(
-        &self,
-        workers: impl Fn() -> W,
-        gate: &Gate,
-    ) -> Metrics {
+    ///
+    /// `workers` shows what each worker counts.
+    pub(crate) fn snapshot(&self, workers: &EachWorker<'_>, gate: &Gate) -> Metrics {
         for _ in 0..EXACT_TRIES {
-            let before = self.left_queue(workers(), u64::MAX);
+            let before = self.left_queue(workers, u64::MAX);
             let accepted = gate.accepted();
-            if self.left_queue(workers(), u64::MAX) == before {
+            if self.left_queue(workers, u64::MAX) == before {
                 return self.complete(before, accepted, gate);
             }
         }
-        let left = self.left_queue(workers(), 1);
+        let left = self.left_queue(workers, 1);
         let most = left.0 + gate.capacity();
         self.complete(left, gate.accepted().min(most), gate)
     }
 
     /// What has left the queue, and the outcomes so far. A worker counts as running `most` jobs at most.
-    fn left_queue<'a>(
-        &self,
-        workers: impl Iterator<Item = &'a WorkerCounts>,
-        most: u64,
-    ) -> (u64, Metrics) {
+    fn left_queue(&self, workers: &EachWorker<'_>, most: u64) -> (u64, Metrics) {
         let mut metrics = Metrics {
             cancelled: self.cancelled.load(Acquire),
             handed_back: self.handed_back.load(Acquire),
@@ -244,7 +241,7 @@ impl PoolCounts {
         let mut left = metrics.cancelled + metrics.handed_back + metrics.abandoned;
         metrics.abandoned += abandoned;
         let mut detached = 0;
-        for counts in workers {
+        workers(&mut |counts| {
             let [completed, failed, panicked, abandoned] = [
                 &counts.completed,
                 &counts.failed,
@@ -262,7 +259,7 @@ impl PoolCounts {
             metrics.running += running;
             left += finished + running;
             detached += handed_on;
-        }
+        });
         metrics.running += detached - over;
         left += detached;
         (left, metrics)

@@ -7,7 +7,7 @@ use crate::sync::atomic::{AtomicBool, Ordering::*};
 use crate::sync::{local, thread};
 use std::cell::RefCell;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
@@ -54,7 +54,36 @@ local! {
 
 /// Runs `future` to its end on this thread.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
+    let mut kept = Kept {
+        future: pin!(future),
+        output: None,
+    };
+    let future = Pin::new(&mut kept);
+    poll_to_end(future);
+    kept.output.expect("polled to its end")
+}
+
+/// A future that keeps its output, so that those of all types are driven by the same code.
+struct Kept<'a, F: Future> {
+    future: Pin<&'a mut F>,
+    output: Option<F::Output>,
+}
+
+impl<F: Future> Unpin for Kept<'_, F> {}
+
+impl<F: Future> Future for Kept<'_, F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.future
+            .as_mut()
+            .poll(cx)
+            .map(|output| this.output = Some(output))
+    }
+}
+
+fn poll_to_end(mut future: Pin<&mut dyn Future<Output = ()>>) {
     let (parker, waker) = PARKER
         .try_with(|spare| spare.borrow_mut().take())
         .ok()
@@ -67,14 +96,10 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
             (parker.clone(), Waker::from(parker))
         });
     let mut cx = Context::from_waker(&waker);
-    let output = loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            break output;
-        }
+    while future.as_mut().poll(&mut cx).is_pending() {
         parker.park();
-    };
+    }
     let _ = PARKER.try_with(|spare| *spare.borrow_mut() = Some((parker, waker)));
-    output
 }
 
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]

@@ -46,7 +46,8 @@ pub(crate) trait Home: Send + Sync {
 
 struct Registry {
     last: u32,
-    pools: BTreeMap<PoolNumber, Weak<dyn Home>>,
+    /// `None` while a pool is built.
+    pools: BTreeMap<PoolNumber, Option<Weak<dyn Home>>>,
 }
 
 // Never held while anything else is locked or called, so a plain mutex is right under the model
@@ -56,28 +57,25 @@ static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
     pools: BTreeMap::new(),
 });
 
-/// Enters a pool that is made by `make` from its number.
-pub(crate) fn enter<P: Home + 'static>(make: impl FnOnce(PoolNumber) -> Arc<P>) -> Arc<P> {
-    let number = {
-        let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            registry.last = registry.last.wrapping_add(1);
-            let number = NonZeroU32::new(registry.last).filter(|number| *number != NO_POOL);
-            if let Some(number) = number.filter(|number| !registry.pools.contains_key(number)) {
-                let nobody: Weak<P> = Weak::new();
-                registry.pools.insert(number, nobody);
-                break number;
-            }
+/// A number for a new pool, which is to be [entered](enter).
+pub(crate) fn reserve() -> PoolNumber {
+    let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        registry.last = registry.last.wrapping_add(1);
+        let number = NonZeroU32::new(registry.last).filter(|number| *number != NO_POOL);
+        if let Some(number) = number.filter(|number| !registry.pools.contains_key(number)) {
+            registry.pools.insert(number, None);
+            return number;
         }
-    };
-    let pool = make(number);
-    let weak = Arc::downgrade(&pool);
+    }
+}
+
+pub(crate) fn enter(number: PoolNumber, pool: Weak<dyn Home>) {
     REGISTRY
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .pools
-        .insert(number, weak);
-    pool
+        .insert(number, Some(pool));
 }
 
 pub(crate) fn leave(number: PoolNumber) {
@@ -93,6 +91,7 @@ pub(crate) fn find(number: PoolNumber) -> Option<Arc<dyn Home>> {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .pools
-        .get(&number)
+        .get(&number)?
+        .as_ref()
         .and_then(Weak::upgrade)
 }

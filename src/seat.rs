@@ -62,6 +62,10 @@ impl<J> Seat<J> {
         Vitals::of_worker(&self.vitals, self.id.index())
     }
 
+    pub(crate) fn shared_vitals(&self) -> Arc<[Vitals]> {
+        self.vitals.clone()
+    }
+
     #[inline]
     pub(crate) fn begin(&self, id: JobId) {
         self.running.store(id.get(), Release);
@@ -119,19 +123,24 @@ impl<J> Seat<J> {
 
     /// The jobs that it has in its hands.
     pub(crate) fn running(&self) -> Vec<JobId> {
-        let number = self.running.load(SeqCst);
-        let mut running: Vec<_> = number
-            .checked_sub(1)
-            .map(JobId::from_ticket)
-            .into_iter()
-            .collect();
-        running.extend(lock(&self.detached).iter().filter(|id| id.get() != number));
-        running
+        numbers(&self.running, &self.detached)
     }
 
     pub(crate) fn is_at_work(&self) -> bool {
         self.running.load(SeqCst) > 0 || self.held.load(SeqCst) > 0
     }
+}
+
+/// Those of the running job and of the detached ones.
+fn numbers(running: &AtomicU64, detached: &Mutex<Vec<JobId>>) -> Vec<JobId> {
+    let number = running.load(SeqCst);
+    let mut numbers: Vec<_> = number
+        .checked_sub(1)
+        .map(JobId::from_ticket)
+        .into_iter()
+        .collect();
+    numbers.extend(lock(detached).iter().filter(|id| id.get() != number));
+    numbers
 }
 
 /// A seat, for its worker to keep.

@@ -114,10 +114,14 @@ where
 
     /// A cell with this job: one that is over, or a new one.
     pub(crate) fn cell(&self, job: Job<J>) -> Arc<Cell<J, T, E>> {
-        match self.take_at_hand().or_else(|| self.singles.take()) {
+        let kept = match self.take_at_hand() {
+            None => self.singles.take(),
+            cell => cell,
+        };
+        match kept {
             Some(mut cell) => match Arc::get_mut(&mut cell) {
                 Some(own) => {
-                    own.use_again(std::iter::once(job));
+                    own.use_again(job);
                     cell
                 }
                 None if seeded(Fault::SharedAgain) => {
@@ -158,7 +162,7 @@ where
     fn cell_of_some(&self, jobs: impl Iterator<Item = Job<J>>) -> Arc<Cell<J, T, E>> {
         if let Some(mut cell) = self.groups.take() {
             if let Some(own) = Arc::get_mut(&mut cell) {
-                own.use_again(jobs);
+                own.use_again_for_some(jobs);
                 return cell;
             }
             self.groups.put_below(cell);
@@ -202,50 +206,36 @@ impl<J, T, E> Stripes<J, T, E> {
 
     fn take(&self) -> Option<Arc<Cell<J, T, E>>> {
         let own = own_stripe();
-        (own..own + STRIPES).find_map(|at| {
+        for at in own..own + STRIPES {
             let stripe = &self.stripes[at % STRIPES];
-            if stripe.about.load(Relaxed) == 0 {
-                return None;
+            if stripe.about.load(Relaxed) > 0 {
+                let cell = stripe.take();
+                if cell.is_some() {
+                    return cell;
+                }
             }
-            let mut cells = stripe.cells.try_lock()?;
-            let cells = cells.as_mut()?;
-            let cell = cells.pop();
-            stripe.about.store(cells.len(), Relaxed);
-            cell
-        })
+        }
+        None
     }
 
     fn put(&self, cell: Arc<Cell<J, T, E>>) {
-        self.keep(cell, Vec::push);
+        self.keep(cell, false);
     }
 
     /// Keeps one that somebody has a share in: its turn is after the others'.
     #[cold]
     fn put_below(&self, cell: Arc<Cell<J, T, E>>) {
-        self.keep(cell, |cells, cell| {
-            let last = cells.len();
-            cells.push(cell);
-            cells.swap(0, last);
-        });
+        self.keep(cell, true);
     }
 
-    fn keep(
-        &self,
-        cell: Arc<Cell<J, T, E>>,
-        add: impl FnOnce(&mut Vec<Arc<Cell<J, T, E>>>, Arc<Cell<J, T, E>>),
-    ) {
+    /// One that finds no place is dropped.
+    fn keep(&self, cell: Arc<Cell<J, T, E>>, below: bool) {
         let own = own_stripe();
-        let mut stripes = (own..own + STRIPES).map(|at| &self.stripes[at % STRIPES]);
-        // One that finds no place is dropped.
-        let Some(stripe) = stripes.find(|stripe| stripe.about.load(Relaxed) < self.most) else {
-            return;
-        };
-        let Some(mut cells) = stripe.cells.try_lock() else {
-            return;
-        };
-        if let Some(cells) = &mut *cells {
-            add(cells, cell);
-            stripe.about.store(cells.len(), Relaxed);
+        for at in own..own + STRIPES {
+            let stripe = &self.stripes[at % STRIPES];
+            if stripe.about.load(Relaxed) < self.most {
+                return stripe.keep(cell, below);
+            }
         }
     }
 
@@ -253,6 +243,30 @@ impl<J, T, E> Stripes<J, T, E> {
         for stripe in &self.stripes {
             let cells = stripe.cells.lock().take();
             drop(cells);
+        }
+    }
+}
+
+impl<J, T, E> Stripe<J, T, E> {
+    fn take(&self) -> Option<Arc<Cell<J, T, E>>> {
+        let mut cells = self.cells.try_lock()?;
+        let cells = cells.as_mut()?;
+        let cell = cells.pop();
+        self.about.store(cells.len(), Relaxed);
+        cell
+    }
+
+    fn keep(&self, cell: Arc<Cell<J, T, E>>, below: bool) {
+        let Some(mut cells) = self.cells.try_lock() else {
+            return;
+        };
+        if let Some(cells) = &mut *cells {
+            let last = cells.len();
+            cells.push(cell);
+            if below {
+                cells.swap(0, last);
+            }
+            self.about.store(cells.len(), Relaxed);
         }
     }
 }

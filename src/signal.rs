@@ -172,6 +172,17 @@ fn run_wakers() {
     }
 }
 
+#[inline]
+pub(crate) fn call_each(wakers: Vec<Waker>) {
+    if !wakers.is_empty() {
+        call_some(wakers);
+    }
+}
+
+fn call_some(wakers: Vec<Waker>) {
+    wakers.into_iter().for_each(call);
+}
+
 /// Calls a foreign waker; if it panics, that is its owner's loss alone. A strategy or an order may cause
 /// the call, by dropping a permit or cancelling a job: then it is put off until the desk is free.
 pub(crate) fn call(waker: Waker) {

@@ -37,7 +37,8 @@ pub(crate) struct Standstill {
     live: AtomicUsize,
     /// How many waits are entered: for those who only ask whether there are any.
     entered: AtomicUsize,
-    waits: Mutex<Waits>,
+    /// (An `Arc` for the sake of its drop, as in joins.rs.)
+    waits: Arc<Mutex<Waits>>,
 }
 
 struct Waits {
@@ -57,10 +58,10 @@ impl Standstill {
         Standstill {
             live: AtomicUsize::new(live),
             entered: AtomicUsize::new(0),
-            waits: Mutex::new(Waits {
+            waits: Arc::new(Mutex::new(Waits {
                 next: 0,
                 entries: BTreeMap::new(),
-            }),
+            })),
         }
     }
 

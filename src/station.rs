@@ -37,6 +37,7 @@
 //! A waker is foreign code: it is cloned, called and dropped outside the lock.
 
 use crate::desk::{Desk, Strategy};
+use crate::dispatcher::Vitals;
 use crate::envelope::Queued;
 use crate::envelopes::Envelopes;
 use crate::fault::{Fault, seeded};
@@ -46,7 +47,7 @@ use crate::job::JobId;
 use crate::loaded::Loaded;
 use crate::lookout::lock_soon;
 use crate::seat::{OwnSeat, Seat, Tray};
-use crate::signal::call;
+use crate::signal::{call, call_each};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded};
 use crate::worker::{Appetite, WorkerId};
@@ -120,10 +121,21 @@ pub(crate) struct Taken<J> {
     pub(crate) more: bool,
 }
 
+/// Of whether a worker can take jobs.
+#[derive(Clone, Copy)]
+enum Change {
+    Present(bool),
+    /// It is worth waiting for.
+    SteppedOut,
+    Away(bool),
+}
+
 /// The lock held, and this thread marked as holding it, since strategies and orders run under it.
 struct Inside<'a, J: Send + 'static> {
     station: &'a Station<J>,
-    guard: Option<MutexGuard<'a, Floor<J>>>,
+    guard: MutexGuard<'a, Floor<J>>,
+    /// After the guard, since what was put off is done when this is dropped.
+    _mark: frame::AtDesk,
 }
 
 impl<J: Send + 'static> Drop for Inside<'_, J> {
@@ -144,27 +156,26 @@ impl<J: Send + 'static> Drop for Inside<'_, J> {
             let faults = std::mem::take(&mut self.desk.faults);
             self.station.faults.fetch_add(faults, Relaxed);
         }
-        self.guard = None;
-        frame::unmark_desk();
     }
 }
 
 impl<J: Send + 'static> Deref for Inside<'_, J> {
     type Target = Floor<J>;
     fn deref(&self) -> &Floor<J> {
-        self.guard.as_ref().expect("held until dropped")
+        &self.guard
     }
 }
 
 impl<J: Send + 'static> DerefMut for Inside<'_, J> {
     fn deref_mut(&mut self) -> &mut Floor<J> {
-        self.guard.as_mut().expect("held until dropped")
+        &mut self.guard
     }
 }
 
 impl<J: Send + 'static> Station<J> {
     /// `alone`: there are no other desks. `dedicated`: workers have threads of their own. `cores`: so many workers run at
     /// a time.
+    #[inline(never)]
     pub(crate) fn new(
         dispatcher: usize,
         desk: Desk<J>,
@@ -173,23 +184,23 @@ impl<J: Send + 'static> Station<J> {
         dedicated: bool,
         cores: usize,
     ) -> Self {
-        let seats = (0..workers)
-            .map(|index| {
-                let id = WorkerId::new(dispatcher, index);
-                Seat::new(id, dispatcher * workers + index, desk.vitals())
-            })
-            .collect();
+        let mut seats = Vec::with_capacity(workers);
+        for index in 0..workers {
+            let id = WorkerId::new(dispatcher, index);
+            let number = dispatcher * workers + index;
+            seats.push(Seat::new(id, number, desk.vitals()));
+        }
         let routed = AtomicBool::new(desk.routes());
         Station {
             floor: Mutex::new(Floor {
                 desk,
-                wakers: (0..workers).map(|_| None).collect(),
+                wakers: no_wakers(workers),
                 drawn: Envelopes::default(),
                 trays: Vec::new(),
             }),
             watch: Padded(AtomicU64::new(0)),
             keyed: (!alone).then(KeyedIntake::new),
-            seats,
+            seats: seats.into(),
             backlog: AtomicU64::new(0),
             loaded: Loaded::new(workers),
             // Where many share a core, each comes by the desk more rarely.
@@ -216,10 +227,14 @@ impl<J: Send + 'static> Station<J> {
         OwnSeat::new(self.seats.clone(), index)
     }
 
-    /// Takes each worker's tray's lock, and gives it back.
-    pub(crate) fn pass_trays(&self) -> impl Fn() + Send + Sync + use<J> {
-        let seats = self.seats.clone();
-        move || seats.iter().for_each(|seat| drop(seat.tray.lock()))
+    /// Of its workers.
+    pub(crate) fn vitals(&self) -> Arc<[Vitals]> {
+        self.seats[0].shared_vitals()
+    }
+
+    /// To be kept apart from the desk, with all that is on it.
+    pub(crate) fn shared_seats(&self) -> Arc<[Seat<J>]> {
+        self.seats.clone()
     }
 
     /// Whether its strategy binds jobs to workers.
@@ -246,6 +261,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// Takes in a job whose key belongs to this desk.
+    #[inline(never)]
     pub(crate) fn push_keyed(&self, mut job: Queued<J>) {
         job.stay_with_desk();
         match &self.keyed {
@@ -256,11 +272,10 @@ impl<J: Send + 'static> Station<J> {
 
     fn enter(&self) -> Inside<'_, J> {
         debug_assert!(!frame::in_desk(), "no thread locks two desks");
-        let guard = lock_soon(&self.floor);
-        frame::mark_desk();
         Inside {
             station: self,
-            guard: Some(guard),
+            guard: lock_soon(&self.floor),
+            _mark: frame::mark_desk(),
         }
     }
 
@@ -308,7 +323,7 @@ impl<J: Send + 'static> Station<J> {
         let more = floor.desk.has_unbound();
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
-        wakers.into_iter().for_each(call);
+        call_each(wakers);
         taken.map(|taken| Taken { more, ..taken })
     }
 
@@ -324,16 +339,17 @@ impl<J: Send + 'static> Station<J> {
     ) -> Option<Taken<J>> {
         let worker = seat.id.index();
         let desk = &mut floor.desk;
-        let job = desk.take(worker, |id| seat.has_detached(id))?;
+        let job = desk.take(worker, &|id| seat.has_detached(id))?;
         let bound = desk.count_bound(worker);
         let most = (most - 1).min(bound.max(desk.backlog() / self.share));
-        let fill = |jobs: &mut Envelopes<_>| {
+        let further = if bound == 0 { 0 } else { most };
+        let mut jobs = self.begin(&mut floor.trays, seat, &job, further);
+        if let Some(jobs) = &mut jobs {
             let jobs = jobs.singles();
             desk.take_many_bound(worker, most, jobs);
             desk.route_and_take(worker, most, jobs, called);
-        };
-        let most = if bound == 0 { 0 } else { most };
-        Some(self.hand_over(&mut floor.trays, seat, job, most, true, fill))
+        }
+        Some(self.hand_over(seat, job, jobs, true))
     }
 
     /// How many of `waiting` jobs a worker takes beyond the first.
@@ -360,15 +376,18 @@ impl<J: Send + 'static> Station<J> {
         let waiting = floor.desk.backlog();
         // What an earlier strategy bound to the worker left the backlog before all that is in the intake.
         if waiting > 0 || floor.desk.has_bound(worker) {
-            let job = floor.desk.take(worker, |id| seat.has_detached(id))?;
+            let job = floor.desk.take(worker, &|id| seat.has_detached(id))?;
             // What is left in the inbox comes before what nothing binds.
             let more = if floor.desk.has_bound(worker) {
                 0
             } else {
                 self.further(waiting, most)
             };
-            let fill = |jobs: &mut Envelopes<_>| floor.desk.take_many(more, jobs.singles());
-            return Some(self.hand_over(&mut floor.trays, seat, job, more, false, fill));
+            let mut jobs = self.begin(&mut floor.trays, seat, &job, more);
+            if let Some(jobs) = &mut jobs {
+                floor.desk.take_many(more, jobs.singles());
+            }
+            return Some(self.hand_over(seat, job, jobs, false));
         }
         let Floor { drawn, .. } = floor;
         // By one look, since others want that lock, too.
@@ -379,32 +398,45 @@ impl<J: Send + 'static> Station<J> {
             Some(job)
         });
         floor.desk.set_busy(worker, job.is_some());
-        let more = floor.drawn.len();
-        let fill = |jobs: &mut Envelopes<_>| std::mem::swap(jobs, &mut floor.drawn);
-        Some(self.hand_over(&mut floor.trays, seat, job?, more, false, fill))
+        let (job, more) = (job?, floor.drawn.len());
+        let mut jobs = self.begin(&mut floor.trays, seat, &job, more);
+        if let Some(jobs) = &mut jobs {
+            std::mem::swap(jobs, &mut floor.drawn);
+        }
+        Some(self.hand_over(seat, job, jobs, false))
     }
 
-    /// Gives a worker a job to run now, and if there are to be `more`, fills its tray. Under the desk's
-    /// lock.
-    fn hand_over(
+    /// A worker begins with a job; if it is to take `more` ahead, answers its empty tray, to be filled apart: the strategy or
+    /// the order is asked meanwhile, which is foreign code. Under the desk's lock, as is what follows.
+    fn begin(
         &self,
         trays: &mut Vec<Envelopes<J>>,
         seat: &Seat<J>,
-        job: Queued<J>,
+        job: &Queued<J>,
         more: usize,
-        bound: bool,
-        fill: impl FnOnce(&mut Envelopes<J>),
-    ) -> Taken<J> {
+    ) -> Option<Envelopes<J>> {
         seat.begin(job.id());
+        if more == 0 {
+            return None;
+        }
+        let jobs = std::mem::take(&mut seat.tray.lock().jobs);
+        debug_assert!(jobs.is_empty(), "its worker has nothing in hand");
+        if jobs.capacity() > 0 {
+            return Some(jobs);
+        }
+        Some(trays.pop().unwrap_or_default())
+    }
+
+    /// Gives a worker the job that it begins with, and its tray.
+    fn hand_over(
+        &self,
+        seat: &Seat<J>,
+        job: Queued<J>,
+        jobs: Option<Envelopes<J>>,
+        bound: bool,
+    ) -> Taken<J> {
         let mut ahead = 0;
-        if more > 0 {
-            // Filled apart: the strategy or the order is asked meanwhile, which is foreign code.
-            let mut jobs = std::mem::take(&mut seat.tray.lock().jobs);
-            debug_assert!(jobs.is_empty(), "its worker has nothing in hand");
-            if jobs.capacity() == 0 {
-                jobs = trays.pop().unwrap_or_default();
-            }
-            fill(&mut jobs);
+        if let Some(jobs) = jobs {
             ahead = jobs.len();
             let mut tray = seat.tray.lock();
             *tray = Tray { jobs, bound };
@@ -442,10 +474,17 @@ impl<J: Send + 'static> Station<J> {
             return None;
         }
         let mut loaded = self.loaded.from(to.id.index() + 1);
-        loaded.find_map(|of| self.take_from_tray(&self.seats[of], to))
+        while let Some(of) = loaded.next() {
+            let job = self.take_from_tray(&self.seats[of], to);
+            if job.is_some() {
+                return job;
+            }
+        }
+        None
     }
 
     /// A job of this desk that may go to anyone, for the worker of another desk.
+    #[inline(never)]
     pub(crate) fn give_away(&self, to: &Seat<J>) -> Option<Queued<J>> {
         let mut floor = self.enter_for_others();
         let mut called = floor.desk.route();
@@ -456,7 +495,7 @@ impl<J: Send + 'static> Station<J> {
         }
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
-        wakers.into_iter().for_each(call);
+        call_each(wakers);
         job.or_else(|| self.steal(to))
     }
 
@@ -486,6 +525,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// Lets a searching worker sleep, unless there is something to do. `up` is asked under the lock
     /// whether the pool is over.
+    #[inline(never)]
     pub(crate) fn lie_down(
         &self,
         worker: usize,
@@ -500,7 +540,7 @@ impl<J: Send + 'static> Station<J> {
         }
         floor
             .desk
-            .set_idle(worker, |id| self.seats[worker].has_detached(id));
+            .set_idle(worker, &|id| self.seats[worker].has_detached(id));
         floor.desk.lie_down(worker);
         let old = floor.wakers[worker].replace(waker);
         self.watch.fetch_add(SLEEPER - SEARCHER, SeqCst);
@@ -528,6 +568,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// A sleeper gets up by itself and searches again; one that was called meanwhile does so already.
+    #[inline(never)]
     pub(crate) fn get_up(&self, worker: usize) {
         let mut floor = self.enter();
         let waker = self.get_up_inside(&mut floor, worker);
@@ -543,6 +584,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// Whether the worker still sleeps; if so it is woken through `waker` from now on.
+    #[inline(never)]
     pub(crate) fn still_asleep(&self, worker: usize, waker: Waker) -> bool {
         let mut floor = self.enter();
         let asleep = floor.desk.is_asleep(worker);
@@ -557,6 +599,7 @@ impl<J: Send + 'static> Station<J> {
 
     /// Calls one sleeper, or sees to it that those get called whom the strategy chooses. With `siblings`,
     /// there may be work on other desks.
+    #[inline(never)]
     pub(crate) fn call_one(&self, intake: &Intake<J>, siblings: bool) {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
@@ -584,9 +627,13 @@ impl<J: Send + 'static> Station<J> {
             None
         };
         drop(floor);
-        wakers.into_iter().chain(waker).for_each(call);
+        call_each(wakers);
+        if let Some(waker) = waker {
+            call(waker);
+        }
     }
 
+    #[inline(never)]
     pub(crate) fn call_all(&self) {
         let mut floor = self.enter();
         let mut called = Vec::new();
@@ -595,14 +642,17 @@ impl<J: Send + 'static> Station<J> {
         }
         let wakers = self.collect_wakers(&mut floor, called);
         drop(floor);
-        wakers.into_iter().for_each(call);
+        call_each(wakers);
     }
 
     fn collect_wakers(&self, floor: &mut Floor<J>, called: Vec<usize>) -> Vec<Waker> {
-        called
-            .into_iter()
-            .filter_map(|worker| self.collect_waker(floor, worker))
-            .collect()
+        let mut wakers = Vec::new();
+        for worker in called {
+            if let Some(waker) = self.collect_waker(floor, worker) {
+                wakers.push(waker);
+            }
+        }
+        wakers
     }
 
     /// Counts a worker that was taken off the sleepers as a searcher; its waker is to be called after the
@@ -617,38 +667,44 @@ impl<J: Send + 'static> Station<J> {
     /// The worker can take jobs now, or cannot: then what is bound to it goes to anyone.
     /// Answers whether that left jobs for others.
     pub(crate) fn set_present(&self, worker: usize, present: bool) -> bool {
-        self.change_presence(worker, |desk| desk.set_present(worker, present))
+        self.change_presence(worker, Change::Present(present))
     }
 
     /// The worker cannot take jobs until it has a handler again. Answers as `set_present`.
     pub(crate) fn step_out(&self, worker: usize) -> bool {
-        self.change_presence(worker, |desk| {
-            desk.set_present(worker, false);
-            desk.expect(worker);
-        })
+        self.change_presence(worker, Change::SteppedOut)
     }
 
     /// The worker's job waits for this very pool, or goes on. Answers as `set_present`.
     pub(crate) fn set_away(&self, worker: usize, away: bool) -> bool {
-        self.change_presence(worker, |desk| desk.set_away(worker, away))
+        self.change_presence(worker, Change::Away(away))
     }
 
-    fn change_presence(&self, worker: usize, change: impl FnOnce(&mut Desk<J>)) -> bool {
+    #[inline(never)]
+    fn change_presence(&self, worker: usize, change: Change) -> bool {
         let seat = &self.seats[worker];
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
-        change(&mut floor.desk);
+        match change {
+            Change::Present(present) => floor.desk.set_present(worker, present),
+            Change::SteppedOut => {
+                floor.desk.set_present(worker, false);
+                floor.desk.expect(worker);
+            }
+            Change::Away(away) => floor.desk.set_away(worker, away),
+        }
         let present = floor.desk.is_present(worker);
         if !present {
             let (in_hand, bound) = self.empty_tray(seat);
             floor.desk.put_back(worker, in_hand.into_singles(), bound);
             let running = seat.running();
-            floor.desk.release_keys(worker, |id| running.contains(&id));
+            floor.desk.release_keys(worker, &|id| running.contains(&id));
         }
         !present && floor.desk.has_unbound()
     }
 
     /// What was in the tray, and whether it is bound. Under the desk's lock.
+    #[inline(never)]
     fn empty_tray(&self, seat: &Seat<J>) -> (Envelopes<J>, bool) {
         let mut tray = seat.tray.lock();
         self.loaded.clear(seat.id.index());
@@ -659,12 +715,20 @@ impl<J: Send + 'static> Station<J> {
 
     /// Whether this desk has a job for the worker of another one: exact, for one that would search for it
     /// again and again.
+    #[inline(never)]
     pub(crate) fn has_spare(&self) -> bool {
-        let keyless = |of: usize| {
+        self.has_spare_on_desk() || self.loaded.any() && self.has_spare_in_trays()
+    }
+
+    fn has_spare_in_trays(&self) -> bool {
+        let mut loaded = self.loaded.from(0);
+        while let Some(of) = loaded.next() {
             let tray = self.seats[of].tray.lock();
-            !tray.bound && tray.jobs.envelopes().any(|job| !job.stays_with_desk())
-        };
-        self.has_spare_on_desk() || self.loaded.any() && self.loaded.from(0).any(keyless)
+            if !tray.bound && tray.jobs.has_unkeyed() {
+                return true;
+            }
+        }
+        false
     }
 
     fn has_spare_on_desk(&self) -> bool {
@@ -674,32 +738,37 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// Takes out all that waits in the intake, on the desk and in its workers' trays.
+    #[inline(never)]
     pub(crate) fn sweep(&self, intake: &Intake<J>) -> Vec<Queued<J>> {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake);
-        let mut swept: Vec<_> = self
-            .seats
-            .iter()
-            .flat_map(|seat| self.empty_tray(seat).0.into_singles())
-            .collect();
-        swept.extend(floor.desk.sweep());
+        let mut swept = Vec::new();
+        for seat in &*self.seats {
+            for job in self.empty_tray(seat).0.into_singles() {
+                swept.push(job);
+            }
+        }
+        floor.desk.sweep(&mut swept);
         swept
     }
 
     /// Shows the numbers of all that waits in the intake, on the desk and in its workers' trays.
-    pub(crate) fn visit(&self, intake: &Intake<J>, mut waiting: impl FnMut(JobId)) {
+    #[inline(never)]
+    pub(crate) fn visit(&self, intake: &Intake<J>, waiting: &mut dyn FnMut(JobId)) {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
         floor.draw(intake);
-        floor.desk.visit(|job| job.for_each_waiting(&mut waiting));
+        floor.desk.visit(&mut |job| job.for_each_waiting(waiting));
         for seat in &*self.seats {
             let tray = seat.tray.lock();
-            let envelopes = tray.jobs.envelopes();
-            envelopes.for_each(|envelope| envelope.for_each_waiting(&mut waiting));
+            for envelope in tray.jobs.envelopes() {
+                envelope.for_each_waiting(waiting);
+            }
         }
     }
 
+    #[inline(never)]
     pub(crate) fn drop_tombstones(&self, intake: &Intake<J>) -> usize {
         let mut floor = self.enter();
         floor.draw_keyed(self.keyed.as_ref());
@@ -707,6 +776,7 @@ impl<J: Send + 'static> Station<J> {
         floor.desk.drop_tombstones()
     }
 
+    #[inline(never)]
     pub(crate) fn set_strategy(&self, strategy: Strategy<J>) {
         let mut floor = self.enter();
         let old = floor.desk.set_strategy(strategy);
@@ -717,6 +787,7 @@ impl<J: Send + 'static> Station<J> {
     }
 
     /// Drops the queue order, and with it whatever it will not give out.
+    #[inline(never)]
     pub(crate) fn replace_order(&self) {
         self.enter().desk.replace_order();
     }
@@ -732,6 +803,15 @@ impl<J: Send + 'static> Station<J> {
     /// The strategy broke its contract outside of its desk.
     pub(crate) fn note_fault(&self) {
         self.faults.fetch_add(1, Relaxed);
+    }
+
+    /// How many workers have jobs in their hands.
+    pub(crate) fn count_at_work(&self) -> u64 {
+        let mut at_work = 0;
+        for seat in &*self.seats {
+            at_work += u64::from(seat.is_at_work());
+        }
+        at_work
     }
 
     pub(crate) fn faults(&self) -> u64 {
@@ -786,6 +866,10 @@ impl<J: Send + 'static> Floor<J> {
     }
 }
 
+fn no_wakers(workers: usize) -> Vec<Option<Waker>> {
+    (0..workers).map(|_| None).collect()
+}
+
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
 mod tests {
     use super::*;
@@ -813,7 +897,7 @@ mod tests {
         station.call_one(&intake, false);
         assert!(!station.still_asleep(1, Waker::noop().clone()));
         station.note_busy(&station.seats[1]);
-        let left = intake.draw(|front, _| (front.len(), front.envelopes().count()));
+        let left = intake.draw(|front, _| (front.len(), front.envelopes().len()));
         assert_eq!(left, (319, 5));
     }
 
@@ -860,7 +944,7 @@ mod tests {
                 jobs(0..count).for_each(|job| intake.push(job));
                 if seen && count > 1000 {
                     // That puts them on the desk.
-                    station.visit(&intake, |_| ());
+                    station.visit(&intake, &mut |_| ());
                 }
                 let mut next = 0;
                 while let Some(taken) = station.take(seat, tiny, &intake) {

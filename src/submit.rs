@@ -2,7 +2,7 @@
 //! on the calling thread.
 
 use crate::clock::first;
-use crate::core::Core;
+use crate::core::{Common, Core};
 use crate::envelope::Queued;
 use crate::error::{RunError, SubmitError};
 use crate::frame;
@@ -14,6 +14,7 @@ use crate::lookout::{Yielded, nap, yield_until};
 use crate::park::block_on;
 use crate::pool::Submitter;
 use crate::shelf::Shelf;
+use crate::spawner::BoxFuture;
 use crate::standstill::{For, unless_stuck};
 use crate::sync::thread;
 use std::ops::Range;
@@ -78,7 +79,7 @@ fn is_full(entered: &Entered) -> bool {
     matches!(entered, Err(NoRoom::Full))
 }
 
-impl<J: Send + 'static> Core<J> {
+impl Common {
     #[inline]
     pub(crate) fn try_enter(&self, want: Want) -> Entered {
         self.gate.try_enter(want).map_err(NoRoom::from)
@@ -89,10 +90,18 @@ impl<J: Send + 'static> Core<J> {
         if !is_full(&entered) {
             return entered;
         }
-        match unless_stuck(self.number, For::Progress, self.gate.enter(want)).await {
-            Ok(settled) => settled.map_err(NoRoom::from),
-            Err(_) => Err(NoRoom::WouldDeadlock),
-        }
+        self.wait_for_room(want).await
+    }
+
+    /// For those who were refused as `Full`. (A box, since few wait: what waits is compiled once, and does not take up room
+    /// in the future of every call.)
+    fn wait_for_room(&self, want: Want) -> BoxFuture<'_, Entered> {
+        Box::pin(async move {
+            match unless_stuck(self.number, For::Progress, self.gate.enter(want)).await {
+                Ok(settled) => settled.map_err(NoRoom::from),
+                Err(_) => Err(NoRoom::WouldDeadlock),
+            }
+        })
     }
 
     pub(crate) async fn enter_in_time(&self, want: Want, limit: Duration) -> Entered {
@@ -100,7 +109,7 @@ impl<J: Send + 'static> Core<J> {
         if !is_full(&entered) {
             return entered;
         }
-        match first(self.enter(want), self.time.sleep(limit)).await {
+        match first(self.wait_for_room(want), self.time.sleep(limit)).await {
             Some(settled) => settled,
             None => Err(NoRoom::TimedOut),
         }
@@ -148,12 +157,19 @@ impl<J: Send + 'static> Core<J> {
             }
             let entered = self.try_enter(want);
             if is_full(&entered) {
-                return block_on(self.enter(want));
+                return block_on(self.wait_for_room(want));
             }
             entered
         })
     }
 
+    pub(crate) fn refuse<X>(&self, why: NoRoom, job: X) -> SubmitError<X> {
+        self.counts.refused(1);
+        why.with(job)
+    }
+}
+
+impl<J: Send + 'static> Core<J> {
     /// Sends the job on its way, or gives it back. `X` is the job with or without its options.
     #[inline]
     pub(crate) fn send_with<X>(&self, job: X, entered: Entered) -> Result<(), SubmitError<X>>
@@ -203,11 +219,6 @@ impl<J: Send + 'static> Core<J> {
         let handle = JobHandle::new(cell.clone());
         self.admit(Queued::tracked(id, cell, 0));
         handle
-    }
-
-    pub(crate) fn refuse<X>(&self, why: NoRoom, job: X) -> SubmitError<X> {
-        self.counts.refused(1);
-        why.with(job)
     }
 }
 

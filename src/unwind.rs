@@ -145,30 +145,44 @@ impl<M, E> Foreign<M, E> {
     }
 }
 
-/// The same for a future in a box, which needs room for nothing but the box. Its output is whether there was no
-/// panic, in making it either.
-pub(crate) struct ContainedBox<'a>(Option<BoxFuture<'a, ()>>);
+/// The same for a future in a box, which needs room for nothing but the box. A panic in making it comes with the first
+/// poll.
+pub(crate) enum ContainedBox<'a> {
+    Running(BoxFuture<'a, ()>),
+    Ended(Result<(), Panic>),
+}
 
 impl<'a> ContainedBox<'a> {
+    #[inline]
     pub(crate) fn make(make: impl FnOnce() -> BoxFuture<'a, ()>) -> Self {
-        let made = contain(make).map_err(dispose);
-        ContainedBox(made.ok())
+        match contain(make) {
+            Ok(running) => ContainedBox::Running(running),
+            Err(panic) => ContainedBox::Ended(Err(panic)),
+        }
     }
 }
 
 impl Future for ContainedBox<'_> {
-    type Output = bool;
+    type Output = Result<(), Panic>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
-        let Some(running) = &mut self.0 else {
-            return Poll::Ready(false);
-        };
-        let polled = contain(|| running.as_mut().poll(cx));
-        if let Ok(Poll::Pending) = polled {
-            return Poll::Pending;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Panic>> {
+        if let ContainedBox::Running(running) = &mut *self {
+            let mut ended = match contain(|| running.as_mut().poll(cx)) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(())) => Ok(()),
+                Err(panic) => Err(panic),
+            };
+            let old = std::mem::replace(&mut *self, ContainedBox::Ended(Ok(())));
+            // Its drop may panic, too.
+            if let (Err(panic), Ok(())) = (contain(|| drop(old)), &ended) {
+                ended = Err(panic);
+            }
+            return Poll::Ready(ended);
         }
-        let panicked = polled.map_err(dispose).is_err() | dispose(self.0.take());
-        Poll::Ready(!panicked)
+        match std::mem::replace(&mut *self, ContainedBox::Ended(Ok(()))) {
+            ContainedBox::Ended(ended) => Poll::Ready(ended),
+            ContainedBox::Running(_) => unreachable!("it has ended"),
+        }
     }
 }
 
@@ -178,7 +192,22 @@ pub(crate) fn dispose<T>(value: T) -> bool {
     if !std::mem::needs_drop::<T>() {
         return false;
     }
-    match contain(|| drop(value)) {
+    dispose_of(&mut Some(value))
+}
+
+/// (A closure would be compiled once more for each way in which it might be called.)
+trait Disposable {
+    fn drop_now(&mut self);
+}
+
+impl<T> Disposable for Option<T> {
+    fn drop_now(&mut self) {
+        drop(self.take());
+    }
+}
+
+fn dispose_of(value: &mut dyn Disposable) -> bool {
+    match contain(|| value.drop_now()) {
         Ok(()) => false,
         Err(panic) => {
             // A payload whose own `Drop` panics, too, is leaked: there is nobody left to tell.

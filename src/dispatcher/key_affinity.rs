@@ -118,7 +118,7 @@ mod tests {
 
     /// A worker is done with what it has and takes the next job. Answers its number.
     fn take(desk: &mut Desk<u64>, worker: usize) -> Option<u64> {
-        let job = desk.take(worker, |_| false);
+        let job = desk.take(worker, &|_| false);
         job.map(|job| job.id().get() - 1)
     }
 
@@ -129,7 +129,7 @@ mod tests {
                 push(desk, 0, key);
                 let home = (0..WORKERS).find(|&worker| take(desk, worker).is_some());
                 let home = home.expect("some worker gets it");
-                desk.set_idle(home, |_| false);
+                desk.set_idle(home, &|_| false);
                 home
             })
             .collect()

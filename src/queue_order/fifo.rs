@@ -1,4 +1,5 @@
 use super::{QueueOrder, Queued};
+use crate::bound::move_first;
 use std::collections::VecDeque;
 
 /// First in, first out: the default.
@@ -36,7 +37,14 @@ impl<J: Send + 'static> QueueOrder<J> for Fifo<J> {
     }
 
     fn retain(&mut self, keep: &mut dyn FnMut(&Queued<J>) -> bool) {
-        self.jobs.retain(keep);
+        for _ in 0..self.jobs.len() {
+            let Some(job) = self.jobs.pop_front() else {
+                break;
+            };
+            if keep(&job) {
+                self.jobs.push_back(job);
+            }
+        }
     }
 
     fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
@@ -48,7 +56,7 @@ impl<J: Send + 'static> QueueOrder<J> for Fifo<J> {
     }
 
     fn pop_many(&mut self, most: usize, out: &mut VecDeque<Queued<J>>) {
-        out.extend(self.jobs.drain(..most.min(self.jobs.len())));
+        move_first(&mut self.jobs, most, out);
     }
 
     fn in_arrival_order(&self) -> bool {

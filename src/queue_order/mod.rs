@@ -120,7 +120,10 @@ pub trait QueueOrder<J>: Send + 'static {
 
     /// Takes up to `most` jobs out, as `pop` would one by one, and adds them to `out`.
     fn pop_many(&mut self, most: usize, out: &mut VecDeque<Queued<J>>) {
-        out.extend(std::iter::from_fn(|| self.pop()).take(most));
+        for _ in 0..most {
+            let Some(job) = self.pop() else { break };
+            out.push_back(job);
+        }
     }
 
     /// Whether nothing is inside.

@@ -157,7 +157,7 @@ impl Run {
         let mut desk = Desk::new(0, order, strategy, workers, settings.depth.jobs());
         for worker in 0..workers {
             desk.set_present(worker, true);
-            desk.set_idle(worker, |_| false);
+            desk.set_idle(worker, &|_| false);
             desk.lie_down(worker);
         }
         let seat = |speed| Seat {
@@ -289,7 +289,7 @@ impl Run {
         }
         let now = self.instant();
         self.seats[worker].hand.pause(|| now);
-        self.desk.set_idle(worker, |_| false);
+        self.desk.set_idle(worker, &|_| false);
         self.desk.lie_down(worker);
         self.searching -= 1;
     }
@@ -304,10 +304,10 @@ impl Run {
             || now,
         );
         let mut job = if self.desk.may_leave_in_intake() {
-            self.desk.take(worker, |_| false)
+            self.desk.take(worker, &|_| false)
         } else {
             let mut called = self.desk.route();
-            let job = self.desk.take(worker, |_| false);
+            let job = self.desk.take(worker, &|_| false);
             if job.is_some() {
                 called.extend(self.desk.route_for_sleepers());
             }

@@ -120,9 +120,11 @@ impl<'a, J: Send + 'static> Program<'a, J> {
     pub(super) fn end(&mut self) {
         if self.rng.below(2) == 0 {
             self.log.step("sweep".to_owned());
-            self.desk.sweep().into_iter().for_each(|job| {
+            let mut swept = Vec::new();
+            self.desk.sweep(&mut swept);
+            for job in swept {
                 self.comes_out(job);
-            });
+            }
         } else {
             self.log.step("take all".to_owned());
             self.call_all();
@@ -204,7 +206,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
     fn visit(&mut self) {
         let mut seen = Vec::new();
         self.log.step("look at all".to_owned());
-        self.desk.visit(|job| {
+        self.desk.visit(&mut |job| {
             if job.is_full() {
                 seen.push(job.id().get());
             }
@@ -260,9 +262,9 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         self.log.step(format!("worker {worker} asks for a job"));
         let called = self.desk.route();
         self.wake(called);
-        let Some(job) = self.desk.take(worker, |_| false) else {
+        let Some(job) = self.desk.take(worker, &|_| false) else {
             if !self.desk.has_work_for(worker) {
-                self.desk.set_idle(worker, |_| false);
+                self.desk.set_idle(worker, &|_| false);
                 self.desk.lie_down(worker);
                 self.workers[worker].asleep = true;
             }

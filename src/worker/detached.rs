@@ -109,7 +109,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Detached<J, H> {
         };
         self.core.counts.detached_finished(how);
         match (first, outcome) {
-            (Owed::Handle { .. }, outcome) => publish::<J, _, _>(&mut self.cx, outcome),
+            (Owed::Handle { .. }, outcome) => publish::<J, _, _>(&mut self.cx, false, outcome),
             (_, Ok(output)) => drop(dispose(output)),
             (Owed::Log(options), Err(error)) => {
                 let failure = JobFailure::new(self.cx.id(), options, error);

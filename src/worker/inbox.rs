@@ -1,23 +1,24 @@
 //! Where a worker gets its jobs from, and a job in a worker's hands.
 
 use super::hand::Hand;
-use super::search::{Search, give_way};
+use super::search::{give_way, poll_for_job};
 use super::{Detached, WorkerId};
-use crate::cell::{At, Cell, Token};
+use crate::cell::{At, Cell, Settle, Token};
 use crate::clock::first;
 use crate::context::JobContext;
 use crate::core::Core;
 use crate::envelope::{Claimed, Queued};
-use crate::errors::{ErrorLog, JobFailure};
+use crate::errors::{ErrorLog, JobFailure, Untold};
 use crate::fault::{Fault, seeded};
 use crate::frame::{self, Frame};
 use crate::handler::JobHandler;
 use crate::job::{self, Job, JobId, Options};
 use crate::metrics::Finish;
-use crate::outcome::JobError;
+use crate::outcome::{Ending, JobError};
 use crate::seat::{OwnSeat, Seat};
 use crate::unwind::{Panic, contain_polls, dispose};
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -56,6 +57,7 @@ pub(super) enum Owed {
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
+    #[inline(never)]
     pub(crate) fn new(core: Arc<Core<J>>, worker: WorkerId) -> Self {
         let seat = core.station(worker).own_seat(worker.index());
         Inbox {
@@ -212,29 +214,16 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     #[expect(clippy::manual_async_fn, reason = "it would keep its arguments twice")]
     fn look_for_one(&mut self) -> impl Future<Output = bool> + Send {
         async move {
-            let mut search = None;
-            let (id, claimed) = loop {
-                if let Some(found) = self.core.next_job(&self.seat, &mut self.hand) {
-                    break found;
-                }
-                if self.core.is_over() {
-                    self.leaving = true;
-                    return false;
-                }
-                self.hand.pause(|| self.core.time.now());
-                let search = search.get_or_insert_with(|| Search::begin(&self.core, &self.seat));
-                if search.gives_way() {
-                    give_way().await;
-                } else if !search.looks_out() {
-                    if let Some(found) = self.core.last_resort(&self.seat) {
-                        break found;
-                    }
-                    search.sleep().await;
-                }
+            let found = {
+                let mut search = None;
+                let (core, seat, hand) = (&*self.core, &*self.seat, &mut self.hand);
+                poll_fn(|cx| poll_for_job(core, seat, hand, &mut search, cx)).await
             };
-            drop(search);
-            self.hold(id, claimed);
-            true
+            match found {
+                Some((id, claimed)) => self.hold(id, claimed),
+                None => self.leaving = true,
+            }
+            !self.leaving
         }
     }
 
@@ -269,8 +258,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         self.seated = true;
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
             Owed::Nothing => debug_assert!(false, "a job is settled once"),
-            Owed::Handle { keep: false } => publish::<J, _, _>(&mut self.cx, outcome),
-            Owed::Handle { keep: true } => publish_and_keep::<J, _, _>(&mut self.cx, outcome),
+            Owed::Handle { keep } => publish::<J, _, _>(&mut self.cx, keep, outcome),
             Owed::Log(options) => match outcome {
                 Ok(output) => drop(dispose(output)),
                 Err(error) => {
@@ -302,10 +290,27 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     #[cold]
     fn abandon_current(&mut self) {
         dispose(self.job.take());
-        self.settle(Finish::Abandoned, Err(JobError::Abandoned));
+        let _in_job = frame::enter(frame_of(&self.core, &self.cx));
+        self.seat.vitals().counts.finished(Finish::Abandoned);
+        self.seated = true;
+        match std::mem::replace(&mut self.owed, Owed::Nothing) {
+            Owed::Nothing => debug_assert!(false, "a job is settled once"),
+            Owed::Handle { keep } => {
+                if let Some(At { cell, at }) = self.cx.token() {
+                    let cell = cell.as_any().downcast_ref::<Cell<J, H::Output, H::Error>>();
+                    cell.expect(TYPES).end(*at, Ending::Abandoned);
+                }
+                if !keep {
+                    *self.cx.token() = None;
+                }
+            }
+            Owed::Log(options) => self.errors.unrun(self.cx.id(), options, Ending::Abandoned),
+        }
+        self.core.end_waits(self.seat.id);
     }
 
     /// Owes nothing more to the job it had last, if any.
+    #[inline(never)]
     pub(crate) fn finish(&mut self) {
         self.abandon();
         self.leave_seat();
@@ -372,23 +377,9 @@ fn frame_of<J>(core: &Core<J>, cx: &JobContext) -> Frame {
     }
 }
 
-/// Tells the handle of the job that `cx` is about.
+/// Tells the handle of the job that `cx` is about, and keeps the token or not.
 #[inline(always)]
-pub(super) fn publish<J, T, E>(cx: &mut JobContext, outcome: Result<T, JobError<E>>)
-where
-    J: Send + 'static,
-    T: Send + 'static,
-    E: Send + 'static,
-{
-    if let Some(At { cell, at }) = cx.token().take() {
-        let cell = cell.into_any().downcast::<Cell<J, T, E>>();
-        cell.expect(TYPES).finish(at, outcome);
-    }
-}
-
-/// The same, and keeps the token for the next job of that cell.
-#[inline(always)]
-fn publish_and_keep<J, T, E>(cx: &mut JobContext, outcome: Result<T, JobError<E>>)
+pub(super) fn publish<J, T, E>(cx: &mut JobContext, keep: bool, outcome: Result<T, JobError<E>>)
 where
     J: Send + 'static,
     T: Send + 'static,
@@ -397,6 +388,9 @@ where
     if let Some(At { cell, at }) = cx.token() {
         let cell = cell.as_any().downcast_ref::<Cell<J, T, E>>();
         cell.expect(TYPES).finish(*at, outcome);
+    }
+    if !keep {
+        *cx.token() = None;
     }
 }
 

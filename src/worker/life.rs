@@ -7,8 +7,7 @@
 //! waits is abandoned.
 
 use super::{Inbox, Worker, WorkerId};
-use crate::clock::Sleep;
-use crate::core::Core;
+use crate::core::{Common, Core};
 use crate::error::FactoryError;
 use crate::frame::{self, Frame};
 use crate::handler::{JobHandler, JobHandlerFactory};
@@ -17,7 +16,7 @@ use crate::roster::Stage;
 use crate::signal::hold_calls;
 use crate::spawner::{BoxFuture, SpawnError};
 use crate::sync::atomic::{AtomicU8, Ordering::*};
-use crate::unwind::{ContainedBox, contain, contain_polls, dispose};
+use crate::unwind::{ContainedBox, Panic, contain, dispose};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -72,7 +71,9 @@ where
             // Its loop; again if it returned early, with the handler unharmed.
             let unharmed = loop {
                 let taken_before = tenure.0.taken();
-                if !begin(&mut tenure.0, &mut worker, &mut handler, &*crew.make).await {
+                let ended = begin(&mut tenure.0, &mut worker, &mut handler, &*crew.make).await;
+                if let Err(panic) = ended {
+                    dispose(panic);
                     break false;
                 }
                 let inbox = &tenure.0;
@@ -95,8 +96,7 @@ where
             }
             if tenure.0.taken() == taken {
                 // A loop that does nothing but end would keep a core busy, and in a closed pool for ever.
-                Box::pin(pace.wait(&core)).await;
-                if core.gate.is_closed() {
+                if !pace.wait(&core).await {
                     break;
                 }
             } else {
@@ -116,7 +116,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Drop for Tenure<J, H> {
     }
 }
 
-/// Begins the worker's loop, with a new worker if there is none. The future answers whether neither panicked.
+/// Begins the worker's loop, with a new worker if there is none. The future answers whether one of them panicked.
 fn begin<'a, J, H>(
     inbox: &'a mut Inbox<J, H>,
     worker: &'a mut Option<Box<dyn Worker<J, H>>>,
@@ -147,24 +147,25 @@ where
     F: JobHandlerFactory<J>,
 {
     loop {
-        let created = {
-            let mut create = pin!(contain_polls(|| factory.create(id), || ()));
-            let (created, ()) =
-                until(core, |core| core.is_over(), |cx| create.as_mut().poll(cx)).await?;
-            created
+        let mut created = None;
+        let ended = {
+            let mut create = ContainedBox::make(|| {
+                let created = &mut created;
+                Box::pin(async move { *created = Some(factory.create(id).await) })
+            });
+            let create = Pin::new(&mut create);
+            until(core, Common::is_over, create).await?
         };
-        let source = match created {
-            Ok(Ok(handler)) => return Some(handler),
-            Ok(Err(error)) => error,
-            Err(panic) => format!("the factory panicked: {panic}").into(),
+        let source = match (ended, created) {
+            (Ok(()), Some(Ok(handler))) => return Some(handler),
+            (Ok(()), Some(Err(error))) => error,
+            (Ok(()), None) => unreachable!("it has come to its end"),
+            (Err(panic), created) => {
+                dispose(created);
+                format!("the factory panicked: {panic}").into()
+            }
         };
-        core.roster
-            .set(id, Stage::Failing(Box::new(FactoryError::new(id, source))));
-        if core.gate.is_closed() {
-            return None;
-        }
-        pace.wait(core).await;
-        if core.gate.is_closed() {
+        if !pace.wait_after(core, FactoryError::new(id, source)).await {
             return None;
         }
     }
@@ -173,47 +174,64 @@ where
 /// How long to wait before the next try, by how many there were.
 struct Pace(u8);
 
+// Boxes: what is awaited seldom is compiled once and not for each type of jobs.
 impl Pace {
     fn new() -> Self {
         Pace(0)
     }
 
-    /// Waits, twice as long each time; not at all in a closed pool.
-    async fn wait<J: Send + 'static>(&mut self, core: &Core<J>) {
-        let limit = RETRY_FIRST * (1 << self.0.min(31));
-        let mut sleep: Pin<&mut Sleep> = pin!(core.time.sleep(limit.min(RETRY_LAST)));
-        until(
-            core,
-            |core| core.gate.is_closed(),
-            |cx| sleep.as_mut().poll(cx),
-        )
-        .await;
-        self.0 = self.0.saturating_add(1);
+    /// Waits, twice as long each time; not at all in a closed pool. Answers whether it is still open.
+    fn wait<'a>(&'a mut self, common: &'a Common) -> BoxFuture<'a, bool> {
+        Box::pin(async {
+            let limit = RETRY_FIRST * (1 << self.0.min(31));
+            let sleep = common.time.sleep(limit.min(RETRY_LAST));
+            let sleep = pin!(async {
+                sleep.await;
+                Ok::<(), Panic>(())
+            });
+            let closed = |common: &Common| common.gate.is_closed();
+            until(common, closed, sleep).await;
+            self.0 = self.0.saturating_add(1);
+            !common.gate.is_closed()
+        })
+    }
+
+    /// The same for a worker whose factory failed, which is entered in the roster.
+    fn wait_after<'a>(
+        &'a mut self,
+        common: &'a Common,
+        error: FactoryError,
+    ) -> BoxFuture<'a, bool> {
+        let id = error.worker();
+        common.roster.set(id, Stage::Failing(Box::new(error)));
+        Box::pin(async { !common.gate.is_closed() && self.wait(common).await })
     }
 }
 
 /// Polls until it is ready, or until the pool's state makes it pointless (`None`).
-async fn until<J: Send + 'static, T>(
-    core: &Core<J>,
-    pointless: impl Fn(&Core<J>) -> bool,
-    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
-) -> Option<T> {
-    loop {
-        let mut news = core.roster.listen();
-        if pointless(core) {
-            return None;
-        }
-        let ready = poll_fn(|cx| {
-            if let Poll::Ready(output) = poll(cx) {
-                return Poll::Ready(Some(output));
+fn until<'a>(
+    common: &'a Common,
+    pointless: fn(&Common) -> bool,
+    mut future: Pin<&'a mut (dyn Future<Output = Result<(), Panic>> + Send)>,
+) -> BoxFuture<'a, Option<Result<(), Panic>>> {
+    Box::pin(async move {
+        loop {
+            let mut news = common.roster.listen();
+            if pointless(common) {
+                return None;
             }
-            Pin::new(&mut news).poll(cx).map(|()| None)
-        })
-        .await;
-        if ready.is_some() {
-            return ready;
+            let ready = poll_fn(|cx| {
+                if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                    return Poll::Ready(Some(output));
+                }
+                Pin::new(&mut news).poll(cx).map(|()| None)
+            })
+            .await;
+            if ready.is_some() {
+                return ready;
+            }
         }
-    }
+    })
 }
 
 /// What a spawner is given: the place of a worker, freed when this is dropped.
@@ -311,33 +329,42 @@ impl<J: Send + 'static> Drop for Task<J> {
     }
 }
 
+impl Common {
+    fn hand_to_spawner(
+        &self,
+        worker: WorkerId,
+        task: BoxFuture<'static, ()>,
+    ) -> Result<(), SpawnError> {
+        let spawned = contain(|| self.spawner.spawn(worker, task));
+        let panicked = |panic| Err(SpawnError::new(format!("the spawner panicked: {panic}")));
+        spawned.unwrap_or_else(panicked)
+    }
+}
+
 impl<J: Send + 'static> Core<J> {
     /// Has a worker spawned. When that fails, its place is still to be freed.
+    #[inline(never)]
     pub(crate) fn spawn(
         self: &Arc<Self>,
         worker: WorkerId,
         replacement: bool,
     ) -> Result<(), SpawnError> {
         let handover = Handover::new(replacement);
-        let task = Task {
+        let task = Box::pin(Task {
             life: Some(self.crew.life(self.clone(), worker)),
             core: self.clone(),
             worker,
             handover: Some(handover.clone()),
-        };
-        let spawned = contain(|| self.spawner.spawn(worker, Box::pin(task)));
-        let thrown_away = handover.end();
-        match spawned {
-            Ok(Ok(())) if thrown_away => {
-                self.worker_thrown_away(worker, replacement);
-                Ok(())
-            }
-            Ok(spawned) => spawned,
-            Err(panic) => Err(SpawnError::new(format!("the spawner panicked: {panic}"))),
+        });
+        let spawned = self.hand_to_spawner(worker, task);
+        if handover.end() && spawned.is_ok() {
+            self.worker_thrown_away(worker, replacement);
         }
+        spawned
     }
 
     /// A worker's task was accepted and dropped before its first poll.
+    #[inline(never)]
     fn worker_thrown_away(self: &Arc<Self>, worker: WorkerId, replacement: bool) {
         if replacement {
             self.roster.give_up(worker);
@@ -351,6 +378,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// A worker's task was dropped before its end.
+    #[inline(never)]
     fn worker_lost(self: &Arc<Self>, worker: WorkerId) {
         if self.station(worker).step_out(worker.index()) {
             self.rouse();
@@ -366,6 +394,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Frees a worker's place for good. The last one to leave sees to what is still waiting.
+    #[inline(never)]
     pub(crate) fn worker_left(&self, worker: WorkerId) {
         let calls = hold_calls();
         let abandoned = self.leave(worker);
@@ -376,6 +405,7 @@ impl<J: Send + 'static> Core<J> {
     }
 
     /// Answers the jobs that were abandoned.
+    #[inline(never)]
     fn leave(&self, worker: WorkerId) -> Vec<Job<J>> {
         let mut abandoned = Vec::new();
         let Some(live) = self.roster.leave(worker) else {

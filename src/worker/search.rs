@@ -1,11 +1,55 @@
 //! A worker without a job: it looks out for a moment, then sleeps. The protocol is in station.rs.
 
+use super::hand::Hand;
 use crate::core::Core;
+use crate::envelope::Claimed;
 use crate::fault::{Fault, seeded};
+use crate::job::JobId;
 use crate::lookout::{FEW_YIELDS, Lookout, sleep_soon};
 use crate::seat::Seat;
 use std::future::{Future, poll_fn};
-use std::task::Poll;
+use std::task::{Context, Poll};
+
+/// Waits for a job that the worker has not taken ahead. `None`: the pool is over. Between two polls, `search` is kept: none to
+/// begin with.
+///
+/// A function and no future, so that it is compiled by itself, and not into each worker's loop.
+#[inline(never)]
+pub(super) fn poll_for_job<'a, J: Send + 'static>(
+    core: &'a Core<J>,
+    seat: &'a Seat<J>,
+    hand: &mut Hand,
+    search: &mut Option<Search<'a, J>>,
+    cx: &Context<'_>,
+) -> Poll<Option<(JobId, Claimed<J>)>> {
+    if let Some(search) = search {
+        if search.resting && search.poll_sleep(cx).is_pending() {
+            return Poll::Pending;
+        }
+    }
+    loop {
+        if let Some(found) = core.next_job(seat, hand) {
+            return Poll::Ready(Some(found));
+        }
+        if core.is_over() {
+            return Poll::Ready(None);
+        }
+        core.pause(hand);
+        let search = search.get_or_insert_with(|| Search::begin(core, seat));
+        if search.gives_way() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if !search.looks_out() {
+            if let Some(found) = core.last_resort(seat) {
+                return Poll::Ready(Some(found));
+            }
+            if search.poll_sleep(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
 
 /// A worker that counts as a searcher, or sleeps; dropping it ends either.
 pub(crate) struct Search<'a, J: Send + 'static> {
@@ -39,13 +83,15 @@ impl<'a, J: Send + 'static> Search<'a, J> {
     }
 
     /// Whether the worker is to let the other tasks of its executor run first: once.
-    pub(crate) fn gives_way(&mut self) -> bool {
-        !self.core.dedicated && !std::mem::replace(&mut self.gave_way, true)
+    fn gives_way(&mut self) -> bool {
+        let may = !self.core.dedicated && cfg!(not(any(fanpool_loom, fanpool_shuttle)));
+        may && !std::mem::replace(&mut self.gave_way, true)
     }
 
     /// Looks out for work without sleeping; answers whether it is worth trying again. Only on a thread of the
     /// pool's own: it spins and yields for some microseconds, since a wake-up takes 5 to 20.
-    pub(crate) fn looks_out(&mut self) -> bool {
+    #[inline(never)]
+    fn looks_out(&mut self) -> bool {
         if !self.core.dedicated {
             return false;
         }
@@ -63,45 +109,45 @@ impl<'a, J: Send + 'static> Search<'a, J> {
         !std::mem::replace(&mut self.prolonged, true) && self.lookout.prolonged_until(work)
     }
 
-    /// Sleeps until it is called, or returns at once if there is something to do after all.
-    pub(crate) fn sleep(&mut self) -> impl Future<Output = ()> {
-        poll_fn(|cx| {
-            let worker = self.seat.id.index();
-            let station = self.core.station(self.seat.id);
-            let waker = cx.waker().clone();
-            if self.resting {
-                if station.still_asleep(worker, waker) {
-                    return Poll::Pending;
-                }
-                // Called: whoever called counted this worker as a searcher again.
-                self.resting = false;
-                return Poll::Ready(());
+    /// Sleeps until it is called, or is ready at once if there is something to do after all.
+    #[inline(never)]
+    fn poll_sleep(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let worker = self.seat.id.index();
+        let station = self.core.station(self.seat.id);
+        let waker = cx.waker().clone();
+        if self.resting {
+            if station.still_asleep(worker, waker) {
+                return Poll::Pending;
             }
-            if !station.lie_down(worker, waker, &self.core.intake, || self.core.is_over()) {
-                return Poll::Ready(());
-            }
-            self.resting = true;
-            if self.core.siblings_have_spare(self.seat.id) {
-                station.get_up(worker);
-                self.resting = false;
-                return Poll::Ready(());
-            }
-            // Submitters wait while there is room? Somebody forgot to pass the word on. Asked on the list of
-            // sleepers, so that whoever gives room back later finds this worker there.
-            self.core.rest();
-            // Its thread looks out, too, before it sleeps: not in a crowd, and not for long where whoever binds a job to
-            // this worker may wait for that core.
-            if self.lookout.is_crowded() {
-                sleep_soon(0);
-            } else if self.superfluous && station.is_routed() {
-                sleep_soon(FEW_YIELDS);
-            }
-            Poll::Pending
-        })
+            // Called: whoever called counted this worker as a searcher again.
+            self.resting = false;
+            return Poll::Ready(());
+        }
+        if !station.lie_down(worker, waker, &self.core.intake, || self.core.is_over()) {
+            return Poll::Ready(());
+        }
+        self.resting = true;
+        if self.core.siblings_have_spare(self.seat.id) {
+            station.get_up(worker);
+            self.resting = false;
+            return Poll::Ready(());
+        }
+        // Submitters wait while there is room? Somebody forgot to pass the word on. Asked on the list of
+        // sleepers, so that whoever gives room back later finds this worker there.
+        self.core.rest();
+        // Its thread looks out, too, before it sleeps: not in a crowd, and not for long where whoever binds a job to
+        // this worker may wait for that core.
+        if self.lookout.is_crowded() {
+            sleep_soon(0);
+        } else if self.superfluous && station.is_routed() {
+            sleep_soon(FEW_YIELDS);
+        }
+        Poll::Pending
     }
 }
 
 impl<J: Send + 'static> Drop for Search<'_, J> {
+    #[inline(never)]
     fn drop(&mut self) {
         let station = self.core.station(self.seat.id);
         if self.resting {
@@ -135,8 +181,7 @@ mod tests {
     use crate::spawner::{SpawnError, Spawner};
     use crate::worker::WorkerId;
     use crate::{Pool, handler_fn};
-    use std::pin::pin;
-    use std::task::{Context, Waker};
+    use std::task::Waker;
 
     /// As if each worker had a thread, but the test is the only one.
     struct Nowhere;
@@ -161,15 +206,15 @@ mod tests {
                 .build()
                 .unwrap();
             let core = pool.core();
-            let seat = core.seats().next().unwrap();
+            let seat = core.seat(WorkerId::new(0, 0));
             // A submitter between its ticket and its push.
             core.gate.try_enter(Want::job(1)).unwrap();
             meet_a_crowd();
             let mut search = Search::begin(core, seat);
             let looks = (0..1000).take_while(|_| search.looks_out()).count();
             assert!(looks < 1000, "for ever");
-            let mut cx = Context::from_waker(Waker::noop());
-            assert!(pin!(search.sleep()).poll(&mut cx).is_pending());
+            let cx = Context::from_waker(Waker::noop());
+            assert!(search.poll_sleep(&cx).is_pending());
             let yields = Lookout::before_sleep().until(|| true);
             assert!(!yields, "its thread looks out before it sleeps");
             drop(search);
