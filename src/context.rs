@@ -1,10 +1,10 @@
 //! What a handler is told about the job it runs.
 
-use crate::cell::{At, Token};
-use crate::job::JobId;
-use crate::signal::Signal;
+use crate::id::JobId;
+use crate::id::WorkerId;
+use crate::outcome::views::{At, Token};
 use crate::sync::atomic::{AtomicBool, Ordering::*};
-use crate::worker::WorkerId;
+use crate::wait::signal::Signal;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;

@@ -1,10 +1,12 @@
 //! What runs jobs: handlers, one for each worker, and the factories that make them.
 
 use crate::context::JobContext;
-use crate::error::BoxError;
-use crate::worker::WorkerId;
+use crate::id::WorkerId;
+use crate::sync::boxed::BoxError;
+use std::error::Error;
 use std::fmt;
 use std::future::{Future, ready};
+use std::sync::Arc;
 
 /// Runs the jobs of one worker.
 ///
@@ -70,6 +72,44 @@ pub trait JobHandlerFactory<J>: Send + Sync + 'static {
         &self,
         worker: WorkerId,
     ) -> impl Future<Output = Result<Self::Handler, BoxError>> + Send;
+}
+
+/// A worker could not get its handler. The pool tries again, with growing pauses.
+#[derive(Debug, Clone)]
+pub struct FactoryError {
+    worker: WorkerId,
+    source: Arc<dyn Error + Send + Sync>,
+}
+
+impl FactoryError {
+    pub(crate) fn new(worker: WorkerId, source: BoxError) -> Self {
+        FactoryError {
+            worker,
+            source: source.into(),
+        }
+    }
+
+    /// The worker that has no handler.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+}
+
+impl fmt::Display for FactoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "worker {} could not get its handler: {}",
+            self.worker, self.source
+        )
+    }
+}
+
+impl Error for FactoryError {
+    /// What is behind the factory's error, whose own text is part of this one's.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.source()
+    }
 }
 
 macro_rules! closure_type {

@@ -129,32 +129,3 @@ impl<J: fmt::Debug> fmt::Debug for Job<J> {
         job.finish()
     }
 }
-
-/// The number of an accepted job: unique in its pool, and among jobs that were let in one after the
-/// other, rising. (A job that was submitted with a [`Permit`](crate::Permit) was let in when the permit
-/// was.)
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId(NonZeroU64);
-
-impl JobId {
-    pub(crate) fn from_ticket(ticket: u64) -> Self {
-        JobId(NonZeroU64::MIN.saturating_add(ticket))
-    }
-
-    /// The number itself, from 1.
-    pub fn get(self) -> u64 {
-        self.0.get()
-    }
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JobId({})", self.0)
-    }
-}

@@ -64,99 +64,76 @@
 //! Longer texts on dispatchers, executors, workers of your own and moving from other pools are in [`guide`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod backoff;
-mod bound;
-mod builder;
-mod cell;
-pub mod clock;
-mod context;
-mod core;
+// The journey of a job, from the door down: a module imports only from those after it (tests/layout.rs).
+mod pool;
+mod submit;
+mod handle;
+pub mod worker;
+mod engine;
 mod desk;
 pub mod dispatcher;
-mod envelope;
-mod envelopes;
-mod error;
-mod errors;
-mod fault;
-mod frame;
-mod gate;
-mod glance;
-mod group;
-pub mod guide;
-mod handle;
-mod handler;
-mod hash;
-mod holders;
-mod homes;
-mod intake;
-mod job;
-mod joins;
+pub mod queue_order;
 mod keys;
-mod lifecycle;
-mod line;
-mod loaded;
-mod lookout;
-mod map;
+mod handler;
+mod context;
+mod queue;
+mod gate;
 mod metrics;
+mod outcome;
+mod job;
+mod error;
+pub mod spawner;
+mod time;
+mod wait;
+mod id;
+mod sync;
+
+// Beside the journey.
+pub mod guide;
 #[cfg(any(fanpool_loom, fanpool_shuttle))]
 mod model;
-mod options;
-mod outcome;
-mod pace;
-mod park;
-mod permit;
-mod pool;
-pub mod queue_order;
-mod registry;
-mod rng;
-mod roster;
-mod seat;
-mod shelf;
-mod signal;
 #[cfg(feature = "sim")]
 pub mod sim;
-pub mod spawner;
-mod spinlock;
-mod standstill;
-mod station;
-mod submit;
-mod sync;
 #[cfg(all(feature = "testing", not(any(fanpool_loom, fanpool_shuttle))))]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
-mod unwind;
-pub mod worker;
 
 pub use async_trait::async_trait;
-pub use builder::PoolBuilder;
 pub use context::JobContext;
 pub use dispatcher::{
     Affinity, Any, Dispatcher, KeyAffinity, LeastBusy, Random, RoundRobin, Steer, Target,
     TwoChoices, Weighted, Workers,
 };
-pub use error::{BoxError, BuildError, FactoryError, RunError, SubmitAllError, SubmitError};
-pub use errors::{ErrorStream, JobFailure};
-pub use group::{GroupCancellation, GroupHandle, GroupIter, GroupStream};
+pub use error::BuildError;
+pub use handle::errors::ErrorStream;
 pub use handle::{CancelHandle, JobHandle};
 pub use handler::{
-    AsyncFactoryFn, AsyncHandlerFn, AsyncHandlerFnWith, FactoryFn, HandlerFn, HandlerFnWith,
-    JobHandler, JobHandlerFactory, async_handler_factory, async_handler_fn, async_handler_fn_with,
-    handler_factory, handler_fn, handler_fn_with,
+    AsyncFactoryFn, AsyncHandlerFn, AsyncHandlerFnWith, FactoryError, FactoryFn, HandlerFn,
+    HandlerFnWith, JobHandler, JobHandlerFactory, async_handler_factory, async_handler_fn,
+    async_handler_fn_with, handler_factory, handler_fn, handler_fn_with,
 };
-pub use job::{Job, JobId};
-pub use lifecycle::{DrainGuard, RunningJob, ShutdownReport};
-pub use map::{Map, MapBlocking};
+pub use id::{JobId, WorkerId};
+pub use job::Job;
 pub use metrics::Metrics;
-pub use options::JobBuilder;
+pub use outcome::log::JobFailure;
 pub use outcome::{Cancellation, JobError};
-pub use permit::{Permit, Permits};
-pub use pool::{Pool, Submitter, WeakPool, WeakSubmitter};
+pub use pool::builder::PoolBuilder;
+pub use pool::shutdown::{DrainGuard, RunningJob, ShutdownReport};
+pub use pool::{Pool, WeakPool};
 pub use queue_order::{
     AdaptiveLifo, EarliestDeadline, FairShare, Fifo, Lifo, Priority, QueueOrder, Queued,
 };
-pub use spawner::{BoxFuture, SpawnError, Spawner, Threads};
-pub use unwind::Panic;
-pub use worker::{BatchHandler, BatchWorker, Inbox, SerialWorker, Worker, WorkerId};
+pub use spawner::{SpawnError, Spawner, Threads};
+pub use submit::error::{RunError, SubmitError};
+pub use submit::group::{GroupCancellation, GroupHandle, GroupIter, GroupStream, SubmitAllError};
+pub use submit::job_builder::JobBuilder;
+pub use submit::map::{Map, MapBlocking};
+pub use submit::permit::{Permit, Permits};
+pub use submit::{Submitter, WeakSubmitter};
+pub use sync::boxed::{BoxError, BoxFuture};
+pub use sync::panics::Panic;
+pub use time::clock;
+pub use worker::{BatchHandler, BatchWorker, Inbox, SerialWorker, Worker};
 
 /// The README's examples are tests; those of the guides run where the guides are included, in `guide`.
 #[cfg(doctest)]

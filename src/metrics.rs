@@ -1,6 +1,5 @@
 //! What the pool counts. Counters are private and move by verbs; a snapshot is for reading.
 
-use crate::gate::Gate;
 use crate::outcome::Ending;
 use crate::sync::atomic::{AtomicU64, Ordering::*};
 use std::fmt;
@@ -86,9 +85,6 @@ impl fmt::Display for Metrics {
         )
     }
 }
-
-/// How often a snapshot is tried anew when jobs moved while it was read.
-const EXACT_TRIES: u32 = 16;
 
 /// How a job that was started ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,6 +185,10 @@ impl PoolCounts {
         counter.fetch_add(1, Release);
     }
 
+    pub(crate) fn total_refused(&self) -> u64 {
+        self.refused.load(Acquire)
+    }
+
     pub(crate) fn refused(&self, jobs: u64) {
         self.refused.fetch_add(jobs, Release);
     }
@@ -202,31 +202,8 @@ impl PoolCounts {
         counter.fetch_add(1, Release);
     }
 
-    /// Reads from the end of a job's journey to its start, so that no job is seen to have ended
-    /// before it started, or started before it was accepted: what lies between two counters is then
-    /// never negative.
-    ///
-    /// While it reads, jobs move on. A reading in which nothing moved is exact, and is tried for some
-    /// times. In a storm, a later counter may have run ahead of an earlier one; then the reading is cut
-    /// down to how far it can have been ahead at the moment of the earlier one (a worker holds one job,
-    /// the gate its capacity).
-    ///
-    /// `workers` shows what each worker counts.
-    pub(crate) fn snapshot(&self, workers: &EachWorker<'_>, gate: &Gate) -> Metrics {
-        for _ in 0..EXACT_TRIES {
-            let before = self.left_queue(workers, u64::MAX);
-            let accepted = gate.accepted();
-            if self.left_queue(workers, u64::MAX) == before {
-                return self.complete(before, accepted, gate);
-            }
-        }
-        let left = self.left_queue(workers, 1);
-        let most = left.0 + gate.capacity();
-        self.complete(left, gate.accepted().min(most), gate)
-    }
-
     /// What has left the queue, and the outcomes so far. A worker counts as running `most` jobs at most.
-    fn left_queue(&self, workers: &EachWorker<'_>, most: u64) -> (u64, Metrics) {
+    pub(crate) fn left_queue(&self, workers: &EachWorker<'_>, most: u64) -> (u64, Metrics) {
         let mut metrics = Metrics {
             cancelled: self.cancelled.load(Acquire),
             handed_back: self.handed_back.load(Acquire),
@@ -263,14 +240,5 @@ impl PoolCounts {
         metrics.running += detached - over;
         left += detached;
         (left, metrics)
-    }
-
-    fn complete(&self, (left, mut metrics): (u64, Metrics), accepted: u64, gate: &Gate) -> Metrics {
-        (metrics.occupied, metrics.reserved) = gate.taken_up();
-        metrics.accepted = accepted;
-        metrics.waiting = accepted - left;
-        metrics.refused = self.refused.load(Acquire);
-        metrics.submitted = accepted + metrics.refused;
-        metrics
     }
 }

@@ -1,20 +1,15 @@
 //! Where workers live: threads of the pool's own, or somebody's executor.
 
-use crate::error::BoxError;
-use crate::park::block_on;
-use crate::unwind::{contain, dispose};
-use crate::worker::WorkerId;
+use crate::id::WorkerId;
+use crate::sync::boxed::{BoxError, BoxFuture};
+use crate::sync::panics::{contain, dispose};
+use crate::wait::park::block_on;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-
-/// A boxed future that may move between threads.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Gives workers a place to run.
 ///

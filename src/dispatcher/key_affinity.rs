@@ -1,6 +1,6 @@
 use super::{Affinity, Dispatcher, Target, Workers};
-use crate::hash;
 use crate::job::Job;
+use crate::sync::hash;
 use std::fmt;
 
 /// The jobs of a key all to one worker, and so one after the other, in the order in which they left the
@@ -94,10 +94,10 @@ impl<J> fmt::Debug for KeyAffinity<J> {
 mod tests {
     use super::*;
     use crate::desk::Desk;
-    use crate::envelope::Queued;
-    use crate::job::JobId;
+    use crate::id::JobId;
+    use crate::id::PoolNumber;
+    use crate::queue::envelope::Queued;
     use crate::queue_order::Fifo;
-    use crate::registry::PoolNumber;
 
     const WORKERS: usize = 5;
 

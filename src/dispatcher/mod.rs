@@ -17,7 +17,6 @@
 //! What a strategy binds to a worker waits in that worker's inbox, of which the pool fills four places
 //! ahead ([`inbox_depth`](crate::PoolBuilder::inbox_depth)); nobody else takes it from there while that worker lives.
 
-mod affinity;
 mod any;
 mod key_affinity;
 mod least_busy;
@@ -27,7 +26,7 @@ mod steer;
 mod two_choices;
 mod weighted;
 
-pub use affinity::Affinity;
+pub use crate::keys::affinity::Affinity;
 pub use any::Any;
 pub use key_affinity::KeyAffinity;
 pub use least_busy::LeastBusy;
@@ -37,11 +36,11 @@ pub use steer::Steer;
 pub use two_choices::TwoChoices;
 pub use weighted::Weighted;
 
-use crate::holders::{Holders, Slot};
+use crate::id::WorkerId;
 use crate::job::Job;
+use crate::keys::holders::{Holders, Slot};
 use crate::metrics::WorkerCounts;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use crate::worker::WorkerId;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 use super::{Dispatcher, Target, WorkerView, Workers};
 use crate::job::Job;
-use crate::rng::Rng;
+use crate::sync::rng::Rng;
 
 /// So many draws at most before those with room are counted.
 const DRAWS: usize = 4;

@@ -1,6 +1,6 @@
 use super::{Dispatcher, LeastBusy, Target, WorkerView, Workers};
 use crate::job::Job;
-use crate::rng::Rng;
+use crate::sync::rng::Rng;
 
 /// Of two workers drawn at random, the one with the fewer jobs waiting and running.
 ///
@@ -61,8 +61,8 @@ impl<J> Dispatcher<J> for TwoChoices {
 mod tests {
     use super::*;
     use crate::dispatcher::{All, Place, Vitals};
-    use crate::holders::Holders;
-    use crate::worker::WorkerId;
+    use crate::id::WorkerId;
+    use crate::keys::holders::Holders;
 
     fn place(queued: usize, busy: bool) -> Place {
         Place {

@@ -1,10 +1,10 @@
 //! Every interleaving of the gate's protocols.
 
 use super::{check, with_control};
-use crate::fault::Fault;
 use crate::gate::{Gate, Lane, Refusal, Want};
-use crate::park::block_on;
+use crate::sync::fault::Fault;
 use crate::sync::{Mutex, lock};
+use crate::wait::park::block_on;
 use loom::thread;
 use std::future::Future;
 use std::pin::pin;

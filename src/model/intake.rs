@@ -1,12 +1,13 @@
 //! The intake: a seal beside a desk that draws, and beside the last look of a worker that is about to sleep.
 
 use super::with_control;
-use crate::envelope::Queued;
-use crate::fault::Fault;
-use crate::intake::{BLOCK, Intake};
-use crate::job::{Job, JobId};
-use crate::registry::NO_POOL;
+use crate::id::JobId;
+use crate::id::NO_POOL;
+use crate::job::Job;
+use crate::queue::envelope::Queued;
+use crate::queue::intake::{BLOCK, Intake};
 use crate::sync::atomic::{AtomicU64, Ordering::*};
+use crate::sync::fault::Fault;
 use std::sync::Arc;
 
 #[cfg(fanpool_loom)]

@@ -4,8 +4,6 @@
 //! shuttle explores random schedules of whole pools. Each model has a positive control: the same
 //! model with a fault seeded (fault.rs), which has to fail.
 
-pub(crate) mod event;
-
 #[cfg(all(test, fanpool_loom))]
 mod gate;
 #[cfg(test)]
@@ -52,9 +50,9 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 /// The second run is a process of its own: a checker that finds a deadlock often ends in an abort,
 /// because it unwinds through destructors that need it.
 #[cfg(test)]
-fn with_control(fault: crate::fault::Fault, explore: impl FnOnce()) {
+fn with_control(fault: crate::sync::fault::Fault, explore: impl FnOnce()) {
     if std::env::var(CONTROL).is_ok_and(|seeded| seeded == format!("{fault:?}")) {
-        return crate::fault::with_fault(fault, explore);
+        return crate::sync::fault::with_fault(fault, explore);
     }
     explore();
     let name = std::thread::current().name().unwrap_or_default().to_owned();

@@ -1,8 +1,8 @@
 //! Whole pools under random schedules.
 
 use super::{check, with_control};
-use crate::fault::Fault;
-use crate::park::block_on;
+use crate::sync::fault::Fault;
+use crate::wait::park::block_on;
 use crate::{
     Cancellation, Job, JobError, Metrics, Pool, PoolBuilder, RunError, SubmitError, Target,
     Workers, handler_fn, handler_fn_with,

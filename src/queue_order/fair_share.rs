@@ -261,7 +261,8 @@ impl<J> fmt::Debug for FairShare<J> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Job, JobId};
+    use crate::id::JobId;
+    use crate::job::Job;
     use std::num::{NonZeroU32, NonZeroU64};
 
     /// Of a pool that is not there, so that nobody is told when it is dropped.

@@ -1,5 +1,5 @@
 use super::{QueueOrder, Queued};
-use crate::bound::move_first;
+use crate::queue::block::move_first;
 use std::collections::VecDeque;
 
 /// First in, first out: the default.

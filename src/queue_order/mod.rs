@@ -50,7 +50,7 @@ pub use priority::Priority;
 use crate::error::BuildError;
 use std::collections::VecDeque;
 
-pub use crate::envelope::Queued;
+pub use crate::queue::envelope::Queued;
 
 /// The backlog of one dispatcher: jobs go in as they come, and leave in this order's order.
 ///

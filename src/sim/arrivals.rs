@@ -2,7 +2,7 @@
 
 use super::service::{exponential, numbers};
 use super::{SimError, Trace, ticks};
-use crate::rng::Rng;
+use crate::sync::rng::Rng;
 use std::str::FromStr;
 
 /// When jobs come. How many a second, on average, is said by

@@ -3,7 +3,7 @@
 use super::shares::{self, Lots};
 use super::{SimError, ticks};
 use crate::job::Options;
-use crate::rng::Rng;
+use crate::sync::rng::Rng;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;

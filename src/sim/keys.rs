@@ -4,7 +4,7 @@ use super::classes::after;
 use super::shares::{self, Lots};
 use super::{Recorded, SimError};
 use crate::job::Options;
-use crate::rng::Rng;
+use crate::sync::rng::Rng;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! How long jobs run.
 
 use super::{SimError, Trace, math};
-use crate::rng::Rng;
+use crate::sync::rng::Rng;
 use std::str::FromStr;
 
 /// How long jobs run on a worker of speed 1, in seconds.

@@ -1,7 +1,7 @@
 //! Some of several, each with its share of the jobs.
 
 use super::SimError;
-use crate::rng::Rng;
+use crate::sync::rng::Rng;
 
 /// `one` and `all` say what has the shares.
 pub(super) fn check(one: &'static str, all: &'static str, shares: &[f64]) -> Result<(), SimError> {

@@ -2,8 +2,8 @@
 
 use super::log::Log;
 use crate::dispatcher::{Affinity, All, Dispatcher, Place, Target, Vitals, Workers};
-use crate::holders::Holders;
 use crate::job::Job;
+use crate::keys::holders::Holders;
 
 /// Hands all calls on, and looks at the answers.
 pub(super) struct Watched<D> {

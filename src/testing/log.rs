@@ -1,6 +1,6 @@
 //! What has happened in a program so far, and the first thing that was wrong with it.
 
-use crate::unwind::{Panic, contain};
+use crate::sync::panics::{Panic, contain};
 use std::fmt::Write;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,16 +1,18 @@
 //! A seeded program that drives a desk as a pool would, and knows what must come of it.
 
 use super::log::Log;
-use crate::cell::{Cell, Token};
 use crate::desk::Desk;
 use crate::dispatcher::{Affinity, Dispatcher};
-use crate::envelope::Queued;
-use crate::job::{Job, JobId};
+use crate::id::JobId;
+use crate::id::PoolNumber;
+use crate::job::Job;
 use crate::outcome::Cancellation;
+use crate::outcome::cell::Cell;
+use crate::outcome::views::Token;
+use crate::queue::envelope::Queued;
 use crate::queue_order::QueueOrder;
-use crate::registry::PoolNumber;
-use crate::rng::Rng;
-use crate::unwind::contain;
+use crate::sync::panics::contain;
+use crate::sync::rng::Rng;
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
 use std::sync::Arc;

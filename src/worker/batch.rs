@@ -2,7 +2,7 @@
 
 use super::{Assigned, Detached, Inbox, Worker};
 use crate::handler::JobHandler;
-use crate::unwind::Panic;
+use crate::sync::panics::Panic;
 use async_trait::async_trait;
 use std::fmt;
 use std::future::Future;

@@ -2,15 +2,17 @@
 
 use super::inbox::{Inbox, Owed, publish};
 use crate::context::JobContext;
-use crate::core::Core;
-use crate::errors::{ErrorLog, JobFailure};
-use crate::frame::{self, Frame};
+use crate::desk::seat::OwnSeat;
+use crate::engine::Core;
 use crate::handler::JobHandler;
-use crate::job::{Job, JobId};
+use crate::id::JobId;
+use crate::job::Job;
 use crate::metrics::Finish;
 use crate::outcome::JobError;
-use crate::seat::OwnSeat;
-use crate::unwind::{Panic, dispose};
+use crate::outcome::log::ErrorLog;
+use crate::outcome::log::JobFailure;
+use crate::sync::panics::{Panic, dispose};
+use crate::wait::current::{self, Frame};
 use std::fmt;
 use std::sync::Arc;
 
@@ -95,7 +97,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Detached<J, H> {
     fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) -> bool {
         let owed = std::mem::replace(&mut self.owed, Owed::Nothing);
         // Dropping what nobody takes is foreign code, and still part of the job.
-        let _in_job = frame::enter(Frame {
+        let _in_job = current::enter(Frame {
             pool: self.core.number,
             seat: self.seat.id,
             job: Some(self.cx.id()),

@@ -1,22 +1,27 @@
 //! Where a worker gets its jobs from, and a job in a worker's hands.
 
-use super::hand::Hand;
+use super::Detached;
 use super::search::{give_way, poll_for_job};
-use super::{Detached, WorkerId};
-use crate::cell::{At, Cell, Settle, Token};
-use crate::clock::first;
 use crate::context::JobContext;
-use crate::core::Core;
-use crate::envelope::{Claimed, Queued};
-use crate::errors::{ErrorLog, JobFailure, Untold};
-use crate::fault::{Fault, seeded};
-use crate::frame::{self, Frame};
+use crate::desk::appetite::Hand;
+use crate::desk::seat::{OwnSeat, Seat};
+use crate::engine::Core;
 use crate::handler::JobHandler;
-use crate::job::{self, Job, JobId, Options};
+use crate::id::JobId;
+use crate::id::WorkerId;
+use crate::job::{self, Job, Options};
 use crate::metrics::Finish;
+use crate::outcome::cell::Cell;
+use crate::outcome::log::ErrorLog;
+use crate::outcome::log::JobFailure;
+use crate::outcome::log::Untold;
+use crate::outcome::views::{At, Settle, Token};
 use crate::outcome::{Ending, JobError};
-use crate::seat::{OwnSeat, Seat};
-use crate::unwind::{Panic, contain_polls, dispose};
+use crate::queue::envelope::{Claimed, Queued};
+use crate::sync::fault::{Fault, seeded};
+use crate::sync::panics::{Panic, contain_polls, dispose};
+use crate::time::clock::first;
+use crate::wait::current::{self, Frame};
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -64,7 +69,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             hand: Hand::new(),
             seat,
             cx: JobContext::new(worker, core.stop.clone()),
-            errors: ErrorLog::of(&core),
+            errors: ErrorLog::of(&core.errors),
             core,
             job: None,
             owed: Owed::Nothing,
@@ -140,7 +145,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         let core = &self.core;
         let enter = || {
             core.end_waits(frame.seat);
-            frame::enter(frame)
+            current::enter(frame)
         };
         let (ended, _) = contain_polls(|| handle, enter).await;
         self.core.end_waits(frame.seat);
@@ -245,7 +250,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     }
 
     fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) {
-        let _in_job = frame::enter(frame_of(&self.core, &self.cx));
+        let _in_job = current::enter(frame_of(&self.core, &self.cx));
         self.settle_in_job(how, outcome);
     }
 
@@ -290,7 +295,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     #[cold]
     fn abandon_current(&mut self) {
         dispose(self.job.take());
-        let _in_job = frame::enter(frame_of(&self.core, &self.cx));
+        let _in_job = current::enter(frame_of(&self.core, &self.cx));
         self.seat.vitals().counts.finished(Finish::Abandoned);
         self.seated = true;
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
@@ -457,7 +462,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
                 let enter = || {
                     // Whatever it waited for, it goes on now. What it waits for still, it enters anew.
                     core.end_waits(cx.worker());
-                    frame::enter(frame_of(core, cx))
+                    current::enter(frame_of(core, cx))
                 };
                 contain_polls(|| start.handle(), enter).await
             };

@@ -6,17 +6,19 @@
 //! before its first poll proves that nobody will run any: the pool collapses, and everything that
 //! waits is abandoned.
 
-use super::{Inbox, Worker, WorkerId};
-use crate::core::{Common, Core};
-use crate::error::FactoryError;
-use crate::frame::{self, Frame};
+use super::{Inbox, Worker};
+use crate::engine::roster::Stage;
+use crate::engine::{Common, Core, Crew};
+use crate::handler::FactoryError;
 use crate::handler::{JobHandler, JobHandlerFactory};
+use crate::id::WorkerId;
 use crate::job::Job;
-use crate::roster::Stage;
-use crate::signal::hold_calls;
-use crate::spawner::{BoxFuture, SpawnError};
+use crate::spawner::SpawnError;
 use crate::sync::atomic::{AtomicU8, Ordering::*};
-use crate::unwind::{ContainedBox, Panic, contain, dispose};
+use crate::sync::boxed::BoxFuture;
+use crate::sync::panics::{ContainedBox, Panic, contain, dispose};
+use crate::wait::current::{self, Frame};
+use crate::wait::signal::hold_calls;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -26,11 +28,6 @@ use std::time::Duration;
 /// A failing factory is asked again after this long, then twice as long, and so on up to the second.
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_LAST: Duration = Duration::from_secs(10);
-
-/// Makes workers, for a pool that does not know their handlers' type.
-pub(crate) trait Crew<J>: Send + Sync {
-    fn life(&self, core: Arc<Core<J>>, worker: WorkerId) -> BoxFuture<'static, ()>;
-}
 
 pub(crate) struct CrewOf<J, F: JobHandlerFactory<J>> {
     pub(crate) factory: F,
@@ -297,7 +294,7 @@ impl<J: Send + 'static> Future for Task<J> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.handover = None;
-        let _working = frame::enter(self.frame());
+        let _working = current::enter(self.frame());
         let Some(life) = &mut self.life else {
             return Poll::Ready(());
         };
@@ -315,7 +312,7 @@ impl<J: Send + 'static> Drop for Task<J> {
         let Some(life) = self.life.take() else {
             return self.core.worker_left(self.worker);
         };
-        let working = frame::enter(self.frame());
+        let working = current::enter(self.frame());
         dispose(life);
         drop(working);
         match &self.handover {
@@ -425,7 +422,7 @@ impl<J: Send + 'static> Core<J> {
             self.time.stop();
             self.end_errors();
         }
-        self.standstill.set_live(live);
+        self.self_waits.set_live(live);
         self.roster.notify();
         abandoned
     }

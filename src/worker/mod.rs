@@ -8,7 +8,6 @@
 
 mod batch;
 mod detached;
-mod hand;
 mod inbox;
 mod life;
 mod search;
@@ -16,14 +15,12 @@ mod serial;
 
 pub use batch::{Batch, BatchHandler, BatchWorker};
 pub use detached::Detached;
-pub(crate) use hand::{Appetite, Hand, Usual};
 pub use inbox::{Assigned, Inbox};
-pub(crate) use life::{Crew, CrewOf};
+pub(crate) use life::CrewOf;
 pub use serial::SerialWorker;
 
 use crate::handler::JobHandler;
 use async_trait::async_trait;
-use std::fmt;
 
 /// A worker's loop: takes jobs from its inbox and has them run by its handler.
 ///
@@ -75,45 +72,5 @@ pub trait Worker<J, H: JobHandler<J>>: Send + 'static {
 impl<J: Send + 'static, H: JobHandler<J>> Worker<J, H> for Box<dyn Worker<J, H>> {
     async fn run(&mut self, inbox: &mut Inbox<J, H>, handler: &mut H) {
         (**self).run(inbox, handler).await;
-    }
-}
-
-/// Names a worker: the number of its dispatcher, and its own number there.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId {
-    /// The dispatcher's in the upper half. A strategy answers with this for each job, and one word comes in a register.
-    numbers: u64,
-}
-
-impl WorkerId {
-    pub(crate) const FIRST: WorkerId = WorkerId { numbers: 0 };
-
-    pub(crate) fn new(dispatcher: usize, index: usize) -> Self {
-        // The builder allows far fewer than there is room for.
-        WorkerId {
-            numbers: (dispatcher as u64) << 32 | index as u64,
-        }
-    }
-
-    /// The number of its dispatcher, from 0.
-    pub fn dispatcher(self) -> usize {
-        (self.numbers >> 32) as usize
-    }
-
-    /// Its number among the dispatcher's workers, from 0.
-    pub fn index(self) -> usize {
-        self.numbers as u32 as usize
-    }
-}
-
-impl fmt::Display for WorkerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.dispatcher(), self.index())
-    }
-}
-
-impl fmt::Debug for WorkerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WorkerId({self})")
     }
 }

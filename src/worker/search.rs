@@ -1,12 +1,12 @@
 //! A worker without a job: it looks out for a moment, then sleeps. The protocol is in station.rs.
 
-use super::hand::Hand;
-use crate::core::Core;
-use crate::envelope::Claimed;
-use crate::fault::{Fault, seeded};
-use crate::job::JobId;
-use crate::lookout::{FEW_YIELDS, Lookout, sleep_soon};
-use crate::seat::Seat;
+use crate::desk::appetite::Hand;
+use crate::desk::seat::Seat;
+use crate::engine::Core;
+use crate::id::JobId;
+use crate::queue::envelope::Claimed;
+use crate::sync::fault::{Fault, seeded};
+use crate::wait::lookout::{FEW_YIELDS, Lookout, sleep_soon};
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll};
 
@@ -177,9 +177,9 @@ mod tests {
     use super::*;
     use crate::BoxFuture;
     use crate::gate::{Lane, Want};
-    use crate::lookout::tests::meet_a_crowd;
+    use crate::id::WorkerId;
     use crate::spawner::{SpawnError, Spawner};
-    use crate::worker::WorkerId;
+    use crate::wait::lookout::tests::meet_a_crowd;
     use crate::{Pool, handler_fn};
     use std::task::Waker;
 

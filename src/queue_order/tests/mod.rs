@@ -5,7 +5,8 @@ mod round_robin;
 
 use self::round_robin::RoundRobin;
 use super::*;
-use crate::job::{Job, JobId};
+use crate::id::JobId;
+use crate::job::Job;
 use proptest::prelude::*;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::{Duration, Instant};

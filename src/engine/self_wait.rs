@@ -1,0 +1,135 @@
+//! Waits inside a job on the job's own pool, and the one that would never end.
+//!
+//! A job that waits for room in its own pool, or for another job's outcome, keeps its worker. If
+//! every worker is kept so, nobody is left to make what they wait for. Each such wait enters itself
+//! here; the one that would take the last worker is refused (`WouldDeadlock`).
+//!
+//! A wait is seen when it is polled on the thread that polls the handler: blocking calls always, and
+//! futures that the handler awaits itself. A task that the handler spawned elsewhere is not seen.
+
+use crate::id::{JobId, PoolNumber, WorkerId};
+use crate::outcome::registry::{self, Home};
+use crate::wait::current::{self, Frame};
+use crate::wait::self_waits::NobodyLeft;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+pub(crate) use crate::wait::self_waits::For;
+
+/// One wait that is entered; dropping it takes it out. It may outlive the wait: a handle that was polled in
+/// one job may be kept, and polled in another.
+///
+/// In a box, because few waits ever have one, and what may have one is moved for each job.
+pub(crate) struct Stay(Box<Place>);
+
+struct Place {
+    home: Arc<dyn Home>,
+    token: u64,
+    seat: WorkerId,
+    job: Option<JobId>,
+}
+
+impl Stay {
+    fn begin(
+        home: Arc<dyn Home>,
+        Frame { seat, job, .. }: Frame,
+        what: For,
+        waker: Waker,
+    ) -> Result<Stay, NobodyLeft> {
+        let token = home.self_waits().enter(seat, job, what, waker)?;
+        home.set_away(seat, true);
+        if what == For::TheRest {
+            home.self_waits().wake_those_for_the_rest(seat);
+        }
+        Ok(Stay(Box::new(Place {
+            home,
+            token,
+            seat,
+            job,
+        })))
+    }
+
+    /// Whether it is about a wait in this job, and still entered.
+    fn is_of(&self, frame: Frame) -> bool {
+        (self.0.seat, self.0.job) == (frame.seat, frame.job)
+            && self.0.home.self_waits().is_entered(self.0.token)
+    }
+
+    fn go_on(&self, waker: &Waker) -> Result<(), NobodyLeft> {
+        self.0.home.self_waits().go_on(self.0.token, waker)
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let Place {
+            home, token, seat, ..
+        } = &*self.0;
+        if home.self_waits().leave(*token, *seat) {
+            home.set_away(*seat, false);
+        }
+    }
+}
+
+/// Asked by a wait on `pool` that is about to stay pending.
+fn may_wait(
+    pool: PoolNumber,
+    what: For,
+    stay: &mut Option<Stay>,
+    cx: &Context<'_>,
+) -> Result<(), NobodyLeft> {
+    if current::in_desk() {
+        return Err(NobodyLeft);
+    }
+    let Some(frame) = current::of(pool) else {
+        *stay = None;
+        return Ok(());
+    };
+    match stay {
+        Some(stay) if stay.is_of(frame) => stay.go_on(cx.waker()),
+        _ => {
+            *stay = None;
+            if let Some(home) = registry::find(pool) {
+                *stay = Some(Stay::begin(home, frame, what, cx.waker().clone())?);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// `future`, unless it would wait for ever.
+pub(crate) async fn unless_stuck<F: Future>(
+    pool: PoolNumber,
+    what: For,
+    future: F,
+) -> Result<F::Output, NobodyLeft> {
+    let mut future = std::pin::pin!(future);
+    let mut stay = None;
+    std::future::poll_fn(move |cx| {
+        poll_unless_stuck(pool, what, &mut stay, cx, |cx| future.as_mut().poll(cx))
+    })
+    .await
+}
+
+/// One poll of a wait on `pool`. Looks again before it gives up: the others may have made what this
+/// one waits for, just before the last of them began to wait.
+pub(crate) fn poll_unless_stuck<T>(
+    pool: PoolNumber,
+    what: For,
+    stay: &mut Option<Stay>,
+    cx: &mut Context<'_>,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Poll<Result<T, NobodyLeft>> {
+    if let Poll::Ready(output) = poll(cx) {
+        *stay = None;
+        return Poll::Ready(Ok(output));
+    }
+    let Err(nobody) = may_wait(pool, what, stay, cx) else {
+        return Poll::Pending;
+    };
+    *stay = None;
+    match poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Ok(output)),
+        Poll::Pending => Poll::Ready(Err(nobody)),
+    }
+}

@@ -1,0 +1,41 @@
+//! A pool's counters and its gate, read together.
+
+use crate::gate::Gate;
+use crate::metrics::{EachWorker, Metrics, PoolCounts};
+
+/// How often a snapshot is tried anew when jobs moved while it was read.
+const EXACT_TRIES: u32 = 16;
+
+impl PoolCounts {
+    /// Reads from the end of a job's journey to its start, so that no job is seen to have ended
+    /// before it started, or started before it was accepted: what lies between two counters is then
+    /// never negative.
+    ///
+    /// While it reads, jobs move on. A reading in which nothing moved is exact, and is tried for some
+    /// times. In a storm, a later counter may have run ahead of an earlier one; then the reading is cut
+    /// down to how far it can have been ahead at the moment of the earlier one (a worker holds one job,
+    /// the gate its capacity).
+    ///
+    /// `workers` shows what each worker counts.
+    pub(crate) fn snapshot(&self, workers: &EachWorker<'_>, gate: &Gate) -> Metrics {
+        for _ in 0..EXACT_TRIES {
+            let before = self.left_queue(workers, u64::MAX);
+            let accepted = gate.accepted();
+            if self.left_queue(workers, u64::MAX) == before {
+                return self.complete(before, accepted, gate);
+            }
+        }
+        let left = self.left_queue(workers, 1);
+        let most = left.0 + gate.capacity();
+        self.complete(left, gate.accepted().min(most), gate)
+    }
+
+    fn complete(&self, (left, mut metrics): (u64, Metrics), accepted: u64, gate: &Gate) -> Metrics {
+        (metrics.occupied, metrics.reserved) = gate.taken_up();
+        metrics.accepted = accepted;
+        metrics.waiting = accepted - left;
+        metrics.refused = self.total_refused();
+        metrics.submitted = accepted + metrics.refused;
+        metrics
+    }
+}

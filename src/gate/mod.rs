@@ -1,0 +1,836 @@
+//! The bound: how much may be accepted and not started, and who waits for room.
+//!
+//! Counters that only grow. `tickets` counts the units of room that were let in, `lanes` those that were
+//! let go again; the difference is what is taken up, wherever it waits. A job takes as many units as it
+//! weighs, from the moment it is accepted until a worker starts it or it ends without running; a permit
+//! takes its units until it is used or dropped. Each worker lets go in a lane of its
+//! own, because a word that all workers write for every job was the dearest part of a tiny job; what
+//! was let go is the sum of the lanes.
+//!
+//! # Exact bound
+//!
+//! A ticket is issued by a compare-exchange on `tickets` that ends at most at `limit`, and `limit` is
+//! never more than `released + capacity` was at some earlier moment: lanes only grow, so a sum that is
+//! read one by one is never more than the true sum at its end. Hence `tickets <= released + capacity`
+//! at every moment. And a sum is never less than the true sum at its beginning, so room that was made
+//! before a call is seen by it.
+//!
+//! # Close against acceptance
+//!
+//! The closed bit sits in `tickets`, the word that each acceptance changes. An acceptance is therefore
+//! either before the close, and counted in the tickets that the close sees, or refused. When
+//! `released` has reached the tickets of a closed gate, nothing waits anywhere and nothing ever will
+//! again: the gate is *drained*. A submitter between its ticket and its push to the intake holds the
+//! gate undrained, so no sweep can miss it.
+//!
+//! # Permits and weights
+//!
+//! Room that does not stand for one job of one unit is entered in `apart`, under a lock that the plain
+//! way in never takes. A permit's units are *held*: they are no job yet, and a gate on which all units
+//! are released or held is drained, so a permit that somebody keeps or forgets keeps no shutdown waiting.
+//! Using a permit moves its units from held to waiting, and is refused once `apart` is closed: again the
+//! closed bit lies beside what the acceptance changes. A permit that goes back is first taken off the
+//! held units and then released, and who asks for *drained* reads the released ones first: so no unit is
+//! seen in both, and a job that waits is never overlooked.
+//!
+//! `surplus` is by how much the units issued exceed the jobs accepted. It changes under the lock,
+//! together with the tickets that it is about, so their difference is exact under the lock.
+//!
+//! # Waiting for room
+//!
+//! `flags` says what a release has to do beyond counting:
+//!
+//! - A waiter listens, sets `WAITING`, and tries again. A release counts in its lane, then reads
+//!   `flags`. These four are sequentially consistent: either the release sees the flag, or the second
+//!   try sees its room.
+//! - The release that turns `WAITING` into `WOKEN` notifies one waiter; that waiter carries the
+//!   *baton*. Releases that find only `WOKEN` notify nobody: the carrier is on its way, and a wake-up
+//!   costs more than dozens of jobs. So waiters are woken as soon as the first slot frees, but not
+//!   once for each slot.
+//! - The carrier tries again, then passes the baton: it turns `WOKEN` back into `WAITING`, and if
+//!   room is left it wakes the next itself.
+//! - A carrier that is dropped hands its notification to the next listener (`event-listener` does
+//!   so). A carrier that is forgotten cannot, and nobody can tell it from one that is slow. So one more
+//!   is notified whenever the free room has doubled, everybody once half of the room is free, and
+//!   everybody by each worker that goes to sleep ([`Gate::wake_at_rest`]). In a big queue a lane looks at
+//!   this once in a while only (`glance`), by which up to an eighth of the room may have freed unseen. What
+//!   is left: in a queue of four or more, one forgotten waiter can keep the others from the few slots that
+//!   are free while no other frees and no worker comes to rest.
+//!
+//! Who needs more than one unit waits in `line` instead, and while somebody does, newcomers may not take
+//! what is free: they go to the end of the line (line.rs). Those who wait on `room` came before, and
+//! still take their one unit when they are notified.
+//!
+//! The last release of a closed gate is found in the same way: a close sets `CLOSING` and then sums up;
+//! a release counts, and if it sees `CLOSING` sums up, too. Whichever is last sees all.
+//!
+//! # Releases under a lock
+//!
+//! A sequentially consistent count is a locked word, and a worker has just taken a lock anyway: that of the tray from
+//! which it starts the job. So it counts under that lock by a plain write ([`Gate::count`]), and reads `flags` after it
+//! ([`Gate::counted`]). In return, whoever sets a flag *passes* all these locks, takes each and gives it back, before it
+//! looks at what is free. Of a worker's lock and the passing one, either comes first: if it is the worker's, the count is
+//! seen; if it is the passing one, the worker sees the flag. Two who sum up after they saw the same flag need a fence
+//! between their own count and the sum ([`Gate::after_count`]), and so does a worker that comes to rest.
+//!
+//! A lane that is counted in by plain writes has one writer. Where workers outnumber the lanes, they share them, and
+//! each count is a locked word.
+
+pub(crate) mod line;
+pub(crate) mod pace;
+
+use crate::gate::line::Line;
+use crate::gate::pace::{Pace, Seen};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering::*, fence};
+use crate::sync::fault::{Fault, seeded};
+use crate::sync::{Mutex, Padded, lock};
+use crate::wait::signal::{Signal, call};
+use std::future::poll_fn;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// In `tickets`: no more of them.
+const CLOSED: u64 = 1 << 63;
+/// In `tickets`: somebody in the line needs more than one unit, so newcomers have to wait there, too.
+const LINED: u64 = 1 << 62;
+const FLAGS: u64 = CLOSED | LINED;
+/// So many units are let in during a gate's life, and it is as good as closed then: 2⁶¹, some exabytes if
+/// they are bytes.
+const LIFETIME: u64 = LINED / 2;
+
+/// Somebody waits on `room`, and no wake-up is under way.
+const WAITING: u8 = 1;
+/// A woken waiter is on its way.
+const WOKEN: u8 = 2;
+/// The gate is closed, so releases watch for the last one.
+const CLOSING: u8 = 4;
+/// As `LINED`, so releases see to the line.
+const LINE: u8 = 8;
+
+/// Enough for machines with few cores, and few enough to sum up; workers beyond share lanes.
+const LANES: usize = if cfg!(fanpool_loom) { 3 } else { 16 };
+
+/// Who releases: workers by their number, everybody else in lane 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lane(u8);
+
+impl Lane {
+    pub(crate) const COMMON: Lane = Lane(0);
+
+    pub(crate) fn of_worker(number: usize) -> Lane {
+        Lane((1 + number % (LANES - 1)) as u8)
+    }
+}
+
+/// Takes every lock under which a lane is counted in, and gives it back.
+pub(crate) type Pass = Box<dyn Fn() + Send + Sync>;
+
+/// The number of a unit of room. The first one of a job is its number: unique in its pool.
+pub(crate) type Ticket = u64;
+
+/// What somebody asks of the gate: how much room, and for what. (Two words, which go in registers: a call that
+/// is made for each job should not have to write them down.)
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Want {
+    most: u64,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// At least one unit; each is a job.
+    Jobs,
+    /// All units, which are one job.
+    Job,
+    /// At least one unit, for later.
+    Permits,
+    /// All units, for later.
+    Permit,
+}
+
+impl Want {
+    /// Room for one job of this weight.
+    #[inline]
+    pub(crate) fn job(weight: u64) -> Self {
+        let what = if weight == 1 { What::Jobs } else { What::Job };
+        Want { most: weight, what }
+    }
+
+    /// Room for at least one and up to so many plain jobs.
+    pub(crate) fn jobs(most: u64) -> Self {
+        let what = What::Jobs;
+        Want { most, what }
+    }
+
+    /// Room for later.
+    pub(crate) fn permit(units: u64) -> Self {
+        let what = What::Permit;
+        Want { most: units, what }
+    }
+
+    /// At least one and up to so many units for later.
+    pub(crate) fn permits(most: u64) -> Self {
+        let what = What::Permits;
+        Want { most, what }
+    }
+
+    /// Whether one unit will do.
+    pub(crate) fn is_for_one(self) -> bool {
+        self.least() == 1
+    }
+
+    fn least(self) -> u64 {
+        match self.what {
+            What::Jobs | What::Permits => 1,
+            What::Job | What::Permit => self.most,
+        }
+    }
+
+    /// The same for no more than it needs.
+    fn sparing(self) -> Self {
+        Want {
+            most: self.least(),
+            ..self
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Full,
+    Closed,
+    /// More than the capacity.
+    TooHeavy,
+}
+
+pub(crate) struct Gate {
+    head: Padded<Head>,
+    lanes: [Padded<AtomicU64>; LANES],
+    /// So many lanes from the first on are in use: to sum up the others would be in vain.
+    used: usize,
+    /// While a waiter is on its way, a lane looks at what is free once in so many releases.
+    glance: u64,
+    flags: Padded<AtomicU8>,
+    /// `None`: all who release count by locked words.
+    pass: Option<Pass>,
+    capacity: u64,
+    room: Signal,
+    pace: Pace,
+    /// (An `Arc` for the sake of its drop, as in joins.rs.)
+    line: Arc<Mutex<Line>>,
+    apart: Padded<Apart>,
+}
+
+#[derive(Debug)]
+struct Head {
+    /// `CLOSED`, `LINED`, and the tickets issued so far.
+    tickets: AtomicU64,
+    /// Tickets may be issued up to here without a look at the lanes, which releases keep busy.
+    limit: AtomicU64,
+}
+
+/// Written under the lock only.
+#[derive(Debug)]
+struct Apart {
+    /// No permit is used any more.
+    closed: Mutex<bool>,
+    /// Units of permits that are neither used nor dropped.
+    held: AtomicU64,
+    /// Units issued beyond one for each job.
+    surplus: AtomicU64,
+}
+
+impl Gate {
+    pub(crate) fn new(capacity: u64, workers: usize) -> Self {
+        let used = LANES.min(1 + workers);
+        Gate {
+            used,
+            glance: (capacity / (8 * used as u64)).clamp(1, 64),
+            head: Padded(Head {
+                tickets: AtomicU64::new(0),
+                limit: AtomicU64::new(capacity),
+            }),
+            lanes: std::array::from_fn(|_| Padded(AtomicU64::new(0))),
+            flags: Padded(AtomicU8::new(0)),
+            pass: None,
+            capacity,
+            room: Signal::new(),
+            pace: Pace::new(),
+            line: Arc::new(Mutex::new(Line::new())),
+            apart: Padded(Apart {
+                closed: Mutex::new(false),
+                held: AtomicU64::new(0),
+                surplus: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Lets so many workers count under locks, if there are lanes enough.
+    pub(crate) fn counted_under(mut self, pass: Pass, workers: usize) -> Self {
+        self.pass = (workers < LANES).then_some(pass);
+        self
+    }
+
+    /// To be called between a flag that was set and a look at what is free.
+    fn pass_locks(&self) {
+        if let Some(pass) = &self.pass {
+            if !seeded(Fault::LocksNotPassed) {
+                pass();
+            }
+            // Who counted before it was passed is seen here, and by those who count later only after this.
+            fence(SeqCst);
+        }
+        loom_fence();
+    }
+
+    /// Takes room if it is free now and nobody waits in line for it.
+    #[inline]
+    pub(crate) fn try_enter(&self, want: Want) -> Result<Range<Ticket>, Refusal> {
+        self.try_enter_or(want, || ())
+    }
+
+    /// The same; calls `lost` when another submitter was quicker, before the next try.
+    #[inline]
+    pub(crate) fn try_enter_or(
+        &self,
+        want: Want,
+        lost: impl FnOnce(),
+    ) -> Result<Range<Ticket>, Refusal> {
+        if want.what == What::Jobs && want.most == 1 && !seeded(Fault::ClosedApart) {
+            // The common case by itself: one job, room that is known of, and nobody in the way. (With a
+            // flag set, `head` is above every limit.)
+            let head = self.head.tickets.load(Acquire);
+            if head < self.head.limit.load(Acquire) {
+                let next = head + 1;
+                let issued = self
+                    .head
+                    .tickets
+                    .compare_exchange(head, next, SeqCst, Relaxed);
+                if issued.is_ok() {
+                    return Ok(head..next);
+                }
+                lost();
+            }
+        }
+        self.attempt(want, FLAGS)
+    }
+
+    /// The same for those who heed only some of the flags in `tickets`.
+    #[inline(never)]
+    fn attempt(&self, want: Want, heed: u64) -> Result<Range<Ticket>, Refusal> {
+        if want.what == What::Jobs {
+            return self.take(want, heed);
+        }
+        if want.least() > self.capacity {
+            return Err(self.refusal(self.head.tickets.load(Acquire), want));
+        }
+        let _writes = lock(&self.apart.closed);
+        let taken = self.take(want, heed)?;
+        let units = taken.end - taken.start;
+        if matches!(want.what, What::Permit | What::Permits) {
+            self.apart.held.fetch_add(units, SeqCst);
+            self.apart.surplus.fetch_add(units, Relaxed);
+        } else {
+            self.apart.surplus.fetch_add(units - 1, Relaxed);
+        }
+        Ok(taken)
+    }
+
+    #[inline]
+    fn take(&self, want: Want, heed: u64) -> Result<Range<Ticket>, Refusal> {
+        let most = want.most.min(self.capacity);
+        let mut head = self.head.tickets.load(Acquire);
+        loop {
+            if head & heed != 0 {
+                return Err(self.refusal(head, want));
+            }
+            let issued = head & !FLAGS;
+            let mut limit = self.head.limit.load(Acquire);
+            if issued + most > limit {
+                limit = (self.released() + self.capacity).min(LIFETIME);
+                if issued + want.least() > limit {
+                    // Full, unless others moved `head` since: then room may have come and gone,
+                    // and the comparison mixed two moments.
+                    let now = self.head.tickets.load(Acquire);
+                    if now & !FLAGS == issued {
+                        return Err(self.refusal(now, want));
+                    }
+                    head = now;
+                    continue;
+                }
+                self.head.limit.fetch_max(limit, AcqRel);
+            }
+            let n = most.min(limit - issued);
+            if seeded(Fault::ClosedApart) {
+                // Long enough for a whole shutdown, so that a random schedule finds it soon.
+                #[cfg(fanpool_shuttle)]
+                (0..100).for_each(|_| crate::sync::thread::yield_now());
+                let first = self.head.tickets.fetch_add(n, SeqCst) & !FLAGS;
+                return Ok(first..first + n);
+            }
+            // SeqCst: a worker that stops searching compares this with the count of searchers
+            // (station.rs, "Found").
+            match self
+                .head
+                .tickets
+                .compare_exchange_weak(head, head + n, SeqCst, Acquire)
+            {
+                Ok(_) => return Ok(issued..issued + n),
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    #[cold]
+    fn refusal(&self, head: u64, want: Want) -> Refusal {
+        if head & CLOSED != 0 {
+            Refusal::Closed
+        } else if want.least() > self.capacity {
+            Refusal::TooHeavy
+        } else if (head & !FLAGS) + want.least() > LIFETIME {
+            Refusal::Closed
+        } else {
+            Refusal::Full
+        }
+    }
+
+    /// Takes room, waiting for it: for those whom `try_enter` refused as `Full`.
+    ///
+    /// Dropping the future leaves nothing behind.
+    pub(crate) async fn enter(&self, want: Want) -> Result<Range<Ticket>, Refusal> {
+        // Who waits on `room` already does not go behind those who came later.
+        let mut came_before = false;
+        loop {
+            if want.least() > 1 || !came_before && self.head.tickets.load(Acquire) & LINED != 0 {
+                if let Some(settled) = self.enter_in_line(want).await {
+                    return settled;
+                }
+            }
+            came_before = true;
+            let listener = self.room.listen();
+            self.flags.fetch_or(WAITING, SeqCst);
+            self.pass_locks();
+            if !seeded(Fault::NoSecondLook) {
+                match self.attempt(want, CLOSED) {
+                    Err(Refusal::Full) => {}
+                    settled => return settled,
+                }
+            }
+            listener.await;
+            let settled = self.attempt(want, CLOSED);
+            if !seeded(Fault::BatonDropped) {
+                self.pass_baton();
+            }
+            if settled != Err(Refusal::Full) {
+                return settled;
+            }
+        }
+    }
+
+    /// Waits in line. `None`: nobody there needs more than one unit any more, so there is no line.
+    async fn enter_in_line(&self, want: Want) -> Option<Result<Range<Ticket>, Refusal>> {
+        let mut turn = Turn {
+            gate: self,
+            place: None,
+        };
+        poll_fn(|cx| turn.poll(want, cx)).await
+    }
+
+    /// Changes the line, lets it say who is to be called, and calls them.
+    fn with_line<R>(
+        &self,
+        change: impl FnOnce(&mut Line) -> R,
+        call_whom: fn(&mut Line, u64),
+    ) -> R {
+        let (result, called) = {
+            let mut line = lock(&self.line);
+            let before = line.is_heavy();
+            let result = change(&mut line);
+            let after = line.is_heavy();
+            if after && !before {
+                self.flags.fetch_or(LINE, SeqCst);
+                self.head.tickets.fetch_or(LINED, SeqCst);
+                self.pass_locks();
+            } else if before && !after {
+                self.head.tickets.fetch_and(!LINED, SeqCst);
+                self.flags.fetch_and(!LINE, SeqCst);
+            }
+            loom_fence();
+            call_whom(&mut line, self.free());
+            (result, line.take_called())
+        };
+        called.into_iter().for_each(call);
+        result
+    }
+
+    /// Gives `n` units of room back. Answers whether that drained a closed gate.
+    #[inline]
+    pub(crate) fn release(&self, n: u64, lane: Lane) -> bool {
+        self.add(n, lane);
+        match self.flags.load(SeqCst) {
+            0 => false,
+            flags => self.after_release(n, lane, flags),
+        }
+    }
+
+    /// The first half of a release by the only one who counts in this lane, under a lock that [`Pass`] takes.
+    #[inline]
+    pub(crate) fn count(&self, n: u64, lane: Lane) {
+        if self.pass.is_some() {
+            let counter = self.lane(lane);
+            counter.store(counter.load(Relaxed) + n, Release);
+        } else {
+            self.add(n, lane);
+        }
+    }
+
+    #[inline]
+    fn add(&self, n: u64, lane: Lane) {
+        self.lane(lane).fetch_add(n, SeqCst);
+        loom_fence();
+    }
+
+    /// The second half, after that lock. Answers as `release`.
+    #[inline]
+    pub(crate) fn counted(&self, n: u64, lane: Lane) -> bool {
+        match self.flags.load(SeqCst) {
+            0 => false,
+            flags => self.after_count(n, lane, flags),
+        }
+    }
+
+    #[cold]
+    fn after_count(&self, n: u64, lane: Lane, flags: u8) -> bool {
+        // Others may be here, too: each is to see the others' counts, or be seen.
+        if !seeded(Fault::NotFenced) {
+            fence(SeqCst);
+        }
+        self.after_release(n, lane, flags)
+    }
+
+    #[inline]
+    fn lane(&self, lane: Lane) -> &AtomicU64 {
+        &self.lanes[usize::from(lane.0)]
+    }
+
+    #[cold]
+    fn after_release(&self, n: u64, lane: Lane, flags: u8) -> bool {
+        // Each look at what is free reads what the workers write for every job. While a waiter is on its way,
+        // one look in so many releases is enough.
+        let look = flags & WAITING != 0 || self.lane(lane).load(Relaxed) % self.glance < n;
+        if flags & (WAITING | WOKEN) != 0 && look {
+            let free = self.free();
+            if free >= (self.capacity / 2).max(1) && !seeded(Fault::ForgottenUnhealed) {
+                self.wake_all();
+            } else if flags & WAITING != 0 {
+                self.wake_one();
+            } else if free.checked_ilog2()
+                != free.saturating_sub(n.max(self.glance)).checked_ilog2()
+            {
+                self.room.notify(1);
+            }
+        }
+        if flags & LINE != 0 {
+            self.with_line(|_| (), Line::call);
+        }
+        flags & CLOSING != 0 && self.is_drained()
+    }
+
+    /// Turns `WAITING` into `WOKEN` and notifies one waiter, unless somebody else just did.
+    fn wake_one(&self) {
+        let turn = self.flags.fetch_update(SeqCst, SeqCst, |flags| {
+            (flags & WAITING != 0).then_some(flags & !WAITING | WOKEN)
+        });
+        if turn.is_ok() && self.room.notify(1) == 0 {
+            // The waiter got its room by its second look and is gone.
+            self.flags.fetch_and(!WOKEN, SeqCst);
+        }
+    }
+
+    fn wake_all(&self) {
+        self.flags.fetch_and(!(WAITING | WOKEN), SeqCst);
+        self.room.notify_all();
+    }
+
+    /// What a notified waiter does once it has looked, whether or not it got room.
+    fn pass_baton(&self) {
+        let _ = self
+            .flags
+            .fetch_update(SeqCst, SeqCst, |flags| Some(flags & !WOKEN | WAITING));
+        // A release that saw `WOKEN` may not have looked, and its count not have been seen. (The models do not show
+        // that this pass is needed: loom explores no order in which it is missed.)
+        self.pass_locks();
+        if self.free() > 0 {
+            self.wake_one();
+        }
+    }
+
+    /// Whether so much is free that a submitter will not be back at once.
+    pub(crate) fn has_half_free(&self) -> bool {
+        self.free() >= self.capacity.div_ceil(2)
+    }
+
+    /// In how long a quarter will be free, by how fast room was made when somebody last waited.
+    pub(crate) fn quarter_frees_in(&self) -> Option<Duration> {
+        self.pace.frees_in(self.capacity / 4)
+    }
+
+    #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+    pub(crate) fn set_pace(&self, each: Duration) {
+        self.pace.set(each.as_nanos() as u64);
+    }
+
+    /// Runs somebody's wait for room, and keeps in mind how fast room was made. (A model has no time.)
+    pub(crate) fn measure_pace<R>(&self, wait_for: impl FnOnce() -> R) -> R {
+        if cfg!(any(fanpool_loom, fanpool_shuttle)) {
+            return wait_for();
+        }
+        let wait = self.pace.begin(self.seen());
+        let waited = wait_for();
+        wait.end(self.seen());
+        waited
+    }
+
+    fn seen(&self) -> Seen {
+        let capacity = self.capacity;
+        // The lanes are summed up once: they are what workers write for every job.
+        let (now, released) = (Instant::now(), self.released());
+        let occupied = self.issued() - released;
+        Seen {
+            now,
+            released,
+            free: capacity.saturating_sub(occupied),
+            capacity,
+        }
+    }
+
+    /// Whether somebody waits for room.
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.flags.load(SeqCst) & (WAITING | WOKEN | LINE) != 0
+    }
+
+    /// When a worker goes to sleep, and when room is made while all of them do: if somebody waits although
+    /// there is room, wakes all, so that a forgotten waiter keeps nobody waiting. Answers when to look again
+    /// at the latest, if at all.
+    pub(crate) fn wake_at_rest(&self, now: impl FnOnce() -> Instant) -> Option<Instant> {
+        // As in `after_count`: the last who comes to rest sees all.
+        fence(SeqCst);
+        let flags = self.flags.load(SeqCst);
+        if flags & (WAITING | WOKEN | LINE) == 0
+            || self.free() == 0
+            || seeded(Fault::ForgottenUnhealed)
+        {
+            return None;
+        }
+        if flags & (WAITING | WOKEN) != 0 {
+            self.wake_all();
+        }
+        if flags & LINE == 0 {
+            return None;
+        }
+        let now = now();
+        self.with_line(|line| line.pass_over(self.free(), now), Line::call)
+    }
+
+    // ---- permits ----------------------------------------------------------------------------
+
+    /// Turns held units into one waiting job's. Refused once the gate is closed; then they are still held.
+    pub(crate) fn redeem(&self, units: u64) -> Result<(), Refusal> {
+        let closed = lock(&self.apart.closed);
+        if *closed && !seeded(Fault::PermitApart) {
+            return Err(Refusal::Closed);
+        }
+        self.apart.surplus.fetch_sub(1, Relaxed);
+        // SeqCst, as the tickets: a worker that stops searching compares it.
+        self.apart.held.fetch_sub(units, SeqCst);
+        Ok(())
+    }
+
+    /// Gives held units back. Answers whether that drained a closed gate.
+    pub(crate) fn give_back(&self, held: u64) -> bool {
+        if seeded(Fault::HeldTooLong) {
+            let drained = self.release(held, Lane::COMMON);
+            self.take_off_held(held);
+            return drained;
+        }
+        self.take_off_held(held);
+        self.release(held, Lane::COMMON)
+    }
+
+    fn take_off_held(&self, units: u64) {
+        let _writes = lock(&self.apart.closed);
+        self.apart.held.fetch_sub(units, SeqCst);
+    }
+
+    // ---- the end ----------------------------------------------------------------------------
+
+    /// Refuses all that comes from now on. The first answer: was it this call that closed; the
+    /// second: is the gate drained.
+    pub(crate) fn close(&self) -> (bool, bool) {
+        let first = self.head.tickets.fetch_or(CLOSED, SeqCst) & CLOSED == 0;
+        *lock(&self.apart.closed) = true;
+        self.flags.fetch_or(CLOSING, SeqCst);
+        self.pass_locks();
+        self.wake_all();
+        self.with_line(|_| (), |line, _| line.call_all());
+        (first, self.is_drained())
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.head.tickets.load(Acquire) & CLOSED != 0
+    }
+
+    /// Closed, and nothing accepted waits to be started; then it stays so, but for the moments in which permits go
+    /// back.
+    pub(crate) fn is_drained(&self) -> bool {
+        // First, so that nothing is accepted, and no permit used, after the count.
+        self.is_closed() && *lock(&self.apart.closed) && self.waiting() == 0
+    }
+
+    // ---- what is inside ---------------------------------------------------------------------
+
+    /// Tickets issued so far: no job that was accepted so far has a higher one.
+    pub(crate) fn issued(&self) -> u64 {
+        self.head.tickets.load(SeqCst) & !FLAGS
+    }
+
+    /// Jobs accepted so far. Takes a lock.
+    pub(crate) fn accepted(&self) -> u64 {
+        let _writes = lock(&self.apart.closed);
+        self.issued() - self.apart.surplus.load(Relaxed)
+    }
+
+    /// Whether each unit was one job so far.
+    pub(crate) fn counts_jobs(&self) -> bool {
+        self.apart.surplus.load(Relaxed) == 0
+    }
+
+    /// About how many jobs were accepted so far.
+    pub(crate) fn about_accepted(&self) -> u64 {
+        self.issued()
+            .saturating_sub(self.apart.surplus.load(Relaxed))
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Units of jobs that wait: exact when quiet, else a moment old, and above zero whenever a job
+    /// waited before the call and still does.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.taken_apart().0
+    }
+
+    /// Units of permits that are neither used nor dropped.
+    pub(crate) fn held(&self) -> u64 {
+        self.apart.held.load(SeqCst)
+    }
+
+    /// Units that are not free: exact when quiet, else a moment old.
+    pub(crate) fn occupied(&self) -> u64 {
+        let released = self.released();
+        self.issued() - released
+    }
+
+    /// Units of jobs that wait, and units that permits hold: each as by itself, and never more than the
+    /// capacity together.
+    pub(crate) fn taken_up(&self) -> (u64, u64) {
+        let (waiting, held) = self.taken_apart();
+        (waiting.min(self.capacity - held), held)
+    }
+
+    fn taken_apart(&self) -> (u64, u64) {
+        // In this order: see "Permits and weights".
+        let released = self.released();
+        let held = self.held();
+        (self.issued() - released - held, held)
+    }
+
+    fn free(&self) -> u64 {
+        self.capacity.saturating_sub(self.occupied())
+    }
+
+    fn released(&self) -> u64 {
+        let lanes = &self.lanes[..self.used];
+        lanes.iter().map(|lane| lane.load(SeqCst)).sum()
+    }
+}
+
+/// Somebody's turn in the line, from the first poll of the wait to its end.
+struct Turn<'a> {
+    gate: &'a Gate,
+    place: Option<u64>,
+}
+
+impl Turn<'_> {
+    fn poll(
+        &mut self,
+        want: Want,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Range<Ticket>, Refusal>>> {
+        // Cloned and dropped outside the lock: foreign code.
+        let mut waker = Some(cx.waker().clone());
+        let place = &mut self.place;
+        let stays = self
+            .gate
+            .with_line(|line| line.stay(place, want.least(), &mut waker), |_, _| ());
+        drop(waker);
+        if !stays.lined {
+            return Poll::Ready(None);
+        }
+        if stays.called || stays.in_front && !seeded(Fault::NoSecondLook) {
+            let want = if stays.in_front { want } else { want.sparing() };
+            match self.gate.attempt(want, CLOSED) {
+                Err(Refusal::Full) => {}
+                settled => return Poll::Ready(Some(settled)),
+            }
+        } else if self.gate.is_closed() {
+            return Poll::Ready(Some(Err(Refusal::Closed)));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            let call_whom = if seeded(Fault::NotCalledOn) {
+                |_: &mut Line, _| ()
+            } else {
+                Line::call
+            };
+            // Its waker is dropped outside the lock.
+            drop(self.gate.with_line(|line| line.leave(place), call_whom));
+        }
+    }
+}
+
+/// loom takes sequentially consistent accesses for acquire and release (loom#180) and knows the total
+/// order of fences only: so where an order between two words is needed, its models get a fence.
+#[inline(always)]
+fn loom_fence() {
+    #[cfg(fanpool_loom)]
+    loom::sync::atomic::fence(SeqCst);
+}
+
+#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_fast_room_is_made_is_measured_where_it_is_let_go() {
+        let gate = Gate::new(1000, 1);
+        let frees_while_waiting = |units: u64| {
+            gate.try_enter(Want::jobs(1000)).ok();
+            gate.measure_pace(|| gate.release(units, Lane::of_worker(0)));
+            gate.quarter_frees_in()
+        };
+        assert_eq!(frees_while_waiting(0), None, "nothing was let go");
+        assert_eq!(frees_while_waiting(249), None, "too few to tell");
+        assert!(frees_while_waiting(250).is_some_and(|time| time > Duration::ZERO));
+        assert!(frees_while_waiting(750).is_some());
+        assert_eq!(frees_while_waiting(751), None, "they may have been idle");
+    }
+}

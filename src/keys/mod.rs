@@ -1,0 +1,6 @@
+//! Keys of jobs: which jobs belong together, which desk they go to, who holds a key, and how many of each wait.
+
+pub(crate) mod affinity;
+pub(crate) mod holders;
+pub(crate) mod homes;
+pub(crate) mod waiting;

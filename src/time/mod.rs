@@ -1,0 +1,3 @@
+//! Time: the clock that can be replaced, and the timers of a pool.
+
+pub mod clock;
