@@ -3,7 +3,6 @@
 use crate::contender::{About, Note};
 use crate::machine;
 use crate::rounds::{Measured, Table};
-use crate::section::Reading;
 use crate::stats::Quartiles;
 
 /// From how many cores in others' use on the figures are called doubtful.
@@ -134,6 +133,16 @@ pub fn ratio_of(table: &Table, over: &str, under: &str) -> Option<Quartiles> {
     let times = |name: &str| table.rows.iter().find(|one| one.name == name);
     let (over, under) = (times(over)?, times(under)?);
     Some(Quartiles::of_ratios(&over.ns_per_job, &under.ns_per_job))
+}
+
+/// What was measured for a bar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    pub figure: f64,
+    /// What it was compared with, or another remark; may be empty.
+    pub against: String,
+    /// Other programs used the cores meanwhile.
+    pub doubtful: bool,
 }
 
 /// How many times as long as `under` `over` takes, for a bar.

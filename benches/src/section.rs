@@ -1,7 +1,7 @@
 //! What a workload gives back: data, that is printed on the terminal and written as a part of a page.
 
 use crate::plot::Plot;
-use crate::report::Grid;
+use crate::report::{Grid, Reading};
 use crate::rounds::Table;
 use std::fmt;
 
@@ -31,16 +31,6 @@ pub struct Bar {
 pub enum Limit {
     AtLeast(f64),
     AtMost(f64),
-}
-
-/// What was measured for a bar.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
-    pub figure: f64,
-    /// What it was compared with, or another remark; may be empty.
-    pub against: String,
-    /// Other programs used the cores meanwhile.
-    pub doubtful: bool,
 }
 
 impl Bar {

@@ -8,9 +8,10 @@ use crate::contender::{
     RayonSpawnFifo, RustyPool, Sends, ThreadPool, TokioSpawn, TokioSpawnBlocking,
 };
 use crate::plot::Plot;
+use crate::report::Reading;
 use crate::report::{Grid, disturbance, fastest, is_doubtful, ratio, ratio_of, words};
 use crate::rounds::{self, Lane, Options, Table};
-use crate::section::{Bar, Limit, Reading, Section};
+use crate::section::{Bar, Limit, Section};
 use crate::stats::Quartiles;
 use crate::work::{SPIN, Spin, TALLY, Work};
 use clap::Args;

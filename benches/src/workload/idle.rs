@@ -3,8 +3,9 @@
 use super::Workload;
 use crate::case;
 use crate::clock::Others;
+use crate::report::Reading;
 use crate::report::{Grid, disturbed_by, is_disturbing};
-use crate::section::{Bar, Limit, Reading, Section};
+use crate::section::{Bar, Limit, Section};
 use clap::Args;
 use std::fmt;
 

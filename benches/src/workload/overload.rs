@@ -4,7 +4,8 @@ use super::Workload;
 use crate::case;
 use crate::plot::{Chart, Plot};
 use crate::report::Grid;
-use crate::section::{Bar, Limit, Reading, Section};
+use crate::report::Reading;
+use crate::section::{Bar, Limit, Section};
 use clap::Args;
 
 /// Once the queue is full, resident memory is to grow by at most so many MiB: what a pool and an executor may
