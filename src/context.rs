@@ -1,7 +1,6 @@
 //! What a handler is told about the job it runs.
 
-use crate::id::JobId;
-use crate::id::WorkerId;
+use crate::id::{JobId, WorkerId};
 use crate::outcome::views::{At, Token};
 use crate::sync::atomic::{AtomicBool, Ordering::*};
 use crate::wait::signal::Signal;

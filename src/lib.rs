@@ -125,7 +125,8 @@ pub use queue_order::{
 };
 pub use spawner::{SpawnError, Spawner, Threads};
 pub use submit::error::{RunError, SubmitError};
-pub use submit::group::{GroupCancellation, GroupHandle, GroupIter, GroupStream, SubmitAllError};
+pub use submit::group::SubmitAllError;
+pub use submit::group_handle::{GroupCancellation, GroupHandle, GroupIter, GroupStream};
 pub use submit::job_builder::JobBuilder;
 pub use submit::map::{Map, MapBlocking};
 pub use submit::permit::{Permit, Permits};

@@ -36,6 +36,9 @@ impl Sources {
                 ("", _) => name.to_owned(),
                 _ => format!("{within}::{name}"),
             };
+            if name == "tests" {
+                continue;
+            }
             if path.is_dir() {
                 self.add(&path, &module);
             } else if path.extension().is_some_and(|extension| extension == "rs") {

@@ -7,7 +7,7 @@
 //! ones, up to four times as many: see station.rs, `rarely`.)
 
 use crate::dispatcher::Vitals;
-use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicU32, Ordering::*};
 use crate::sync::backoff::Backoff;
 use std::time::{Duration, Instant};
 

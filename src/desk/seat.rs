@@ -3,8 +3,7 @@
 
 use crate::dispatcher::Vitals;
 use crate::gate::Lane;
-use crate::id::JobId;
-use crate::id::WorkerId;
+use crate::id::{JobId, WorkerId};
 use crate::queue::block::Envelopes;
 use crate::queue::envelope::Queued;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};

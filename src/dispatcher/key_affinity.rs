@@ -1,5 +1,6 @@
-use super::{Affinity, Dispatcher, Target, Workers};
+use super::{Dispatcher, Target, Workers};
 use crate::job::Job;
+use crate::keys::affinity::Affinity;
 use crate::sync::hash;
 use std::fmt;
 

@@ -40,7 +40,7 @@ use crate::id::WorkerId;
 use crate::job::Job;
 use crate::keys::holders::{Holders, Slot};
 use crate::metrics::WorkerCounts;
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicU64, Ordering::*};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-use super::{Dispatcher, LeastBusy, Target, WorkerView, Workers};
+use super::least_busy::LeastBusy;
+use super::{Dispatcher, Target, WorkerView, Workers};
 use crate::job::Job;
 use crate::sync::rng::Rng;
 

@@ -76,20 +76,20 @@
 //! A lane that is counted in by plain writes has one writer. Where workers outnumber the lanes, they share them, and
 //! each count is a locked word.
 
+mod held;
 pub(crate) mod line;
+mod measured;
 pub(crate) mod pace;
+mod waiting;
 
 use crate::gate::line::Line;
-use crate::gate::pace::{Pace, Seen};
+use crate::gate::pace::Pace;
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering::*, fence};
 use crate::sync::fault::{Fault, seeded};
 use crate::sync::{Mutex, Padded, lock};
-use crate::wait::signal::{Signal, call};
-use std::future::poll_fn;
+use crate::wait::signal::Signal;
 use std::ops::Range;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 /// In `tickets`: no more of them.
 const CLOSED: u64 = 1 << 63;
@@ -396,75 +396,6 @@ impl Gate {
         }
     }
 
-    /// Takes room, waiting for it: for those whom `try_enter` refused as `Full`.
-    ///
-    /// Dropping the future leaves nothing behind.
-    pub(crate) async fn enter(&self, want: Want) -> Result<Range<Ticket>, Refusal> {
-        // Who waits on `room` already does not go behind those who came later.
-        let mut came_before = false;
-        loop {
-            if want.least() > 1 || !came_before && self.head.tickets.load(Acquire) & LINED != 0 {
-                if let Some(settled) = self.enter_in_line(want).await {
-                    return settled;
-                }
-            }
-            came_before = true;
-            let listener = self.room.listen();
-            self.flags.fetch_or(WAITING, SeqCst);
-            self.pass_locks();
-            if !seeded(Fault::NoSecondLook) {
-                match self.attempt(want, CLOSED) {
-                    Err(Refusal::Full) => {}
-                    settled => return settled,
-                }
-            }
-            listener.await;
-            let settled = self.attempt(want, CLOSED);
-            if !seeded(Fault::BatonDropped) {
-                self.pass_baton();
-            }
-            if settled != Err(Refusal::Full) {
-                return settled;
-            }
-        }
-    }
-
-    /// Waits in line. `None`: nobody there needs more than one unit any more, so there is no line.
-    async fn enter_in_line(&self, want: Want) -> Option<Result<Range<Ticket>, Refusal>> {
-        let mut turn = Turn {
-            gate: self,
-            place: None,
-        };
-        poll_fn(|cx| turn.poll(want, cx)).await
-    }
-
-    /// Changes the line, lets it say who is to be called, and calls them.
-    fn with_line<R>(
-        &self,
-        change: impl FnOnce(&mut Line) -> R,
-        call_whom: fn(&mut Line, u64),
-    ) -> R {
-        let (result, called) = {
-            let mut line = lock(&self.line);
-            let before = line.is_heavy();
-            let result = change(&mut line);
-            let after = line.is_heavy();
-            if after && !before {
-                self.flags.fetch_or(LINE, SeqCst);
-                self.head.tickets.fetch_or(LINED, SeqCst);
-                self.pass_locks();
-            } else if before && !after {
-                self.head.tickets.fetch_and(!LINED, SeqCst);
-                self.flags.fetch_and(!LINE, SeqCst);
-            }
-            loom_fence();
-            call_whom(&mut line, self.free());
-            (result, line.take_called())
-        };
-        called.into_iter().for_each(call);
-        result
-    }
-
     /// Gives `n` units of room back. Answers whether that drained a closed gate.
     #[inline]
     pub(crate) fn release(&self, n: u64, lane: Lane) -> bool {
@@ -501,167 +432,9 @@ impl Gate {
         }
     }
 
-    #[cold]
-    fn after_count(&self, n: u64, lane: Lane, flags: u8) -> bool {
-        // Others may be here, too: each is to see the others' counts, or be seen.
-        if !seeded(Fault::NotFenced) {
-            fence(SeqCst);
-        }
-        self.after_release(n, lane, flags)
-    }
-
     #[inline]
     fn lane(&self, lane: Lane) -> &AtomicU64 {
         &self.lanes[usize::from(lane.0)]
-    }
-
-    #[cold]
-    fn after_release(&self, n: u64, lane: Lane, flags: u8) -> bool {
-        // Each look at what is free reads what the workers write for every job. While a waiter is on its way,
-        // one look in so many releases is enough.
-        let look = flags & WAITING != 0 || self.lane(lane).load(Relaxed) % self.glance < n;
-        if flags & (WAITING | WOKEN) != 0 && look {
-            let free = self.free();
-            if free >= (self.capacity / 2).max(1) && !seeded(Fault::ForgottenUnhealed) {
-                self.wake_all();
-            } else if flags & WAITING != 0 {
-                self.wake_one();
-            } else if free.checked_ilog2()
-                != free.saturating_sub(n.max(self.glance)).checked_ilog2()
-            {
-                self.room.notify(1);
-            }
-        }
-        if flags & LINE != 0 {
-            self.with_line(|_| (), Line::call);
-        }
-        flags & CLOSING != 0 && self.is_drained()
-    }
-
-    /// Turns `WAITING` into `WOKEN` and notifies one waiter, unless somebody else just did.
-    fn wake_one(&self) {
-        let turn = self.flags.fetch_update(SeqCst, SeqCst, |flags| {
-            (flags & WAITING != 0).then_some(flags & !WAITING | WOKEN)
-        });
-        if turn.is_ok() && self.room.notify(1) == 0 {
-            // The waiter got its room by its second look and is gone.
-            self.flags.fetch_and(!WOKEN, SeqCst);
-        }
-    }
-
-    fn wake_all(&self) {
-        self.flags.fetch_and(!(WAITING | WOKEN), SeqCst);
-        self.room.notify_all();
-    }
-
-    /// What a notified waiter does once it has looked, whether or not it got room.
-    fn pass_baton(&self) {
-        let _ = self
-            .flags
-            .fetch_update(SeqCst, SeqCst, |flags| Some(flags & !WOKEN | WAITING));
-        // A release that saw `WOKEN` may not have looked, and its count not have been seen. (The models do not show
-        // that this pass is needed: loom explores no order in which it is missed.)
-        self.pass_locks();
-        if self.free() > 0 {
-            self.wake_one();
-        }
-    }
-
-    /// Whether so much is free that a submitter will not be back at once.
-    pub(crate) fn has_half_free(&self) -> bool {
-        self.free() >= self.capacity.div_ceil(2)
-    }
-
-    /// In how long a quarter will be free, by how fast room was made when somebody last waited.
-    pub(crate) fn quarter_frees_in(&self) -> Option<Duration> {
-        self.pace.frees_in(self.capacity / 4)
-    }
-
-    #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
-    pub(crate) fn set_pace(&self, each: Duration) {
-        self.pace.set(each.as_nanos() as u64);
-    }
-
-    /// Runs somebody's wait for room, and keeps in mind how fast room was made. (A model has no time.)
-    pub(crate) fn measure_pace<R>(&self, wait_for: impl FnOnce() -> R) -> R {
-        if cfg!(any(fanpool_loom, fanpool_shuttle)) {
-            return wait_for();
-        }
-        let wait = self.pace.begin(self.seen());
-        let waited = wait_for();
-        wait.end(self.seen());
-        waited
-    }
-
-    fn seen(&self) -> Seen {
-        let capacity = self.capacity;
-        // The lanes are summed up once: they are what workers write for every job.
-        let (now, released) = (Instant::now(), self.released());
-        let occupied = self.issued() - released;
-        Seen {
-            now,
-            released,
-            free: capacity.saturating_sub(occupied),
-            capacity,
-        }
-    }
-
-    /// Whether somebody waits for room.
-    pub(crate) fn has_waiters(&self) -> bool {
-        self.flags.load(SeqCst) & (WAITING | WOKEN | LINE) != 0
-    }
-
-    /// When a worker goes to sleep, and when room is made while all of them do: if somebody waits although
-    /// there is room, wakes all, so that a forgotten waiter keeps nobody waiting. Answers when to look again
-    /// at the latest, if at all.
-    pub(crate) fn wake_at_rest(&self, now: impl FnOnce() -> Instant) -> Option<Instant> {
-        // As in `after_count`: the last who comes to rest sees all.
-        fence(SeqCst);
-        let flags = self.flags.load(SeqCst);
-        if flags & (WAITING | WOKEN | LINE) == 0
-            || self.free() == 0
-            || seeded(Fault::ForgottenUnhealed)
-        {
-            return None;
-        }
-        if flags & (WAITING | WOKEN) != 0 {
-            self.wake_all();
-        }
-        if flags & LINE == 0 {
-            return None;
-        }
-        let now = now();
-        self.with_line(|line| line.pass_over(self.free(), now), Line::call)
-    }
-
-    // ---- permits ----------------------------------------------------------------------------
-
-    /// Turns held units into one waiting job's. Refused once the gate is closed; then they are still held.
-    pub(crate) fn redeem(&self, units: u64) -> Result<(), Refusal> {
-        let closed = lock(&self.apart.closed);
-        if *closed && !seeded(Fault::PermitApart) {
-            return Err(Refusal::Closed);
-        }
-        self.apart.surplus.fetch_sub(1, Relaxed);
-        // SeqCst, as the tickets: a worker that stops searching compares it.
-        self.apart.held.fetch_sub(units, SeqCst);
-        Ok(())
-    }
-
-    /// Gives held units back. Answers whether that drained a closed gate.
-    pub(crate) fn give_back(&self, held: u64) -> bool {
-        if seeded(Fault::HeldTooLong) {
-            let drained = self.release(held, Lane::COMMON);
-            self.take_off_held(held);
-            return drained;
-        }
-        self.take_off_held(held);
-        self.release(held, Lane::COMMON)
-    }
-
-    fn take_off_held(&self, units: u64) {
-        let _writes = lock(&self.apart.closed);
-        self.apart.held.fetch_sub(units, SeqCst);
     }
 
     // ---- the end ----------------------------------------------------------------------------
@@ -758,79 +531,10 @@ impl Gate {
     }
 }
 
-/// Somebody's turn in the line, from the first poll of the wait to its end.
-struct Turn<'a> {
-    gate: &'a Gate,
-    place: Option<u64>,
-}
-
-impl Turn<'_> {
-    fn poll(
-        &mut self,
-        want: Want,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Range<Ticket>, Refusal>>> {
-        // Cloned and dropped outside the lock: foreign code.
-        let mut waker = Some(cx.waker().clone());
-        let place = &mut self.place;
-        let stays = self
-            .gate
-            .with_line(|line| line.stay(place, want.least(), &mut waker), |_, _| ());
-        drop(waker);
-        if !stays.lined {
-            return Poll::Ready(None);
-        }
-        if stays.called || stays.in_front && !seeded(Fault::NoSecondLook) {
-            let want = if stays.in_front { want } else { want.sparing() };
-            match self.gate.attempt(want, CLOSED) {
-                Err(Refusal::Full) => {}
-                settled => return Poll::Ready(Some(settled)),
-            }
-        } else if self.gate.is_closed() {
-            return Poll::Ready(Some(Err(Refusal::Closed)));
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        if let Some(place) = self.place {
-            let call_whom = if seeded(Fault::NotCalledOn) {
-                |_: &mut Line, _| ()
-            } else {
-                Line::call
-            };
-            // Its waker is dropped outside the lock.
-            drop(self.gate.with_line(|line| line.leave(place), call_whom));
-        }
-    }
-}
-
 /// loom takes sequentially consistent accesses for acquire and release (loom#180) and knows the total
 /// order of fences only: so where an order between two words is needed, its models get a fence.
 #[inline(always)]
 fn loom_fence() {
     #[cfg(fanpool_loom)]
     loom::sync::atomic::fence(SeqCst);
-}
-
-#[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn how_fast_room_is_made_is_measured_where_it_is_let_go() {
-        let gate = Gate::new(1000, 1);
-        let frees_while_waiting = |units: u64| {
-            gate.try_enter(Want::jobs(1000)).ok();
-            gate.measure_pace(|| gate.release(units, Lane::of_worker(0)));
-            gate.quarter_frees_in()
-        };
-        assert_eq!(frees_while_waiting(0), None, "nothing was let go");
-        assert_eq!(frees_while_waiting(249), None, "too few to tell");
-        assert!(frees_while_waiting(250).is_some_and(|time| time > Duration::ZERO));
-        assert!(frees_while_waiting(750).is_some());
-        assert_eq!(frees_while_waiting(751), None, "they may have been idle");
-    }
 }

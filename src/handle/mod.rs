@@ -5,13 +5,10 @@ pub(crate) mod glance;
 
 use crate::engine::self_wait::{For, Stay, poll_unless_stuck};
 use crate::handle::glance::glance;
-use crate::id::JobId;
-use crate::id::PoolNumber;
-use crate::outcome::cells;
-use crate::outcome::registry;
+use crate::id::{JobId, PoolNumber};
 use crate::outcome::views::{At, Reply, Token};
-use crate::outcome::{Cancellation, JobError};
-use crate::time::clock::first;
+use crate::outcome::{Cancellation, JobError, cells, registry};
+use crate::time::timers::first;
 use crate::wait::current;
 use crate::wait::park::block_on;
 use std::fmt;

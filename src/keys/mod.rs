@@ -3,4 +3,5 @@
 pub(crate) mod affinity;
 pub(crate) mod holders;
 pub(crate) mod homes;
+pub(crate) mod in_hand;
 pub(crate) mod waiting;

@@ -24,11 +24,9 @@
 
 use super::recycler::Recycler;
 use super::views::{Reply, Settle, Token, Tracked};
-use crate::id::JobId;
-use crate::id::PoolNumber;
+use crate::id::{JobId, PoolNumber};
 use crate::job::{Job, Options};
-use crate::outcome::registry;
-use crate::outcome::{Cancellation, Ending, JobError};
+use crate::outcome::{Cancellation, Ending, JobError, registry};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::sync::fault::{Fault, seeded};
 use crate::sync::panics::dispose;

@@ -7,7 +7,7 @@
 use crate::id::JobId;
 use crate::job::Options;
 use crate::outcome::Ending;
-use crate::time::clock::Timekeeper;
+use crate::time::timers::Timekeeper;
 use crate::wait::self_waits::SelfWaits;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

@@ -1,6 +1,6 @@
 //! Settings, their defaults, and what they may be.
 
-use crate::desk::station::Station;
+use crate::desk::live::Station;
 use crate::desk::{Desk, INBOX_DEPTH, MAX_INBOX_DEPTH, Strategy};
 use crate::dispatcher::Dispatcher;
 use crate::engine::{Common, CommonParts, Core, Parts, Several};
@@ -14,7 +14,8 @@ use crate::outcome::registry::Home;
 use crate::pool::{ErrorOf, OutputOf, Pool};
 use crate::queue_order::{Fifo, QueueOrder};
 use crate::spawner::{SpawnError, Spawner, Threads};
-use crate::time::clock::{Clock, SystemClock, Timekeeper};
+use crate::time::clock::{Clock, SystemClock};
+use crate::time::timers::Timekeeper;
 use crate::worker::{CrewOf, SerialWorker, Worker};
 use std::fmt;
 use std::num::NonZeroUsize;

@@ -27,8 +27,7 @@
 use crate::engine::self_wait::{For, poll_unless_stuck, unless_stuck};
 use crate::engine::{Common, Core};
 use crate::handler::FactoryError;
-use crate::id::JobId;
-use crate::id::WorkerId;
+use crate::id::{JobId, WorkerId};
 use crate::job::Job;
 use crate::metrics::Metrics;
 use crate::outcome::Ending;
@@ -39,7 +38,7 @@ use crate::sync::boxed::BoxFuture;
 use crate::sync::fault::{Fault, seeded};
 use crate::sync::lock;
 use crate::sync::panics::{contain, dispose};
-use crate::time::clock::first;
+use crate::time::timers::first;
 use crate::wait::current;
 use crate::wait::park::block_on;
 use crate::wait::signal::hold_calls;

@@ -11,12 +11,10 @@
 //! Neither form keeps the pool alive or costs a reference count on it: an envelope knows its pool by
 //! number and asks the registry in the rare case that it is dropped full.
 
-use crate::id::JobId;
-use crate::id::PoolNumber;
+use crate::id::{JobId, PoolNumber};
 use crate::job::{self, Job, Options};
-use crate::outcome::Ending;
-use crate::outcome::registry;
 use crate::outcome::views::{At, Token, Tracked};
+use crate::outcome::{Ending, registry};
 use crate::sync::panics::dispose;
 use crate::wait::current;
 use std::fmt;

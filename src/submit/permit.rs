@@ -6,7 +6,7 @@ use crate::job::Job;
 use crate::outcome::registry;
 use crate::submit::Submitter;
 use crate::submit::error::SubmitError;
-use crate::submit::{Entered, NoRoom};
+use crate::submit::room::{Entered, NoRoom};
 use std::fmt;
 use std::num::NonZeroU64;
 use std::ops::Range;

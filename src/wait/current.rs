@@ -4,9 +4,7 @@
 //! (self_wait.rs)? And is this foreign code that runs under a desk's lock, such as a strategy, so
 //! that whatever needs that lock has to be put off until it is free?
 
-use crate::id::JobId;
-use crate::id::PoolNumber;
-use crate::id::WorkerId;
+use crate::id::{JobId, PoolNumber, WorkerId};
 use crate::sync::local;
 use crate::sync::panics::{contain, dispose};
 use std::cell::{Cell, RefCell};

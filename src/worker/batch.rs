@@ -1,6 +1,9 @@
 //! Several jobs at once: for handlers whose work costs less together than one by one.
 
-use super::{Assigned, Detached, Inbox, Worker};
+use super::Worker;
+use super::assigned::Assigned;
+use super::detached::Detached;
+use super::inbox::Inbox;
 use crate::handler::JobHandler;
 use crate::sync::panics::Panic;
 use async_trait::async_trait;

@@ -6,23 +6,18 @@
 //! before its first poll proves that nobody will run any: the pool collapses, and everything that
 //! waits is abandoned.
 
-use super::{Inbox, Worker};
+use super::Worker;
+use super::inbox::Inbox;
 use crate::engine::roster::Stage;
 use crate::engine::{Common, Core, Crew};
-use crate::handler::FactoryError;
-use crate::handler::{JobHandler, JobHandlerFactory};
+use crate::handler::{FactoryError, JobHandler, JobHandlerFactory};
 use crate::id::WorkerId;
-use crate::job::Job;
-use crate::spawner::SpawnError;
-use crate::sync::atomic::{AtomicU8, Ordering::*};
 use crate::sync::boxed::BoxFuture;
-use crate::sync::panics::{ContainedBox, Panic, contain, dispose};
-use crate::wait::current::{self, Frame};
-use crate::wait::signal::hold_calls;
+use crate::sync::panics::{ContainedBox, Panic, dispose};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 /// A failing factory is asked again after this long, then twice as long, and so on up to the second.
@@ -229,201 +224,4 @@ fn until<'a>(
             }
         }
     })
-}
-
-/// What a spawner is given: the place of a worker, freed when this is dropped.
-struct Task<J: Send + 'static> {
-    /// Until its end.
-    life: Option<BoxFuture<'static, ()>>,
-    core: Arc<Core<J>>,
-    worker: WorkerId,
-    /// Until it is polled.
-    handover: Option<Arc<Handover>>,
-}
-
-/// Tells a spawner that refuses a task from one that takes it and throws it away.
-///
-/// While `Core::spawn` is under way, a task that is dropped unpolled leaves it to `Core::spawn`, which
-/// will know the spawner's answer, to say what that means.
-struct Handover {
-    state: AtomicU8,
-    /// The worker was lost before.
-    replacement: bool,
-}
-
-impl Handover {
-    const UNDER_WAY: u8 = 0;
-    const OVER: u8 = 1;
-    const DROPPED: u8 = 2;
-
-    fn new(replacement: bool) -> Arc<Self> {
-        let state = AtomicU8::new(Self::UNDER_WAY);
-        Arc::new(Handover { state, replacement })
-    }
-
-    /// The task was dropped unpolled. Answers whether `Core::spawn` will see to it.
-    fn drop_under_way(&self) -> bool {
-        self.settle(Self::DROPPED) == Self::UNDER_WAY
-    }
-
-    /// The spawner has answered. Answers whether the task was dropped before.
-    fn end(&self) -> bool {
-        self.settle(Self::OVER) == Self::DROPPED
-    }
-
-    fn settle(&self, to: u8) -> u8 {
-        let settled = self
-            .state
-            .compare_exchange(Self::UNDER_WAY, to, AcqRel, Acquire);
-        settled.unwrap_or_else(|before| before)
-    }
-}
-
-impl<J: Send + 'static> Task<J> {
-    fn frame(&self) -> Frame {
-        Frame {
-            pool: self.core.number,
-            seat: self.worker,
-            job: None,
-        }
-    }
-}
-
-impl<J: Send + 'static> Future for Task<J> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.handover = None;
-        let _working = current::enter(self.frame());
-        let Some(life) = &mut self.life else {
-            return Poll::Ready(());
-        };
-        let poll = life.as_mut().poll(cx);
-        if poll.is_ready() {
-            self.life = None;
-        }
-        poll
-    }
-}
-
-impl<J: Send + 'static> Drop for Task<J> {
-    fn drop(&mut self) {
-        // First what the worker holds: a job in its hands gets its outcome here.
-        let Some(life) = self.life.take() else {
-            return self.core.worker_left(self.worker);
-        };
-        let working = current::enter(self.frame());
-        dispose(life);
-        drop(working);
-        match &self.handover {
-            None => self.core.worker_lost(self.worker),
-            Some(handover) if handover.drop_under_way() => {}
-            Some(handover) => {
-                let replacement = handover.replacement;
-                self.core.worker_thrown_away(self.worker, replacement);
-            }
-        }
-    }
-}
-
-impl Common {
-    fn hand_to_spawner(
-        &self,
-        worker: WorkerId,
-        task: BoxFuture<'static, ()>,
-    ) -> Result<(), SpawnError> {
-        let spawned = contain(|| self.spawner.spawn(worker, task));
-        let panicked = |panic| Err(SpawnError::new(format!("the spawner panicked: {panic}")));
-        spawned.unwrap_or_else(panicked)
-    }
-}
-
-impl<J: Send + 'static> Core<J> {
-    /// Has a worker spawned. When that fails, its place is still to be freed.
-    #[inline(never)]
-    pub(crate) fn spawn(
-        self: &Arc<Self>,
-        worker: WorkerId,
-        replacement: bool,
-    ) -> Result<(), SpawnError> {
-        let handover = Handover::new(replacement);
-        let task = Box::pin(Task {
-            life: Some(self.crew.life(self.clone(), worker)),
-            core: self.clone(),
-            worker,
-            handover: Some(handover.clone()),
-        });
-        let spawned = self.hand_to_spawner(worker, task);
-        if handover.end() && spawned.is_ok() {
-            self.worker_thrown_away(worker, replacement);
-        }
-        spawned
-    }
-
-    /// A worker's task was accepted and dropped before its first poll.
-    #[inline(never)]
-    fn worker_thrown_away(self: &Arc<Self>, worker: WorkerId, replacement: bool) {
-        if replacement {
-            self.roster.give_up(worker);
-            for job in self.collapse() {
-                dispose(job);
-            }
-            self.worker_left(worker);
-        } else {
-            self.worker_lost(worker);
-        }
-    }
-
-    /// A worker's task was dropped before its end.
-    #[inline(never)]
-    fn worker_lost(self: &Arc<Self>, worker: WorkerId) {
-        if self.station(worker).step_out(worker.index()) {
-            self.rouse();
-        }
-        let started = self.seat(worker).vitals().counts.total_started();
-        let replaced = !self.is_over()
-            && self.roster.may_replace(worker, started)
-            && self.spawn(worker, true).is_ok();
-        if !replaced {
-            self.roster.give_up(worker);
-            self.worker_left(worker);
-        }
-    }
-
-    /// Frees a worker's place for good. The last one to leave sees to what is still waiting.
-    #[inline(never)]
-    pub(crate) fn worker_left(&self, worker: WorkerId) {
-        let calls = hold_calls();
-        let abandoned = self.leave(worker);
-        drop(calls);
-        for job in abandoned {
-            dispose(job);
-        }
-    }
-
-    /// Answers the jobs that were abandoned.
-    #[inline(never)]
-    fn leave(&self, worker: WorkerId) -> Vec<Job<J>> {
-        let mut abandoned = Vec::new();
-        let Some(live) = self.roster.leave(worker) else {
-            return abandoned;
-        };
-        if self.station(worker).set_present(worker.index(), false) {
-            self.rouse();
-        }
-        if live == 0 {
-            if !self.is_over() {
-                if self.reports.load(SeqCst) {
-                    self.take_back();
-                } else {
-                    abandoned = self.collapse();
-                }
-            }
-            self.time.stop();
-            self.end_errors();
-        }
-        self.self_waits.set_live(live);
-        self.roster.notify();
-        abandoned
-    }
 }

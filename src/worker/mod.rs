@@ -6,16 +6,20 @@
 //! | [`BatchWorker`] | several jobs at once, by a [`BatchHandler`] |
 //! | your own [`Worker`] | jobs as it likes, taken from its [`Inbox`] |
 
+mod assigned;
 mod batch;
 mod detached;
 mod inbox;
 mod life;
+mod next;
+mod place;
 mod search;
 mod serial;
 
+pub use assigned::Assigned;
 pub use batch::{Batch, BatchHandler, BatchWorker};
 pub use detached::Detached;
-pub use inbox::{Assigned, Inbox};
+pub use inbox::Inbox;
 pub(crate) use life::CrewOf;
 pub use serial::SerialWorker;
 

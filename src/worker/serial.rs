@@ -1,4 +1,5 @@
-use super::{Inbox, Worker};
+use super::Worker;
+use super::inbox::Inbox;
 use crate::handler::JobHandler;
 use async_trait::async_trait;
 

@@ -1,0 +1,63 @@
+//! Workers come and go. What one that leaves had taken ahead goes back to the desk.
+
+use super::Station;
+use crate::desk::seat::Seat;
+use crate::queue::block::Envelopes;
+
+/// Of whether a worker can take jobs.
+#[derive(Clone, Copy)]
+enum Change {
+    Present(bool),
+    /// It is worth waiting for.
+    SteppedOut,
+    Away(bool),
+}
+
+impl<J: Send + 'static> Station<J> {
+    /// The worker can take jobs now, or cannot: then what is bound to it goes to anyone.
+    /// Answers whether that left jobs for others.
+    pub(crate) fn set_present(&self, worker: usize, present: bool) -> bool {
+        self.change_presence(worker, Change::Present(present))
+    }
+
+    /// The worker cannot take jobs until it has a handler again. Answers as `set_present`.
+    pub(crate) fn step_out(&self, worker: usize) -> bool {
+        self.change_presence(worker, Change::SteppedOut)
+    }
+
+    /// The worker's job waits for this very pool, or goes on. Answers as `set_present`.
+    pub(crate) fn set_away(&self, worker: usize, away: bool) -> bool {
+        self.change_presence(worker, Change::Away(away))
+    }
+
+    #[inline(never)]
+    fn change_presence(&self, worker: usize, change: Change) -> bool {
+        let seat = &self.seats[worker];
+        let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
+        match change {
+            Change::Present(present) => floor.desk.set_present(worker, present),
+            Change::SteppedOut => {
+                floor.desk.set_present(worker, false);
+                floor.desk.expect(worker);
+            }
+            Change::Away(away) => floor.desk.set_away(worker, away),
+        }
+        let present = floor.desk.is_present(worker);
+        if !present {
+            let (in_hand, bound) = self.empty_tray(seat);
+            floor.desk.put_back(worker, in_hand.into_singles(), bound);
+            let running = seat.running();
+            floor.desk.release_keys(worker, &|id| running.contains(&id));
+        }
+        !present && floor.desk.has_unbound()
+    }
+
+    /// What was in the tray, and whether it is bound. Under the desk's lock.
+    #[inline(never)]
+    pub(super) fn empty_tray(&self, seat: &Seat<J>) -> (Envelopes<J>, bool) {
+        let mut tray = seat.tray.lock();
+        self.loaded.clear(seat.id.index());
+        (std::mem::take(&mut tray.jobs), tray.bound)
+    }
+}

@@ -1,0 +1,218 @@
+//! A worker takes jobs: what its desk has for it, a share of the intake into its tray, or what others took ahead.
+
+use super::{Floor, Station, Taken};
+use crate::desk::appetite::Appetite;
+use crate::desk::seat::{Seat, Tray};
+use crate::queue::block::Envelopes;
+use crate::queue::envelope::Queued;
+use crate::queue::intake::{BLOCK, Intake};
+use crate::sync::fault::{Fault, seeded};
+use crate::wait::signal::call_each;
+
+impl<J: Send + 'static> Station<J> {
+    /// The next job for one of this desk's own workers, whose tray is empty, and further ones into its tray.
+    pub(crate) fn take(
+        &self,
+        seat: &Seat<J>,
+        appetite: Appetite,
+        intake: &Intake<J>,
+    ) -> Option<Taken<J>> {
+        let mut floor = self.enter();
+        floor.draw_keyed(self.keyed.as_ref());
+        if floor.desk.may_leave_in_intake() {
+            let most = appetite.of_common() as usize;
+            return self.take_ahead(&mut floor, seat, most, intake);
+        }
+        let most = appetite.of_bound(self.rarely) as usize;
+        let mut called = Vec::new();
+        // Of tiny jobs, a worker that has enough of its own leaves the rest to be drawn in bulk by the first
+        // that has not.
+        if most == 1 || !floor.desk.has_bound(seat.id.index()) {
+            floor.draw_to_route(intake, self.is_alone());
+            called = floor.desk.route();
+        }
+        let taken = self.take_bound(&mut floor, seat, most, &mut called);
+        if taken.is_some() {
+            called.extend(floor.desk.route_for_sleepers());
+        }
+        // What found no room in an inbox is for the workers of other desks.
+        let more = floor.desk.has_unbound();
+        let wakers = self.collect_wakers(&mut floor, called);
+        drop(floor);
+        call_each(wakers);
+        taken.map(|taken| Taken { more, ..taken })
+    }
+
+    /// The next job of a worker's inbox or one that may go to anyone, and further ones of the inbox into the
+    /// tray. What the strategy then gives this worker goes there, too, up to its share of what waits: so its
+    /// jobs are taken in bulk also from shallow inboxes.
+    pub(super) fn take_bound(
+        &self,
+        floor: &mut Floor<J>,
+        seat: &Seat<J>,
+        most: usize,
+        called: &mut Vec<usize>,
+    ) -> Option<Taken<J>> {
+        let worker = seat.id.index();
+        let desk = &mut floor.desk;
+        let job = desk.take(worker, &|id| seat.has_detached(id))?;
+        let bound = desk.count_bound(worker);
+        let most = (most - 1).min(bound.max(desk.backlog() / self.share));
+        let further = if bound == 0 { 0 } else { most };
+        let mut jobs = self.begin(&mut floor.trays, seat, &job, further);
+        if let Some(jobs) = &mut jobs {
+            let jobs = jobs.singles();
+            desk.take_many_bound(worker, most, jobs);
+            desk.route_and_take(worker, most, jobs, called);
+        }
+        Some(self.hand_over(seat, job, jobs, true))
+    }
+
+    /// How many of `waiting` jobs a worker takes beyond the first.
+    pub(super) fn further(&self, waiting: usize, most: usize) -> usize {
+        (waiting / self.share).min(most).saturating_sub(1)
+    }
+
+    /// The first job that waits, and into the tray further ones: the worker's share of what waits and at most
+    /// `most`, since the rest is for the others. From the desk, or while that is empty from the intake, which bypasses the
+    /// desk.
+    pub(super) fn take_ahead(
+        &self,
+        floor: &mut Floor<J>,
+        seat: &Seat<J>,
+        most: usize,
+        intake: &Intake<J>,
+    ) -> Option<Taken<J>> {
+        let worker = seat.id.index();
+        let waiting = floor.desk.backlog();
+        // What an earlier strategy bound to the worker left the backlog before all that is in the intake.
+        if waiting > 0 || floor.desk.has_bound(worker) {
+            let job = floor.desk.take(worker, &|id| seat.has_detached(id))?;
+            // What is left in the inbox comes before what nothing binds.
+            let more = if floor.desk.has_bound(worker) {
+                0
+            } else {
+                self.further(waiting, most)
+            };
+            let mut jobs = self.begin(&mut floor.trays, seat, &job, more);
+            if let Some(jobs) = &mut jobs {
+                floor.desk.take_many(more, jobs.singles());
+            }
+            return Some(self.hand_over(seat, job, jobs, false));
+        }
+        let Floor { drawn, .. } = floor;
+        // By one look, since others want that lock, too.
+        let job = intake.draw(|front, more| {
+            let waiting = front.len() + if more { BLOCK } else { 0 };
+            let job = front.pop()?;
+            front.move_to(self.further(waiting, most), drawn);
+            Some(job)
+        });
+        floor.desk.set_busy(worker, job.is_some());
+        let (job, more) = (job?, floor.drawn.len());
+        let mut jobs = self.begin(&mut floor.trays, seat, &job, more);
+        if let Some(jobs) = &mut jobs {
+            std::mem::swap(jobs, &mut floor.drawn);
+        }
+        Some(self.hand_over(seat, job, jobs, false))
+    }
+
+    /// A worker begins with a job; if it is to take `more` ahead, answers its empty tray, to be filled apart: the strategy or
+    /// the order is asked meanwhile, which is foreign code. Under the desk's lock, as is what follows.
+    pub(super) fn begin(
+        &self,
+        trays: &mut Vec<Envelopes<J>>,
+        seat: &Seat<J>,
+        job: &Queued<J>,
+        more: usize,
+    ) -> Option<Envelopes<J>> {
+        seat.begin(job.id());
+        if more == 0 {
+            return None;
+        }
+        let jobs = std::mem::take(&mut seat.tray.lock().jobs);
+        debug_assert!(jobs.is_empty(), "its worker has nothing in hand");
+        if jobs.capacity() > 0 {
+            return Some(jobs);
+        }
+        Some(trays.pop().unwrap_or_default())
+    }
+
+    /// Gives a worker the job that it begins with, and its tray.
+    pub(super) fn hand_over(
+        &self,
+        seat: &Seat<J>,
+        job: Queued<J>,
+        jobs: Option<Envelopes<J>>,
+        bound: bool,
+    ) -> Taken<J> {
+        let mut ahead = 0;
+        if let Some(jobs) = jobs {
+            ahead = jobs.len();
+            let mut tray = seat.tray.lock();
+            *tray = Tray { jobs, bound };
+            if ahead > 0 && !bound {
+                self.loaded.set(seat.id.index());
+            }
+        }
+        let more = ahead > 0;
+        Taken { job, ahead, more }
+    }
+
+    /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.
+    pub(crate) fn take_from_tray(&self, of: &Seat<J>, to: &Seat<J>) -> Option<Queued<J>> {
+        let mut tray = of.tray.lock();
+        if tray.bound || tray.jobs.is_empty() {
+            self.loaded.clear(of.id.index());
+            if of.id != to.id {
+                return None;
+            }
+        }
+        let job = if of.id.dispatcher() == to.id.dispatcher() {
+            tray.jobs.pop()?
+        } else {
+            // A key's jobs stay with their desk.
+            tray.jobs.pop_first(|job| !job.stays_with_desk())?
+        };
+        to.begin(job.id());
+        Some(job)
+    }
+
+    /// A job that another worker of this desk took ahead. Its own tray comes last: a worker with nothing to do clears
+    /// its mark there.
+    pub(crate) fn steal(&self, to: &Seat<J>) -> Option<Queued<J>> {
+        if !self.loaded.any() || seeded(Fault::TrayUnseen) {
+            return None;
+        }
+        let mut loaded = self.loaded.from(to.id.index() + 1);
+        while let Some(of) = loaded.next() {
+            let job = self.take_from_tray(&self.seats[of], to);
+            if job.is_some() {
+                return job;
+            }
+        }
+        None
+    }
+
+    /// A job of this desk that may go to anyone, for the worker of another desk.
+    #[inline(never)]
+    pub(crate) fn give_away(&self, to: &Seat<J>) -> Option<Queued<J>> {
+        let mut floor = self.enter_for_others();
+        let mut called = floor.desk.route();
+        let job = floor.desk.take_unbound();
+        if let Some(job) = &job {
+            to.begin(job.id());
+            called.extend(floor.desk.route_for_sleepers());
+        }
+        let wakers = self.collect_wakers(&mut floor, called);
+        drop(floor);
+        call_each(wakers);
+        job.or_else(|| self.steal(to))
+    }
+
+    /// For the strategy, to which a worker that runs another desk's job is not idle.
+    pub(crate) fn note_busy(&self, seat: &Seat<J>) {
+        let mut floor = self.enter();
+        floor.desk.set_busy(seat.id.index(), true);
+    }
+}

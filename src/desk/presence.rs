@@ -1,0 +1,151 @@
+//! Which workers are here, and which of them sleep. What was bound to one that leaves goes back, in order.
+
+use super::{Desk, weight_of};
+use crate::desk::inboxes::Bound;
+use crate::id::JobId;
+use crate::keys::holders::Mark;
+
+impl<J: Send + 'static> Desk<J> {
+    /// The worker can take jobs now, or cannot. What waits for one that cannot goes to anyone, before
+    /// what is not routed yet, in order; or, if its key is to stay with one worker, to whom the strategy
+    /// says.
+    pub(crate) fn set_present(&mut self, worker: usize, present: bool) {
+        self.places[worker].hired = present;
+        self.places[worker].seen = true;
+        self.see_who_is_present(worker);
+    }
+
+    pub(crate) fn is_present(&self, worker: usize) -> bool {
+        self.places[worker].present
+    }
+
+    /// The worker is gone for a moment only: it is worth waiting for.
+    pub(crate) fn expect(&mut self, worker: usize) {
+        self.places[worker].seen = false;
+    }
+
+    /// The worker's job waits for this very pool, so it takes none, or it goes on.
+    pub(crate) fn set_away(&mut self, worker: usize, away: bool) {
+        self.places[worker].away = away;
+        // Who waits is not worth waiting for.
+        self.places[worker].seen |= away;
+        self.see_who_is_present(worker);
+    }
+
+    #[inline(never)]
+    pub(super) fn see_who_is_present(&mut self, worker: usize) {
+        let place = &self.places[worker];
+        let present = place.hired && !place.away;
+        if place.present == present {
+            return;
+        }
+        self.room -= self.room_of(worker);
+        self.places[worker].present = present;
+        self.holders.begin_era();
+        self.room += self.room_of(worker);
+        if !present {
+            let all = self.take_inbox(worker);
+            self.give_back(all);
+        }
+    }
+
+    /// Whether nobody here can take jobs. Then those with a key are for the workers of other desks, too: else
+    /// a job that waits for one of them, on the last worker of its desk, would wait for ever.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.places.iter().all(|place| place.seen && !place.present)
+    }
+
+    /// Nothing more for this worker, which finishes what it runs; but what waits of a key that it is
+    /// running stays with it.
+    #[cfg(any(test, feature = "testing"))]
+    #[inline(never)]
+    pub(crate) fn retire(&mut self, worker: usize) {
+        self.room -= self.room_of(worker);
+        self.places[worker].retiring = true;
+        self.holders.begin_era();
+        let running = self.in_hand.keys_of(worker);
+        let Some(inbox) = self.inboxes.get_mut(worker) else {
+            return;
+        };
+        let free = |mark: Mark| mark.key.is_none_or(|key| !running.contains(&key));
+        let out = inbox.take_out(|_, mark| free(mark));
+        self.left_inbox(worker, &out);
+        self.give_back(out);
+    }
+
+    /// What was taken out of an inbox is to be routed again or to go to anyone.
+    #[inline(never)]
+    pub(super) fn give_back(&mut self, mut back: Bound<J>) {
+        back.forget_keys();
+        // Behind what left the backlog sooner.
+        if self.strategy.affinity.is_some() {
+            self.returned.merge(back);
+        } else {
+            self.spare.merge(back);
+        }
+    }
+
+    pub(super) fn take_inbox(&mut self, worker: usize) -> Bound<J> {
+        let Some(inbox) = self.inboxes.get_mut(worker) else {
+            return Bound::default();
+        };
+        let all = std::mem::take(inbox);
+        self.left_inbox(worker, &all);
+        all
+    }
+
+    /// These are not in the worker's inbox any more, and their keys are not held for them.
+    #[inline(never)]
+    pub(super) fn left_inbox(&mut self, worker: usize, out: &Bound<J>) {
+        self.places[worker].queued_weight -= weight_of(out.jobs(), out.len());
+        self.holders.release_all(out.marks());
+        self.count_inbox(worker);
+    }
+
+    pub(crate) fn set_busy(&mut self, worker: usize, busy: bool) {
+        self.places[worker].busy = busy;
+    }
+
+    pub(crate) fn set_idle(&mut self, worker: usize, in_hands: &dyn Fn(JobId) -> bool) {
+        self.release_keys(worker, in_hands);
+        self.places[worker].busy = false;
+        self.places[worker].ahead = 0;
+        self.places[worker].idle_since = self.idle_events;
+        self.idle_events += 1;
+    }
+
+    pub(crate) fn lie_down(&mut self, worker: usize) {
+        debug_assert!(self.bed[worker].is_none());
+        self.bed[worker] = Some(self.asleep.len() as u32);
+        self.asleep.push(worker);
+    }
+
+    /// Takes `worker` off the sleepers. Answers whether it was one.
+    pub(crate) fn rouse(&mut self, worker: usize) -> bool {
+        let Some(at) = self.bed[worker].take() else {
+            return false;
+        };
+        self.asleep.swap_remove(at as usize);
+        if let Some(&moved) = self.asleep.get(at as usize) {
+            self.bed[moved] = Some(at);
+        }
+        true
+    }
+
+    /// Takes one worker off the sleepers.
+    pub(crate) fn rouse_one(&mut self) -> Option<usize> {
+        let worker = self.asleep.pop()?;
+        self.bed[worker] = None;
+        Some(worker)
+    }
+
+    /// How many sleep.
+    #[cfg(feature = "sim")]
+    pub(crate) fn sleepers(&self) -> usize {
+        self.asleep.len()
+    }
+
+    pub(crate) fn is_asleep(&self, worker: usize) -> bool {
+        self.bed[worker].is_some()
+    }
+}

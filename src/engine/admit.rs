@@ -1,0 +1,88 @@
+//! A job with room goes on its way: into the common intake, or into that of the desk that its key belongs to.
+
+use super::Core;
+use crate::queue::envelope::Queued;
+use crate::sync::panics::dispose;
+use crate::wait::current;
+
+impl<J: Send + 'static> Core<J> {
+    /// Puts a job that has its ticket on its way.
+    #[inline]
+    pub(crate) fn admit(&self, job: Queued<J>) {
+        self.push(job);
+        self.rouse();
+    }
+
+    #[inline]
+    pub(super) fn push(&self, job: Queued<J>) {
+        if self.stations.len() == 1 {
+            return self.intake.push(job);
+        }
+        self.push_to_one_of(job);
+    }
+
+    #[inline(never)]
+    pub(super) fn push_to_one_of(&self, job: Queued<J>) {
+        match &self.several {
+            None => unreachable!("several desks have what they need"),
+            Some(several) => (several.push)(self, job),
+        }
+    }
+
+    pub(super) fn push_among_several(&self, job: Queued<J>) {
+        if self.homes.asks() {
+            return self.ask_and_push(job);
+        }
+        let home = self.homes.of(&job);
+        self.push_home(home, job);
+    }
+
+    /// The closure that is asked stands between a ticket and its push, for which a shutdown waits. So it runs
+    /// as under a desk's lock, and what it starts that could wait is refused or put off.
+    #[inline(never)]
+    pub(super) fn ask_and_push(&self, job: Queued<J>) {
+        let _asking = current::as_in_desk();
+        let home = self.homes.ask(&job).unwrap_or_else(|panic| {
+            dispose(panic);
+            self.stations[0].note_fault();
+            self.homes.of(&job)
+        });
+        self.push_home(home, job);
+    }
+
+    pub(super) fn push_home(&self, home: Option<usize>, job: Queued<J>) {
+        match home {
+            Some(desk) => {
+                // The common intake's share of what was accepted.
+                self.intake.note_drawn(1);
+                self.stations[desk].push_keyed(job);
+            }
+            None => self.intake.push(job),
+        }
+    }
+
+    /// Puts many on their way. Nobody is called before all are there: a waker may run a job at once, and
+    /// that may shut the pool down, which waits for every job that has a ticket.
+    pub(crate) fn admit_all(&self, bundles: impl Iterator<Item = Queued<J>>) {
+        let mut pushed = 0;
+        for mut bundle in bundles {
+            pushed += 1 + bundle.others();
+            if self.stations.len() > 1 && self.homes.asks() {
+                // Each may be another desk's.
+                while bundle.others() > 0 {
+                    self.push(bundle.take_first(1));
+                }
+                self.push(bundle);
+            } else {
+                // The jobs of a group have no key.
+                self.intake.push_bundle(bundle);
+            }
+        }
+        // Once there is nobody to call, or enough are called, that holds for the rest: whoever searches finds all.
+        for _ in 0..pushed {
+            if !self.rouse() {
+                break;
+            }
+        }
+    }
+}

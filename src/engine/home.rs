@@ -1,0 +1,121 @@
+//! What the engine does for those who know its pool by number only: for cancels, dropped envelopes, permits and handles.
+
+use super::{Core, FEW_JOBS};
+use crate::id::{JobId, WorkerId};
+use crate::job::Options;
+use crate::outcome::Ending;
+use crate::outcome::registry::Home;
+use crate::sync::atomic::Ordering::*;
+use crate::time::timers::Timekeeper;
+use crate::wait::current;
+use crate::wait::self_waits::SelfWaits;
+use std::sync::Arc;
+
+impl<J: Send + 'static> Home for Core<J> {
+    /// After room was made by somebody who is no worker: a worker that sleeps already, or none that is at
+    /// work, will not see to it that a forgotten waiter keeps nobody waiting.
+    ///
+    /// A worker first lies down and then sees to the waiters, and here the room is made first: so one of
+    /// the two finds both.
+    #[inline(never)]
+    fn see_to_waiters(&self) {
+        if self.gate.has_waiters() {
+            let (mut asleep, mut at_work) = (false, 0);
+            for station in &self.stations {
+                asleep |= station.watched().1;
+                at_work += station.count_at_work();
+            }
+            if asleep || at_work == 0 {
+                self.rest();
+            }
+        }
+    }
+
+    fn unrun(&self, options: Option<&Options>, why: Ending) {
+        self.counts.unrun(why);
+        self.leave_unrun(options);
+        self.see_to_waiters();
+    }
+
+    fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending) {
+        self.counts.unrun(why);
+        self.errors.unrun(id, options.clone(), why);
+        // Last: a gate that is drained has no more errors to come.
+        self.leave_unrun(options.as_deref());
+        self.see_to_waiters();
+    }
+
+    fn give_back(&self, held: u64) {
+        if self.gate.give_back(held) {
+            self.drained();
+        }
+        self.see_to_waiters();
+    }
+
+    fn over(&self, id: JobId) {
+        self.joins.over(id);
+    }
+
+    fn buried(&self) {
+        let mut met = 0;
+        for station in &self.stations {
+            met += station.take_met();
+        }
+        if self.common.buried(met) {
+            for station in &self.stations {
+                let dropped = station.drop_tombstones(&self.intake);
+                self.tombstones.fetch_sub(dropped as isize, Relaxed);
+            }
+            // Jobs may have moved from the intake to a desk where sleepers would not see them.
+            self.rouse();
+        }
+    }
+
+    /// No more jobs are let in. Those that were are still run.
+    fn close(&self) {
+        let (first, drained) = self.gate.close();
+        if first || drained {
+            self.call_all();
+        }
+    }
+
+    fn has_queue(&self) -> bool {
+        // Where jobs weigh more, units say nothing of how many there are: then, of those that no worker has taken.
+        let waiting = if self.gate.counts_jobs() {
+            self.gate.waiting()
+        } else {
+            self.untaken_hint()
+        };
+        waiting > FEW_JOBS
+    }
+
+    fn self_waits(&self) -> &SelfWaits {
+        &self.self_waits
+    }
+
+    fn time(&self) -> &Timekeeper {
+        &self.time
+    }
+
+    fn set_away(&self, worker: WorkerId, away: bool) {
+        if current::in_desk() {
+            return self.put_off_absence(worker, away);
+        }
+        if self.station(worker).set_away(worker.index(), away) {
+            self.rouse();
+        }
+    }
+
+    fn has_in_hands(&self, worker: WorkerId, id: JobId) -> bool {
+        self.seat(worker).has_detached(id)
+    }
+
+    fn catch_up(&self) {
+        if self.is_over() || self.gate.is_closed() {
+            self.call_all();
+        }
+        if self.gate.waiting() > 0 {
+            self.rouse();
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The end of what waits in a closed pool.
+
+use super::{Core, FRUITLESS_SWEEPS};
+use crate::job::Job;
+use crate::outcome::Ending;
+use crate::outcome::registry::Home;
+use crate::sync::atomic::Ordering::*;
+use crate::sync::thread;
+use crate::wait::signal::hold_calls;
+
+impl<J: Send + 'static> Core<J> {
+    /// No more jobs are started.
+    pub(crate) fn halt(&self) {
+        self.halted.store(true, SeqCst);
+        self.call_all();
+    }
+
+    /// Takes every waiting job of a closed and halted pool out of the queue and ends it. Waits, without
+    /// sleeping, for submitters between their ticket and their push. No waker is called before the end, and `keep`
+    /// must not be foreign code: whoever shuts the pool down waits until the gate is drained.
+    #[inline(never)]
+    pub(crate) fn sweep(&self, why: Ending, keep: &mut dyn FnMut(Job<J>)) {
+        let _calls = hold_calls();
+        for round in 0_u64.. {
+            if round == FRUITLESS_SWEEPS {
+                // Nobody is that long between a ticket and a push. An order must be hiding jobs.
+                for station in &self.stations {
+                    station.replace_order();
+                }
+            }
+            for station in &self.stations {
+                for mut job in station.sweep(&self.intake) {
+                    let id = job.id();
+                    let Some(claimed) = job.claim_unrun() else {
+                        continue;
+                    };
+                    let options = claimed.job.share_options();
+                    self.counts.unrun(why);
+                    match claimed.slot {
+                        Some(slot) => slot.cell.into_ending().end(slot.at, why),
+                        None => self.errors.unrun(id, options.clone(), why),
+                    }
+                    self.over(id);
+                    keep(claimed.job);
+                    // Last: once the gate is drained, all that was swept is accounted for and kept.
+                    self.leave_unrun(options.as_deref());
+                }
+            }
+            if self.gate.is_drained() {
+                self.end_errors();
+                return;
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// Nobody is left to run anything. Answers the jobs that waited, to be dropped once no calls are held back: their
+    /// drop is foreign code, and may wait for who is told of their end.
+    #[must_use]
+    #[inline(never)]
+    pub(crate) fn collapse(&self) -> Vec<Job<J>> {
+        let _calls = hold_calls();
+        self.close();
+        self.halt();
+        let mut jobs = Vec::new();
+        self.sweep(Ending::Abandoned, &mut |job| jobs.push(job));
+        jobs
+    }
+}

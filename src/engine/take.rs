@@ -1,0 +1,198 @@
+//! A worker gets its next job: from its tray, its desk, or from others; and the job has started.
+
+use super::{Core, ENOUGH, LINGER};
+use crate::desk::appetite::Hand;
+use crate::desk::live::Station;
+use crate::desk::seat::Seat;
+use crate::id::{JobId, WorkerId};
+use crate::job::{self, Options};
+use crate::queue::envelope::{Claimed, Queued};
+use crate::sync::atomic::Ordering::*;
+use crate::sync::fault::{Fault, seeded};
+use crate::wait::lookout::{yield_to_others, yields_pay};
+
+impl<J: Send + 'static> Core<J> {
+    /// Has a worker start the next of the jobs that it took ahead. `claim` is to take the job out of its envelope, under
+    /// the tray's lock, and answers what it weighs; once that is free,
+    /// [`started_in_hand`](Self::started_in_hand) is to be called. `false`: others were quicker, or a tombstone came up, which [`next_job`](Self::next_job) sees to.
+    #[inline(always)]
+    pub(crate) fn start_in_hand(
+        &self,
+        seat: &Seat<J>,
+        hand: &mut Hand,
+        claim: impl FnOnce(&mut Queued<J>) -> Option<u64>,
+    ) -> bool {
+        if self.is_halted() {
+            return false;
+        }
+        let count = |weight| {
+            seat.vitals().counts.started();
+            if self.keys.is_none() && !seeded(Fault::RoomKept) {
+                self.gate.count(weight, seat.lane);
+            }
+        };
+        let started = seat.start_from_tray(claim, count);
+        hand.ahead -= u32::from(started);
+        started
+    }
+
+    /// What is left of a start in hand, of a job with these options: to tell those who wait for its room.
+    #[inline(always)]
+    pub(crate) fn started_in_hand(&self, seat: &Seat<J>, options: Option<&Options>) {
+        if self.keys.is_some() || seeded(Fault::RoomKept) {
+            return self.leave_queue(options, seat.lane);
+        }
+        if self.gate.counted(job::weight(options), seat.lane) {
+            self.drained();
+        }
+    }
+
+    /// A job was started, with these options.
+    #[inline(always)]
+    pub(crate) fn started(&self, seat: &Seat<J>, options: Option<&Options>) {
+        seat.vitals().counts.started();
+        self.leave_queue(options, seat.lane);
+    }
+
+    /// The next job for a worker that could not start one at hand.
+    pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
+        self.start_from(seat, Some(hand))
+    }
+
+    /// A job that another worker took ahead, or that another desk can spare: for a worker that would
+    /// have to sleep otherwise. Sooner it would only get in the way of others that are quick.
+    pub(crate) fn last_resort(&self, seat: &Seat<J>) -> Option<(JobId, Claimed<J>)> {
+        self.start_from(seat, None)
+    }
+
+    /// From the worker's own hand and desk, or from others.
+    #[inline(never)]
+    pub(super) fn start_from(
+        &self,
+        seat: &Seat<J>,
+        mut hand: Option<&mut Hand>,
+    ) -> Option<(JobId, Claimed<J>)> {
+        let started = loop {
+            if self.is_halted() {
+                break None;
+            }
+            let taken = match &mut hand {
+                Some(hand) => match self.take_in_hand(seat, hand) {
+                    None => self.take_from_desk(seat, hand),
+                    job => job,
+                },
+                None => self.take_from_others(seat),
+            };
+            let Some(mut job) = taken else { break None };
+            if let Some(claimed) = job.claim() {
+                self.started(seat, claimed.job.options());
+                break Some((job.id(), claimed));
+            }
+            self.met_tombstone(seat, &job);
+        };
+        // After it is started: a waker may wait for its room.
+        if hand.is_some_and(|hand| std::mem::take(&mut hand.leaves_more)) {
+            self.rouse();
+        }
+        started
+    }
+
+    #[cold]
+    pub(super) fn met_tombstone(&self, seat: &Seat<J>, job: &Queued<J>) {
+        self.tombstones.fetch_sub(1, Relaxed);
+        // Who cancelled it reports its end, unless that is past already: then a join that saw it at
+        // this seat would wait for ever. Asked after the seat is clear: see joins.rs.
+        seat.end();
+        if job.is_over() {
+            self.joins.over(job.id());
+        }
+    }
+
+    /// What the worker took ahead, unless others were quicker.
+    pub(super) fn take_in_hand(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
+        if hand.ahead == 0 {
+            return None;
+        }
+        let job = self.station(seat.id).take_from_tray(seat, seat);
+        hand.ahead = if job.is_some() { hand.ahead - 1 } else { 0 };
+        job
+    }
+
+    pub(super) fn take_from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
+        let appetite = self.appetite(hand, seat.vitals());
+        let own = self.station(seat.id);
+        if hand.sees_to_others() {
+            if let Some(job) = own.steal(seat) {
+                return Some(job);
+            }
+        }
+        // An executor's thread is not the worker's to hold up.
+        if self.dedicated && hand.pays_to_linger() {
+            self.linger(own, hand);
+        }
+        let taken = own.take(seat, appetite, &self.intake)?;
+        hand.ahead = taken.ahead as u32;
+        hand.leaves_more |= taken.more;
+        Some(taken.job)
+    }
+
+    /// A worker that is quicker than the submitters would take their jobs one by one, and meet them at
+    /// every lock. While the jobs are tiny and more keep coming, it waits a moment for enough of them.
+    #[inline(never)]
+    pub(super) fn linger(&self, own: &Station<J>, hand: &mut Hand) {
+        let mut seen = self.waiting_hint(own);
+        if seen == 0 || seen >= ENOUGH || !hand.linger.is_due() || !yields_pay() {
+            return;
+        }
+        for turn in 0..LINGER {
+            let crowded = !yield_to_others();
+            let now = self.waiting_hint(own);
+            if turn == 0 {
+                hand.linger.tried(now > seen);
+            }
+            if crowded || now <= seen || now >= ENOUGH {
+                return;
+            }
+            seen = now;
+        }
+    }
+
+    /// What other workers of the desk took ahead, then what other desks can spare.
+    #[inline(never)]
+    pub(super) fn take_from_others(&self, seat: &Seat<J>) -> Option<Queued<J>> {
+        let job = self.station(seat.id).steal(seat);
+        match &self.several {
+            Some(several) if job.is_none() => (several.take)(self, seat),
+            _ => job,
+        }
+    }
+
+    pub(super) fn take_from_siblings(&self, seat: &Seat<J>) -> Option<Queued<J>> {
+        let count = self.stations.len();
+        let own = seat.id.dispatcher();
+        for other in own + 1..own + count {
+            let job = self.stations[other % count].give_away(seat);
+            if job.is_some() {
+                self.stations[own].note_busy(seat);
+                return job;
+            }
+        }
+        None
+    }
+
+    /// Whether a desk other than the worker's own has a job for it.
+    pub(crate) fn siblings_have_spare(&self, worker: WorkerId) -> bool {
+        self.several
+            .as_ref()
+            .is_some_and(|several| (several.have_spare)(self, worker))
+    }
+
+    pub(super) fn any_sibling_has_spare(&self, worker: WorkerId) -> bool {
+        for (index, station) in self.stations.iter().enumerate() {
+            if index != worker.dispatcher() && station.has_spare() {
+                return true;
+            }
+        }
+        false
+    }
+}
