@@ -4,7 +4,7 @@
 //! takes as many jobs as it runs in about two hundred microseconds, by a moving average of what they take: tiny
 //! jobs by the dozen, all that take longer than some hundred one by one. What it took ahead stays open to the others.
 //! Of jobs that are bound to it, which no other could take, it takes as many as it runs in a quarter of that time. (Of tiny
-//! ones, up to four times as many: see station.rs, `rarely`.)
+//! ones, up to four times as many: see desk/live/mod.rs, `rarely`.)
 
 use crate::dispatcher::Vitals;
 use crate::sync::atomic::{AtomicU32, Ordering::*};

@@ -17,21 +17,21 @@ const SWAPPED: usize = 1024;
 ///
 /// Little of what a deque can do is used, and much of that by way of the ends alone: all of it is compiled again for each
 /// type of jobs.
-pub(crate) struct Bound<J> {
+pub(crate) struct Row<J> {
     jobs: VecDeque<Queued<J>>,
     marks: VecDeque<Mark>,
 }
 
-impl<J> Default for Bound<J> {
+impl<J> Default for Row<J> {
     fn default() -> Self {
-        Bound {
+        Row {
             jobs: VecDeque::new(),
             marks: VecDeque::new(),
         }
     }
 }
 
-impl<J> Bound<J> {
+impl<J> Row<J> {
     pub(crate) fn len(&self) -> usize {
         self.jobs.len()
     }
@@ -72,7 +72,7 @@ impl<J> Bound<J> {
 
     /// Moves all to the end of `to`.
     #[inline(never)]
-    pub(crate) fn append_to(&mut self, to: &mut Bound<J>) {
+    pub(crate) fn append_to(&mut self, to: &mut Row<J>) {
         to.marks.append(&mut self.marks);
         to.jobs.append(&mut self.jobs);
     }
@@ -89,7 +89,7 @@ impl<J> Bound<J> {
     #[inline(never)]
     pub(crate) fn pop_first_unkeyed(&mut self) -> Option<Queued<J>> {
         let mut found = None;
-        let mut passed = Bound::default();
+        let mut passed = Row::default();
         while let Some((job, mark)) = self.pop() {
             if !job.stays_with_desk() {
                 found = Some(job);
@@ -109,14 +109,14 @@ impl<J> Bound<J> {
     }
 
     /// Takes out those whose job was cancelled.
-    pub(crate) fn take_tombstones(&mut self) -> Bound<J> {
+    pub(crate) fn take_tombstones(&mut self) -> Row<J> {
         self.take_out(|job, _| !job.is_full())
     }
 
     /// Takes out those that `which` says yes to. The others keep their order.
     #[inline(never)]
-    pub(crate) fn take_out(&mut self, mut which: impl FnMut(&Queued<J>, Mark) -> bool) -> Bound<J> {
-        let mut out = Bound::default();
+    pub(crate) fn take_out(&mut self, mut which: impl FnMut(&Queued<J>, Mark) -> bool) -> Row<J> {
+        let mut out = Row::default();
         for _ in 0..self.len() {
             let Some((job, mark)) = self.pop() else { break };
             let to = if which(&job, mark) {
@@ -131,7 +131,7 @@ impl<J> Bound<J> {
 
     /// Puts each of another row among those here by its turn, behind its equals.
     #[inline(never)]
-    pub(crate) fn merge(&mut self, mut others: Bound<J>) {
+    pub(crate) fn merge(&mut self, mut others: Row<J>) {
         // Mostly once: what a strategy was asked about again lies behind what has later turns.
         while !others.is_empty() {
             let mut last = 0;
@@ -157,7 +157,7 @@ impl<J> Bound<J> {
     }
 
     #[inline(never)]
-    fn move_pairs(&mut self, count: usize, to: &mut Bound<J>) {
+    fn move_pairs(&mut self, count: usize, to: &mut Row<J>) {
         for _ in 0..count {
             let Some((job, mark)) = self.pop() else { break };
             to.push(job, mark);
@@ -192,8 +192,8 @@ mod tests {
     use super::*;
     use crate::queue::block::tests::jobs;
 
-    fn bound(count: usize) -> Bound<usize> {
-        let mut bound = Bound::default();
+    fn bound(count: usize) -> Row<usize> {
+        let mut bound = Row::default();
         for job in jobs(0..count) {
             let (turn, id) = (job.id().get(), job.id());
             bound.push(
@@ -209,7 +209,7 @@ mod tests {
     }
 
     /// Of both rows, which are to be the same.
-    fn numbers(bound: &Bound<usize>) -> Vec<u64> {
+    fn numbers(bound: &Row<usize>) -> Vec<u64> {
         let jobs: Vec<_> = bound.jobs().iter().map(|job| job.id().get()).collect();
         let marks: Vec<_> = bound.marks().iter().map(|mark| mark.turn).collect();
         assert_eq!(jobs, marks);

@@ -1,6 +1,6 @@
 //! A dispatcher at work: its backlog, its strategy, its workers' inboxes, and who of them sleeps.
 //!
-//! A plain state machine, without threads, clocks, wakers or locks: station.rs puts one behind a lock
+//! A plain state machine, without threads, clocks, wakers or locks: desk/live/mod.rs puts one behind a lock
 //! for the live pool. Dispatching is a role, not a thread: whoever holds the desk moves jobs along.
 //!
 //! A job is in one of three places: in the *backlog*, whose order decides when it is next; in
@@ -19,7 +19,7 @@ pub(crate) mod appetite;
 mod backlog;
 pub(crate) mod inboxes;
 pub(crate) mod live;
-pub(crate) mod loaded;
+pub(crate) mod loaded_trays;
 mod presence;
 mod routing;
 pub(crate) mod seat;
@@ -28,7 +28,7 @@ mod sweeping;
 mod taking;
 
 use self::answer::Taker;
-use crate::desk::inboxes::Bound;
+use crate::desk::inboxes::Row;
 use crate::dispatcher::{Affinity, Dispatcher, Place, Vitals};
 use crate::keys::holders::{Holders, Mark};
 use crate::keys::in_hand::InHand;
@@ -38,7 +38,7 @@ use crate::sync::panics::Contained;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How many jobs may be bound to a worker ahead of its asking. Bound jobs cannot go elsewhere, so
+/// How many jobs may be bound to a worker ahead of its asking. Row jobs cannot go elsewhere, so
 /// few; fewer than four and workers wait for the desk between tiny jobs.
 pub(crate) const INBOX_DEPTH: usize = 4;
 /// As good as unbounded, and their sum over all workers fits a word.
@@ -50,16 +50,16 @@ pub(crate) struct Desk<J> {
     strategy: Strategy<J>,
     /// The order only ever gives the job that came first. Asked once.
     arrival_order: bool,
-    spare: Bound<J>,
+    spare: Row<J>,
     /// Jobs that were bound to a worker that is lost, for the strategy to bind again; and others that left
     /// the backlog and are next.
-    returned: Bound<J>,
+    returned: Row<J>,
     /// Empty, and kept for its buffer.
     drawn: VecDeque<Queued<J>>,
     places: Vec<Place>,
     vitals: Arc<[Vitals]>,
     /// One for each worker, or none as long as nothing was ever bound.
-    inboxes: Vec<Bound<J>>,
+    inboxes: Vec<Row<J>>,
     depth: usize,
     /// How many jobs are in the backlog, by the order's own account after it was last called.
     waiting: usize,
@@ -126,8 +126,8 @@ impl<J: Send + 'static> Desk<J> {
             order: Contained::new(order),
             strategy,
             arrival_order,
-            spare: Bound::default(),
-            returned: Bound::default(),
+            spare: Row::default(),
+            returned: Row::default(),
             drawn: VecDeque::new(),
             places: places(workers),
             vitals: Vitals::of(workers),

@@ -1,7 +1,7 @@
 //! Which workers are here, and which of them sleep. What was bound to one that leaves goes back, in order.
 
 use super::{Desk, weight_of};
-use crate::desk::inboxes::Bound;
+use crate::desk::inboxes::Row;
 use crate::id::JobId;
 use crate::keys::holders::Mark;
 
@@ -75,7 +75,7 @@ impl<J: Send + 'static> Desk<J> {
 
     /// What was taken out of an inbox is to be routed again or to go to anyone.
     #[inline(never)]
-    pub(super) fn give_back(&mut self, mut back: Bound<J>) {
+    pub(super) fn give_back(&mut self, mut back: Row<J>) {
         back.forget_keys();
         // Behind what left the backlog sooner.
         if self.strategy.affinity.is_some() {
@@ -85,9 +85,9 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    pub(super) fn take_inbox(&mut self, worker: usize) -> Bound<J> {
+    pub(super) fn take_inbox(&mut self, worker: usize) -> Row<J> {
         let Some(inbox) = self.inboxes.get_mut(worker) else {
-            return Bound::default();
+            return Row::default();
         };
         let all = std::mem::take(inbox);
         self.left_inbox(worker, &all);
@@ -96,7 +96,7 @@ impl<J: Send + 'static> Desk<J> {
 
     /// These are not in the worker's inbox any more, and their keys are not held for them.
     #[inline(never)]
-    pub(super) fn left_inbox(&mut self, worker: usize, out: &Bound<J>) {
+    pub(super) fn left_inbox(&mut self, worker: usize, out: &Row<J>) {
         self.places[worker].queued_weight -= weight_of(out.jobs(), out.len());
         self.holders.release_all(out.marks());
         self.count_inbox(worker);
@@ -114,14 +114,14 @@ impl<J: Send + 'static> Desk<J> {
         self.idle_events += 1;
     }
 
-    pub(crate) fn lie_down(&mut self, worker: usize) {
+    pub(crate) fn fall_asleep(&mut self, worker: usize) {
         debug_assert!(self.bed[worker].is_none());
         self.bed[worker] = Some(self.asleep.len() as u32);
         self.asleep.push(worker);
     }
 
     /// Takes `worker` off the sleepers. Answers whether it was one.
-    pub(crate) fn rouse(&mut self, worker: usize) -> bool {
+    pub(crate) fn wake(&mut self, worker: usize) -> bool {
         let Some(at) = self.bed[worker].take() else {
             return false;
         };
@@ -133,7 +133,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 
     /// Takes one worker off the sleepers.
-    pub(crate) fn rouse_one(&mut self) -> Option<usize> {
+    pub(crate) fn wake_one(&mut self) -> Option<usize> {
         let worker = self.asleep.pop()?;
         self.bed[worker] = None;
         Some(worker)

@@ -3,7 +3,7 @@
 use super::answer::{Answer, Taker};
 use super::backlog::Ask;
 use super::{Desk, Strategy};
-use crate::desk::inboxes::Bound;
+use crate::desk::inboxes::Row;
 use crate::dispatcher::{Affinity, All, Any, Dispatcher, Target, Workers};
 use crate::keys::holders::{Mark, Slot};
 use crate::queue::envelope::Queued;
@@ -156,7 +156,7 @@ impl<J: Send + 'static> Desk<J> {
             }
             _ => {
                 self.bind(worker, turn, key, job);
-                if self.rouse(worker) {
+                if self.wake(worker) {
                     called.push(worker);
                 }
             }
@@ -256,7 +256,7 @@ impl<J: Send + 'static> Desk<J> {
         if self.inboxes.is_empty() {
             let workers = self.places.len();
             for _ in 0..workers {
-                self.inboxes.push(Bound::default());
+                self.inboxes.push(Row::default());
             }
         }
         let id = job.id();
@@ -271,14 +271,14 @@ impl<J: Send + 'static> Desk<J> {
         Some((job, mark))
     }
 
-    pub(super) fn inbox(&self, worker: usize) -> Option<&Bound<J>> {
+    pub(super) fn inbox(&self, worker: usize) -> Option<&Row<J>> {
         self.inboxes.get(worker)
     }
 
     /// After a change of an inbox, or of whether its worker takes jobs.
     pub(super) fn count_inbox(&mut self, worker: usize) {
         let before = self.room_of(worker);
-        self.places[worker].queued = self.inbox(worker).map_or(0, Bound::len);
+        self.places[worker].queued = self.inbox(worker).map_or(0, Row::len);
         self.room = self.room + self.room_of(worker) - before;
     }
 

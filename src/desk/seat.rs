@@ -4,7 +4,7 @@
 use crate::dispatcher::Vitals;
 use crate::gate::Lane;
 use crate::id::{JobId, WorkerId};
-use crate::queue::block::Envelopes;
+use crate::queue::block::Block;
 use crate::queue::envelope::Queued;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use crate::sync::spin_lock::SpinLock;
@@ -34,7 +34,7 @@ pub(crate) struct Seat<J> {
 
 /// What a worker took ahead.
 pub(crate) struct Tray<J> {
-    pub(crate) jobs: Envelopes<J>,
+    pub(crate) jobs: Block<J>,
     /// A strategy chose this worker for them: no other takes them.
     pub(crate) bound: bool,
 }
@@ -49,7 +49,7 @@ impl<J> Seat<J> {
             detached: Mutex::default(),
             held: AtomicU32::new(0),
             tray: SpinLock::new(Tray {
-                jobs: Envelopes::default(),
+                jobs: Block::default(),
                 bound: false,
             }),
         }
@@ -70,7 +70,7 @@ impl<J> Seat<J> {
         self.running.store(id.get(), Release);
     }
 
-    /// Sequentially consistent, as is the number that joins set afterwards: see joins.rs.
+    /// Sequentially consistent, as is the number that joins set afterwards: see engine/joins.rs.
     pub(crate) fn end(&self) {
         self.running.swap(0, SeqCst);
     }

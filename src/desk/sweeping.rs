@@ -2,14 +2,14 @@
 
 use super::Desk;
 use super::backlog::Ask;
-use crate::desk::inboxes::Bound;
+use crate::desk::inboxes::Row;
 use crate::queue::envelope::Queued;
 
 impl<J: Send + 'static> Desk<J> {
     /// Takes out all that waits here, in the order in which it would have been started.
     #[inline(never)]
     pub(crate) fn sweep(&mut self, swept: &mut Vec<Queued<J>>) {
-        let mut bound = Bound::default();
+        let mut bound = Row::default();
         for worker in 0..self.inboxes.len() {
             bound.merge(self.take_inbox(worker));
         }

@@ -2,7 +2,7 @@
 
 use super::backlog::Ask;
 use super::{Desk, count_sooner, weight_of};
-use crate::desk::inboxes::Bound;
+use crate::desk::inboxes::Row;
 use crate::id::JobId;
 use crate::keys::holders::Mark;
 use crate::queue::block::has_unkeyed;
@@ -175,7 +175,7 @@ impl<J: Send + 'static> Desk<J> {
     #[inline(never)]
     pub(crate) fn has_spare(&mut self) -> bool {
         let any = self.is_deserted();
-        let free = |waiting: &Bound<J>| {
+        let free = |waiting: &Row<J>| {
             let jobs = waiting.jobs();
             if any {
                 !jobs.is_empty()

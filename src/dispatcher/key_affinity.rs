@@ -124,7 +124,7 @@ mod tests {
     }
 
     /// Where each of many keys goes while nobody holds it.
-    fn homes(desk: &mut Desk<u64>) -> Vec<usize> {
+    fn key_desks(desk: &mut Desk<u64>) -> Vec<usize> {
         (0..1000)
             .map(|key| {
                 push(desk, 0, key);
@@ -136,15 +136,15 @@ mod tests {
             .collect()
     }
 
-    fn share(homes: &[usize], of: usize) -> usize {
-        homes.iter().filter(|&&home| home == of).count()
+    fn share(key_desks: &[usize], of: usize) -> usize {
+        key_desks.iter().filter(|&&home| home == of).count()
     }
 
     #[test]
     fn when_a_worker_goes_only_its_keys_move_and_they_spread() {
         for retires in [true, false] {
             let mut desk = desk(4);
-            let before = homes(&mut desk);
+            let before = key_desks(&mut desk);
             for worker in 0..WORKERS {
                 let share = share(&before, worker);
                 assert!(share.abs_diff(200) < 60, "{share} of 1000 keys at {worker}");
@@ -154,7 +154,7 @@ mod tests {
             } else {
                 desk.set_present(2, false);
             }
-            let after = homes(&mut desk);
+            let after = key_desks(&mut desk);
             for (key, (before, after)) in before.iter().zip(&after).enumerate() {
                 assert!(
                     before == after || *before == 2,
@@ -167,7 +167,11 @@ mod tests {
             }
             if !retires {
                 desk.set_present(2, true);
-                assert_eq!(homes(&mut desk), before, "what was at the lost one returns");
+                assert_eq!(
+                    key_desks(&mut desk),
+                    before,
+                    "what was at the lost one returns"
+                );
             }
         }
     }

@@ -10,12 +10,12 @@ impl<J: Send + 'static> Core<J> {
     #[inline]
     pub(crate) fn admit(&self, job: Queued<J>) {
         self.push(job);
-        self.rouse();
+        self.wake_for_work();
     }
 
     #[inline]
     pub(super) fn push(&self, job: Queued<J>) {
-        if self.stations.len() == 1 {
+        if self.desks.len() == 1 {
             return self.intake.push(job);
         }
         self.push_to_one_of(job);
@@ -30,10 +30,10 @@ impl<J: Send + 'static> Core<J> {
     }
 
     pub(super) fn push_among_several(&self, job: Queued<J>) {
-        if self.homes.asks() {
+        if self.key_desks.asks() {
             return self.ask_and_push(job);
         }
-        let home = self.homes.of(&job);
+        let home = self.key_desks.of(&job);
         self.push_home(home, job);
     }
 
@@ -42,10 +42,10 @@ impl<J: Send + 'static> Core<J> {
     #[inline(never)]
     pub(super) fn ask_and_push(&self, job: Queued<J>) {
         let _asking = current::as_in_desk();
-        let home = self.homes.ask(&job).unwrap_or_else(|panic| {
+        let home = self.key_desks.ask(&job).unwrap_or_else(|panic| {
             dispose(panic);
-            self.stations[0].note_fault();
-            self.homes.of(&job)
+            self.desks[0].note_fault();
+            self.key_desks.of(&job)
         });
         self.push_home(home, job);
     }
@@ -55,7 +55,7 @@ impl<J: Send + 'static> Core<J> {
             Some(desk) => {
                 // The common intake's share of what was accepted.
                 self.intake.note_drawn(1);
-                self.stations[desk].push_keyed(job);
+                self.desks[desk].push_keyed(job);
             }
             None => self.intake.push(job),
         }
@@ -67,7 +67,7 @@ impl<J: Send + 'static> Core<J> {
         let mut pushed = 0;
         for mut bundle in bundles {
             pushed += 1 + bundle.others();
-            if self.stations.len() > 1 && self.homes.asks() {
+            if self.desks.len() > 1 && self.key_desks.asks() {
                 // Each may be another desk's.
                 while bundle.others() > 0 {
                     self.push(bundle.take_first(1));
@@ -80,7 +80,7 @@ impl<J: Send + 'static> Core<J> {
         }
         // Once there is nobody to call, or enough are called, that holds for the rest: whoever searches finds all.
         for _ in 0..pushed {
-            if !self.rouse() {
+            if !self.wake_for_work() {
                 break;
             }
         }

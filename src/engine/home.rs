@@ -15,15 +15,15 @@ impl<J: Send + 'static> Home for Core<J> {
     /// After room was made by somebody who is no worker: a worker that sleeps already, or none that is at
     /// work, will not see to it that a forgotten waiter keeps nobody waiting.
     ///
-    /// A worker first lies down and then sees to the waiters, and here the room is made first: so one of
+    /// A worker first falls asleep and then sees to the waiters, and here the room is made first: so one of
     /// the two finds both.
     #[inline(never)]
     fn see_to_waiters(&self) {
         if self.gate.has_waiters() {
             let (mut asleep, mut at_work) = (false, 0);
-            for station in &self.stations {
-                asleep |= station.watched().1;
-                at_work += station.count_at_work();
+            for desk in &self.desks {
+                asleep |= desk.watched().1;
+                at_work += desk.count_at_work();
             }
             if asleep || at_work == 0 {
                 self.rest();
@@ -37,7 +37,7 @@ impl<J: Send + 'static> Home for Core<J> {
         self.see_to_waiters();
     }
 
-    fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending) {
+    fn unrun_without_handle(&self, id: JobId, options: Option<Arc<Options>>, why: Ending) {
         self.counts.unrun(why);
         self.errors.unrun(id, options.clone(), why);
         // Last: a gate that is drained has no more errors to come.
@@ -56,18 +56,18 @@ impl<J: Send + 'static> Home for Core<J> {
         self.joins.over(id);
     }
 
-    fn buried(&self) {
+    fn left_tombstone(&self) {
         let mut met = 0;
-        for station in &self.stations {
-            met += station.take_met();
+        for desk in &self.desks {
+            met += desk.take_met();
         }
-        if self.common.buried(met) {
-            for station in &self.stations {
-                let dropped = station.drop_tombstones(&self.intake);
+        if self.common.left_tombstone(met) {
+            for desk in &self.desks {
+                let dropped = desk.drop_tombstones(&self.intake);
                 self.tombstones.fetch_sub(dropped as isize, Relaxed);
             }
             // Jobs may have moved from the intake to a desk where sleepers would not see them.
-            self.rouse();
+            self.wake_for_work();
         }
     }
 
@@ -75,7 +75,7 @@ impl<J: Send + 'static> Home for Core<J> {
     fn close(&self) {
         let (first, drained) = self.gate.close();
         if first || drained {
-            self.call_all();
+            self.wake_all();
         }
     }
 
@@ -101,8 +101,8 @@ impl<J: Send + 'static> Home for Core<J> {
         if current::in_desk() {
             return self.put_off_absence(worker, away);
         }
-        if self.station(worker).set_away(worker.index(), away) {
-            self.rouse();
+        if self.desk(worker).set_away(worker.index(), away) {
+            self.wake_for_work();
         }
     }
 
@@ -112,10 +112,10 @@ impl<J: Send + 'static> Home for Core<J> {
 
     fn catch_up(&self) {
         if self.is_over() || self.gate.is_closed() {
-            self.call_all();
+            self.wake_all();
         }
         if self.gate.waiting() > 0 {
-            self.rouse();
+            self.wake_for_work();
         }
     }
 }

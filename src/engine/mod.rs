@@ -15,7 +15,7 @@ mod wake;
 use crate::context::StopAll;
 use crate::desk::Strategy;
 use crate::desk::appetite::{Appetite, Hand, Usual};
-use crate::desk::live::Station;
+use crate::desk::live::LiveDesk;
 use crate::desk::seat::Seat;
 use crate::dispatcher::{Affinity, Vitals};
 use crate::engine::joins::Joins;
@@ -23,10 +23,10 @@ use crate::engine::roster::Roster;
 use crate::gate::{Gate, Lane, Pass};
 use crate::id::{PoolNumber, WorkerId};
 use crate::job::{self, Job, Options};
-use crate::keys::homes::Homes;
+use crate::keys::desks::KeyDesks;
 use crate::keys::waiting::Keys;
 use crate::metrics::{Metrics, PoolCounts, WorkerCounts};
-use crate::outcome::log::Untold;
+use crate::outcome::log::AnyErrorLog;
 use crate::outcome::recycler::AnyRecycler;
 use crate::outcome::registry::{self};
 use crate::queue::envelope::Queued;
@@ -59,19 +59,19 @@ const KEPT_CELLS: u64 = 1024;
 const FRUITLESS_SWEEPS: u64 = 10_000;
 
 /// Makes workers, for a pool that does not know their handlers' type.
-pub(crate) trait Crew<J>: Send + Sync {
+pub(crate) trait WorkerFactory<J>: Send + Sync {
     fn life(&self, core: Arc<Core<J>>, worker: WorkerId) -> BoxFuture<'static, ()>;
 }
 
 pub(crate) struct Core<J> {
     pub(crate) intake: Intake<J>,
     /// (Of an `Arc`, the drop is compiled once; that of a value, with everything that may have to drop it.)
-    pub(crate) stations: Vec<Arc<Station<J>>>,
-    homes: Homes<J>,
+    pub(crate) desks: Vec<Arc<LiveDesk<J>>>,
+    key_desks: KeyDesks<J>,
     common: Common,
     /// If there are several.
     several: Option<Several<J>>,
-    pub(crate) crew: Contained<Box<dyn Crew<J>>>,
+    pub(crate) workers_of: Contained<Box<dyn WorkerFactory<J>>>,
     /// Jobs that a shutdown took back, until a report takes them along.
     pub(crate) unrun: Mutex<Vec<Job<J>>>,
 }
@@ -105,7 +105,7 @@ pub(crate) struct Common {
     pub(crate) counts: PoolCounts,
     pub(crate) joins: Joins,
     /// What became of jobs without a handle, if it was not good.
-    pub(crate) errors: Arc<dyn Untold>,
+    pub(crate) errors: Arc<dyn AnyErrorLog>,
     /// Cells for jobs with a handle.
     pub(crate) recycler: Arc<dyn AnyRecycler>,
     pub(crate) self_waits: SelfWaits,
@@ -143,12 +143,12 @@ impl<J> Deref for Core<J> {
 pub(crate) struct Parts<J> {
     pub(crate) common: CommonParts,
     pub(crate) key_bound: Option<usize>,
-    pub(crate) errors: Arc<dyn Untold>,
+    pub(crate) errors: Arc<dyn AnyErrorLog>,
     pub(crate) recycler: fn(PoolNumber, usize) -> Arc<dyn AnyRecycler>,
-    pub(crate) stations: Vec<Arc<Station<J>>>,
+    pub(crate) desks: Vec<Arc<LiveDesk<J>>>,
     pub(crate) affinity: Option<Affinity<J>>,
     pub(crate) several: Option<Several<J>>,
-    pub(crate) crew: Box<dyn Crew<J>>,
+    pub(crate) workers_of: Box<dyn WorkerFactory<J>>,
 }
 
 /// Those of them that are known from the settings alone.
@@ -170,7 +170,7 @@ impl Common {
     fn new(
         parts: CommonParts,
         key_bound: Option<usize>,
-        errors: Arc<dyn Untold>,
+        errors: Arc<dyn AnyErrorLog>,
         recycler: fn(PoolNumber, usize) -> Arc<dyn AnyRecycler>,
         pass: Pass,
         vitals: Vec<Arc<[Vitals]>>,
@@ -269,13 +269,16 @@ impl Common {
     }
 
     /// How many tombstones there are, after one more, if they are worth a sweep.
-    fn buried(&self, met: usize) -> bool {
-        let buried = self.tombstones.fetch_add(1 - met as isize, Relaxed) + 1 - met as isize;
+    fn left_tombstone(&self, met: usize) -> bool {
+        let left_tombstone =
+            self.tombstones.fetch_add(1 - met as isize, Relaxed) + 1 - met as isize;
         // Few are let lie: a sweep visits everything.
-        buried > 32 && buried.unsigned_abs() as u64 > self.gate.waiting() && !current::in_desk()
+        left_tombstone > 32
+            && left_tombstone.unsigned_abs() as u64 > self.gate.waiting()
+            && !current::in_desk()
     }
 
-    /// The counters, but for what stations know.
+    /// The counters, but for what desks know.
     fn metrics(&self) -> Metrics {
         let each_worker = |each: &mut dyn FnMut(&WorkerCounts)| {
             for desk in &self.vitals {
@@ -306,10 +309,10 @@ impl<J> Drop for Core<J> {
 impl<J: Send + 'static> Core<J> {
     #[inline(never)]
     pub(crate) fn new(parts: Parts<J>) -> Arc<Self> {
-        let pass = pass_trays(&parts.stations);
-        let mut vitals = Vec::with_capacity(parts.stations.len());
-        for station in &parts.stations {
-            vitals.push(station.vitals());
+        let pass = pass_trays(&parts.desks);
+        let mut vitals = Vec::with_capacity(parts.desks.len());
+        for desk in &parts.desks {
+            vitals.push(desk.vitals());
         }
         let common = Common::new(
             parts.common,
@@ -320,12 +323,12 @@ impl<J: Send + 'static> Core<J> {
             vitals,
         );
         let core = Arc::new(Core {
-            homes: Homes::new(parts.stations.len(), parts.affinity),
+            key_desks: KeyDesks::new(parts.desks.len(), parts.affinity),
             common,
             intake: Intake::new(),
-            stations: parts.stations,
+            desks: parts.desks,
             several: parts.several,
-            crew: Contained::new(parts.crew),
+            workers_of: Contained::new(parts.workers_of),
             unrun: Mutex::new(Vec::new()),
         });
         let weak: Weak<Self> = Arc::downgrade(&core);
@@ -334,44 +337,44 @@ impl<J: Send + 'static> Core<J> {
     }
 
     pub(crate) fn seat(&self, worker: WorkerId) -> &Seat<J> {
-        &self.stations[worker.dispatcher()].seats()[worker.index()]
+        &self.desks[worker.dispatcher()].seats()[worker.index()]
     }
 
-    pub(crate) fn station(&self, worker: WorkerId) -> &Station<J> {
-        &self.stations[worker.dispatcher()]
+    pub(crate) fn desk(&self, worker: WorkerId) -> &LiveDesk<J> {
+        &self.desks[worker.dispatcher()]
     }
 
     /// Gives each desk a strategy of its own.
     #[inline(never)]
     pub(crate) fn set_strategies(&self, strategies: Vec<Strategy<J>>) {
-        self.homes
+        self.key_desks
             .set(strategies.first().and_then(Strategy::affinity));
-        for (station, strategy) in self.stations.iter().zip(strategies) {
-            station.set_strategy(strategy);
+        for (desk, strategy) in self.desks.iter().zip(strategies) {
+            desk.set_strategy(strategy);
         }
         // Who sleeps may have something to do by the new ones.
-        self.call_all_sleepers();
+        self.wake_all_sleepers();
     }
 
     #[inline(never)]
     pub(crate) fn metrics(&self) -> Metrics {
         let mut metrics = self.common.metrics();
-        for station in &self.stations {
-            metrics.busy_workers += station.count_at_work();
-            metrics.faults += station.faults();
+        for desk in &self.desks {
+            metrics.busy_workers += desk.count_at_work();
+            metrics.faults += desk.faults();
         }
         metrics
     }
 }
 
 /// For the gate, in whose lanes workers count under their trays' locks.
-fn pass_trays<J: Send + 'static>(stations: &[Arc<Station<J>>]) -> Pass {
-    let mut desks = Vec::with_capacity(stations.len());
-    for station in stations {
-        desks.push(station.shared_seats());
+fn pass_trays<J: Send + 'static>(desks: &[Arc<LiveDesk<J>>]) -> Pass {
+    let mut of_desks = Vec::with_capacity(desks.len());
+    for desk in desks {
+        of_desks.push(desk.shared_seats());
     }
     Box::new(move || {
-        for seats in &desks {
+        for seats in &of_desks {
             for seat in &**seats {
                 drop(seat.tray.lock());
             }

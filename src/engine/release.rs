@@ -39,7 +39,7 @@ impl<J: Send + 'static> Core<J> {
     /// The last job of a closed pool was started, or ended: nobody needs to stay for more.
     #[cold]
     pub(super) fn drained(&self) {
-        self.call_all();
+        self.wake_all();
         // A permit that goes back has the gate undrained for a moment, in which the last worker may have looked.
         self.end_errors();
     }

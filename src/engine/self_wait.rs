@@ -20,7 +20,7 @@ pub(crate) use crate::wait::self_waits::For;
 /// one job may be kept, and polled in another.
 ///
 /// In a box, because few waits ever have one, and what may have one is moved for each job.
-pub(crate) struct Stay(Box<Place>);
+pub(crate) struct SelfWait(Box<Place>);
 
 struct Place {
     home: Arc<dyn Home>,
@@ -29,19 +29,19 @@ struct Place {
     job: Option<JobId>,
 }
 
-impl Stay {
+impl SelfWait {
     fn begin(
         home: Arc<dyn Home>,
         Frame { seat, job, .. }: Frame,
         what: For,
         waker: Waker,
-    ) -> Result<Stay, NobodyLeft> {
+    ) -> Result<SelfWait, NobodyLeft> {
         let token = home.self_waits().enter(seat, job, what, waker)?;
         home.set_away(seat, true);
         if what == For::TheRest {
             home.self_waits().wake_those_for_the_rest(seat);
         }
-        Ok(Stay(Box::new(Place {
+        Ok(SelfWait(Box::new(Place {
             home,
             token,
             seat,
@@ -60,7 +60,7 @@ impl Stay {
     }
 }
 
-impl Drop for Stay {
+impl Drop for SelfWait {
     fn drop(&mut self) {
         let Place {
             home, token, seat, ..
@@ -71,26 +71,26 @@ impl Drop for Stay {
     }
 }
 
-/// Asked by a wait on `pool` that is about to stay pending.
+/// Asked by a wait on `pool` that is about to self_wait pending.
 fn may_wait(
     pool: PoolNumber,
     what: For,
-    stay: &mut Option<Stay>,
+    self_wait: &mut Option<SelfWait>,
     cx: &Context<'_>,
 ) -> Result<(), NobodyLeft> {
     if current::in_desk() {
         return Err(NobodyLeft);
     }
     let Some(frame) = current::of(pool) else {
-        *stay = None;
+        *self_wait = None;
         return Ok(());
     };
-    match stay {
-        Some(stay) if stay.is_of(frame) => stay.go_on(cx.waker()),
+    match self_wait {
+        Some(self_wait) if self_wait.is_of(frame) => self_wait.go_on(cx.waker()),
         _ => {
-            *stay = None;
+            *self_wait = None;
             if let Some(home) = registry::find(pool) {
-                *stay = Some(Stay::begin(home, frame, what, cx.waker().clone())?);
+                *self_wait = Some(SelfWait::begin(home, frame, what, cx.waker().clone())?);
             }
             Ok(())
         }
@@ -104,9 +104,11 @@ pub(crate) async fn unless_stuck<F: Future>(
     future: F,
 ) -> Result<F::Output, NobodyLeft> {
     let mut future = std::pin::pin!(future);
-    let mut stay = None;
+    let mut self_wait = None;
     std::future::poll_fn(move |cx| {
-        poll_unless_stuck(pool, what, &mut stay, cx, |cx| future.as_mut().poll(cx))
+        poll_unless_stuck(pool, what, &mut self_wait, cx, |cx| {
+            future.as_mut().poll(cx)
+        })
     })
     .await
 }
@@ -116,18 +118,18 @@ pub(crate) async fn unless_stuck<F: Future>(
 pub(crate) fn poll_unless_stuck<T>(
     pool: PoolNumber,
     what: For,
-    stay: &mut Option<Stay>,
+    self_wait: &mut Option<SelfWait>,
     cx: &mut Context<'_>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<Result<T, NobodyLeft>> {
     if let Poll::Ready(output) = poll(cx) {
-        *stay = None;
+        *self_wait = None;
         return Poll::Ready(Ok(output));
     }
-    let Err(nobody) = may_wait(pool, what, stay, cx) else {
+    let Err(nobody) = may_wait(pool, what, self_wait, cx) else {
         return Poll::Pending;
     };
-    *stay = None;
+    *self_wait = None;
     match poll(cx) {
         Poll::Ready(output) => Poll::Ready(Ok(output)),
         Poll::Pending => Poll::Ready(Err(nobody)),

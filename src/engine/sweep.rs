@@ -6,13 +6,13 @@ use crate::outcome::Ending;
 use crate::outcome::registry::Home;
 use crate::sync::atomic::Ordering::*;
 use crate::sync::thread;
-use crate::wait::signal::hold_calls;
+use crate::wait::signal::hold_wakes;
 
 impl<J: Send + 'static> Core<J> {
     /// No more jobs are started.
     pub(crate) fn halt(&self) {
         self.halted.store(true, SeqCst);
-        self.call_all();
+        self.wake_all();
     }
 
     /// Takes every waiting job of a closed and halted pool out of the queue and ends it. Waits, without
@@ -20,16 +20,16 @@ impl<J: Send + 'static> Core<J> {
     /// must not be foreign code: whoever shuts the pool down waits until the gate is drained.
     #[inline(never)]
     pub(crate) fn sweep(&self, why: Ending, keep: &mut dyn FnMut(Job<J>)) {
-        let _calls = hold_calls();
+        let _calls = hold_wakes();
         for round in 0_u64.. {
             if round == FRUITLESS_SWEEPS {
                 // Nobody is that long between a ticket and a push. An order must be hiding jobs.
-                for station in &self.stations {
-                    station.replace_order();
+                for desk in &self.desks {
+                    desk.replace_order();
                 }
             }
-            for station in &self.stations {
-                for mut job in station.sweep(&self.intake) {
+            for desk in &self.desks {
+                for mut job in desk.sweep(&self.intake) {
                     let id = job.id();
                     let Some(claimed) = job.claim_unrun() else {
                         continue;
@@ -59,7 +59,7 @@ impl<J: Send + 'static> Core<J> {
     #[must_use]
     #[inline(never)]
     pub(crate) fn collapse(&self) -> Vec<Job<J>> {
-        let _calls = hold_calls();
+        let _calls = hold_wakes();
         self.close();
         self.halt();
         let mut jobs = Vec::new();

@@ -2,14 +2,14 @@
 
 use super::{Core, ENOUGH, LINGER};
 use crate::desk::appetite::Hand;
-use crate::desk::live::Station;
+use crate::desk::live::LiveDesk;
 use crate::desk::seat::Seat;
 use crate::id::{JobId, WorkerId};
 use crate::job::{self, Options};
 use crate::queue::envelope::{Claimed, Queued};
 use crate::sync::atomic::Ordering::*;
 use crate::sync::fault::{Fault, seeded};
-use crate::wait::lookout::{yield_to_others, yields_pay};
+use crate::wait::spin::{yield_to_others, yields_pay};
 
 impl<J: Send + 'static> Core<J> {
     /// Has a worker start the next of the jobs that it took ahead. `claim` is to take the job out of its envelope, under
@@ -92,7 +92,7 @@ impl<J: Send + 'static> Core<J> {
         };
         // After it is started: a waker may wait for its room.
         if hand.is_some_and(|hand| std::mem::take(&mut hand.leaves_more)) {
-            self.rouse();
+            self.wake_for_work();
         }
         started
     }
@@ -101,7 +101,7 @@ impl<J: Send + 'static> Core<J> {
     pub(super) fn met_tombstone(&self, seat: &Seat<J>, job: &Queued<J>) {
         self.tombstones.fetch_sub(1, Relaxed);
         // Who cancelled it reports its end, unless that is past already: then a join that saw it at
-        // this seat would wait for ever. Asked after the seat is clear: see joins.rs.
+        // this seat would wait for ever. Asked after the seat is clear: see engine/joins.rs.
         seat.end();
         if job.is_over() {
             self.joins.over(job.id());
@@ -113,14 +113,14 @@ impl<J: Send + 'static> Core<J> {
         if hand.ahead == 0 {
             return None;
         }
-        let job = self.station(seat.id).take_from_tray(seat, seat);
+        let job = self.desk(seat.id).take_from_tray(seat, seat);
         hand.ahead = if job.is_some() { hand.ahead - 1 } else { 0 };
         job
     }
 
     pub(super) fn take_from_desk(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
         let appetite = self.appetite(hand, seat.vitals());
-        let own = self.station(seat.id);
+        let own = self.desk(seat.id);
         if hand.sees_to_others() {
             if let Some(job) = own.steal(seat) {
                 return Some(job);
@@ -139,7 +139,7 @@ impl<J: Send + 'static> Core<J> {
     /// A worker that is quicker than the submitters would take their jobs one by one, and meet them at
     /// every lock. While the jobs are tiny and more keep coming, it waits a moment for enough of them.
     #[inline(never)]
-    pub(super) fn linger(&self, own: &Station<J>, hand: &mut Hand) {
+    pub(super) fn linger(&self, own: &LiveDesk<J>, hand: &mut Hand) {
         let mut seen = self.waiting_hint(own);
         if seen == 0 || seen >= ENOUGH || !hand.linger.is_due() || !yields_pay() {
             return;
@@ -160,7 +160,7 @@ impl<J: Send + 'static> Core<J> {
     /// What other workers of the desk took ahead, then what other desks can spare.
     #[inline(never)]
     pub(super) fn take_from_others(&self, seat: &Seat<J>) -> Option<Queued<J>> {
-        let job = self.station(seat.id).steal(seat);
+        let job = self.desk(seat.id).steal(seat);
         match &self.several {
             Some(several) if job.is_none() => (several.take)(self, seat),
             _ => job,
@@ -168,12 +168,12 @@ impl<J: Send + 'static> Core<J> {
     }
 
     pub(super) fn take_from_siblings(&self, seat: &Seat<J>) -> Option<Queued<J>> {
-        let count = self.stations.len();
+        let count = self.desks.len();
         let own = seat.id.dispatcher();
         for other in own + 1..own + count {
-            let job = self.stations[other % count].give_away(seat);
+            let job = self.desks[other % count].give_away(seat);
             if job.is_some() {
-                self.stations[own].note_busy(seat);
+                self.desks[own].note_busy(seat);
                 return job;
             }
         }
@@ -188,8 +188,8 @@ impl<J: Send + 'static> Core<J> {
     }
 
     pub(super) fn any_sibling_has_spare(&self, worker: WorkerId) -> bool {
-        for (index, station) in self.stations.iter().enumerate() {
-            if index != worker.dispatcher() && station.has_spare() {
+        for (index, desk) in self.desks.iter().enumerate() {
+            if index != worker.dispatcher() && desk.has_spare() {
                 return true;
             }
         }

@@ -1,40 +1,40 @@
 //! Sees to it that somebody comes for what waits: desk/live/mod.rs has the protocol.
 
 use super::Core;
-use crate::desk::live::Station;
+use crate::desk::live::LiveDesk;
 use crate::wait::current;
 
 impl<J: Send + 'static> Core<J> {
-    /// Sees to it that somebody comes for what is waiting: see station.rs, "Push". Answers whether a sleeper of any
+    /// Sees to it that somebody comes for what is waiting: see desk/live/mod.rs, "Push". Answers whether a sleeper of any
     /// desk had to be called.
     #[inline]
-    pub(crate) fn rouse(&self) -> bool {
-        match &*self.stations {
+    pub(crate) fn wake_for_work(&self) -> bool {
+        match &*self.desks {
             [only] if !only.watched().1 => false,
-            _ => self.rouse_sleepy(),
+            _ => self.wake_a_sleeper(),
         }
     }
 
     #[inline(never)]
-    pub(super) fn rouse_sleepy(&self) -> bool {
-        if self.stations.len() > 1 {
+    pub(super) fn wake_a_sleeper(&self) -> bool {
+        if self.desks.len() > 1 {
             // What only a desk's own workers may do.
-            for desk in &self.stations {
+            for desk in &self.desks {
                 if desk.is_overslept() {
-                    self.call_one_of(desk);
+                    self.wake_one_of(desk);
                 }
             }
         }
         let mut searching = 0;
         let mut sleepy = None;
-        for station in &self.stations {
-            let (searchers, sleepers) = station.watched();
+        for desk in &self.desks {
+            let (searchers, sleepers) = desk.watched();
             searching += searchers;
             if sleepers && sleepy.is_none() {
-                sleepy = Some(station);
+                sleepy = Some(desk);
             }
         }
-        let Some(station) = sleepy else { return false };
+        let Some(desk) = sleepy else { return false };
         let enough = || {
             let each = self.usual.get().of_common();
             searching * u64::from(each) >= self.untaken_hint()
@@ -42,48 +42,48 @@ impl<J: Send + 'static> Core<J> {
         if searching > 0 && (self.dedicated || enough()) {
             return false;
         }
-        self.call_one_of(station);
+        self.wake_one_of(desk);
         true
     }
 
     #[inline(never)]
-    pub(super) fn call_one_of(&self, station: &Station<J>) {
+    pub(super) fn wake_one_of(&self, desk: &LiveDesk<J>) {
         if current::in_desk() {
             self.put_off_catching_up();
         } else {
-            let siblings = self.stations.len() > 1;
-            station.call_one(&self.intake, siblings);
+            let siblings = self.desks.len() > 1;
+            desk.wake_one(&self.intake, siblings);
         }
     }
 
     /// Lets every worker look at the state of the pool.
     #[inline(never)]
-    pub(super) fn call_all(&self) {
+    pub(super) fn wake_all(&self) {
         self.roster.notify();
         if current::in_desk() {
             self.put_off_catching_up();
         } else {
-            self.call_all_sleepers();
+            self.wake_all_sleepers();
         }
     }
 
-    pub(super) fn call_all_sleepers(&self) {
-        for station in &self.stations {
-            station.call_all();
+    pub(super) fn wake_all_sleepers(&self) {
+        for desk in &self.desks {
+            desk.wake_all();
         }
     }
 
     /// About how many jobs no worker has taken.
     pub(super) fn untaken_hint(&self) -> u64 {
         let mut untaken = self.intake.about(self.gate.about_accepted());
-        for station in &self.stations {
-            untaken += station.backlog_hint();
+        for desk in &self.desks {
+            untaken += desk.backlog_hint();
         }
         untaken
     }
 
     /// About how many jobs a look at the desk would find.
-    pub(crate) fn waiting_hint(&self, own: &Station<J>) -> u64 {
+    pub(crate) fn waiting_hint(&self, own: &LiveDesk<J>) -> u64 {
         self.intake.about(self.gate.about_accepted()) + own.backlog_hint()
     }
 }

@@ -53,12 +53,12 @@
 //!   so). A carrier that is forgotten cannot, and nobody can tell it from one that is slow. So one more
 //!   is notified whenever the free room has doubled, everybody once half of the room is free, and
 //!   everybody by each worker that goes to sleep ([`Gate::wake_at_rest`]). In a big queue a lane looks at
-//!   this once in a while only (`glance`), by which up to an eighth of the room may have freed unseen. What
+//!   this once in a while only (`look_every`), by which up to an eighth of the room may have freed unseen. What
 //!   is left: in a queue of four or more, one forgotten waiter can keep the others from the few slots that
 //!   are free while no other frees and no worker comes to rest.
 //!
 //! Who needs more than one unit waits in `line` instead, and while somebody does, newcomers may not take
-//! what is free: they go to the end of the line (line.rs). Those who wait on `room` came before, and
+//! what is free: they go to the end of the line (gate/line.rs). Those who wait on `room` came before, and
 //! still take their one unit when they are notified.
 //!
 //! The last release of a closed gate is found in the same way: a close sets `CLOSING` and then sums up;
@@ -211,14 +211,14 @@ pub(crate) struct Gate {
     /// So many lanes from the first on are in use: to sum up the others would be in vain.
     used: usize,
     /// While a waiter is on its way, a lane looks at what is free once in so many releases.
-    glance: u64,
+    look_every: u64,
     flags: Padded<AtomicU8>,
     /// `None`: all who release count by locked words.
     pass: Option<Pass>,
     capacity: u64,
     room: Signal,
     pace: Pace,
-    /// (An `Arc` for the sake of its drop, as in joins.rs.)
+    /// (An `Arc` for the sake of its drop, as in engine/joins.rs.)
     line: Arc<Mutex<Line>>,
     apart: Padded<Apart>,
 }
@@ -247,7 +247,7 @@ impl Gate {
         let used = LANES.min(1 + workers);
         Gate {
             used,
-            glance: (capacity / (8 * used as u64)).clamp(1, 64),
+            look_every: (capacity / (8 * used as u64)).clamp(1, 64),
             head: Padded(Head {
                 tickets: AtomicU64::new(0),
                 limit: AtomicU64::new(capacity),
@@ -371,7 +371,7 @@ impl Gate {
                 return Ok(first..first + n);
             }
             // SeqCst: a worker that stops searching compares this with the count of searchers
-            // (station.rs, "Found").
+            // (desk/live/mod.rs, "Found").
             match self
                 .head
                 .tickets

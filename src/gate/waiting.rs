@@ -145,7 +145,7 @@ impl Gate {
     pub(super) fn after_release(&self, n: u64, lane: Lane, flags: u8) -> bool {
         // Each look at what is free reads what the workers write for every job. While a waiter is on its way,
         // one look in so many releases is enough.
-        let look = flags & WAITING != 0 || self.lane(lane).load(Relaxed) % self.glance < n;
+        let look = flags & WAITING != 0 || self.lane(lane).load(Relaxed) % self.look_every < n;
         if flags & (WAITING | WOKEN) != 0 && look {
             let free = self.free();
             if free >= (self.capacity / 2).max(1) && !seeded(Fault::ForgottenUnhealed) {
@@ -153,7 +153,7 @@ impl Gate {
             } else if flags & WAITING != 0 {
                 self.wake_one();
             } else if free.checked_ilog2()
-                != free.saturating_sub(n.max(self.glance)).checked_ilog2()
+                != free.saturating_sub(n.max(self.look_every)).checked_ilog2()
             {
                 self.room.notify(1);
             }

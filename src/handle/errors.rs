@@ -1,8 +1,8 @@
 //! Receives what went wrong with jobs that nobody holds a handle of.
 
-use crate::engine::self_wait::{For, Stay, poll_unless_stuck, unless_stuck};
+use crate::engine::self_wait::{For, SelfWait, poll_unless_stuck, unless_stuck};
 use crate::id::PoolNumber;
-use crate::outcome::log::{ErrorLog, JobFailure, Untold};
+use crate::outcome::log::{AnyErrorLog, ErrorLog, JobFailure};
 use crate::wait::park::block_on;
 use crate::wait::signal::Listener;
 use std::fmt;
@@ -20,7 +20,7 @@ pub struct ErrorStream<E> {
     pool: PoolNumber,
     /// Of a poll as a stream that is waiting.
     listener: Option<Listener>,
-    stay: Option<Stay>,
+    self_wait: Option<SelfWait>,
 }
 
 impl<E: Send + 'static> ErrorStream<E> {
@@ -29,7 +29,7 @@ impl<E: Send + 'static> ErrorStream<E> {
             log,
             pool,
             listener: None,
-            stay: None,
+            self_wait: None,
         }
     }
 
@@ -69,7 +69,7 @@ impl<E: Send + 'static> futures_core::Stream for ErrorStream<E> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let (log, listener) = (&this.log, &mut this.listener);
-        poll_unless_stuck(this.pool, For::Progress, &mut this.stay, cx, |cx| {
+        poll_unless_stuck(this.pool, For::Progress, &mut this.self_wait, cx, |cx| {
             log.poll(listener, cx)
         })
         .map(Result::unwrap_or_default)
@@ -82,7 +82,7 @@ impl<E> Clone for ErrorStream<E> {
             log: self.log.clone(),
             pool: self.pool,
             listener: None,
-            stay: None,
+            self_wait: None,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The handle of a job: waits for its outcome, or cancels it.
 
 pub(crate) mod errors;
-pub(crate) mod glance;
+pub(crate) mod spin;
 
-use crate::engine::self_wait::{For, Stay, poll_unless_stuck};
-use crate::handle::glance::glance;
+use crate::engine::self_wait::{For, SelfWait, poll_unless_stuck};
+use crate::handle::spin::spin_for_outcome;
 use crate::id::{JobId, PoolNumber};
 use crate::outcome::views::{At, Reply, Token};
 use crate::outcome::{Cancellation, JobError, cells, registry};
@@ -42,7 +42,7 @@ pub struct JobHandle<T, E> {
     /// It gave its outcome.
     over: bool,
     /// Set while a job of the same pool waits here.
-    stay: Option<Stay>,
+    self_wait: Option<SelfWait>,
 }
 
 impl<T, E> JobHandle<T, E> {
@@ -50,7 +50,7 @@ impl<T, E> JobHandle<T, E> {
         JobHandle {
             reply: Some(reply),
             over: false,
-            stay: None,
+            self_wait: None,
         }
     }
 
@@ -111,7 +111,7 @@ impl<T, E> JobHandle<T, E> {
         match block_on(first(&mut self, time_up)) {
             Some(outcome) => Ok(outcome),
             None => {
-                self.stay = None;
+                self.self_wait = None;
                 Err(self)
             }
         }
@@ -154,18 +154,18 @@ impl<T, E> Future for JobHandle<T, E> {
         let finished = this.is_finished();
         if finished || current::is_outside(this.reply().pool()) {
             // Nothing to wait for, or a wait that keeps none of the pool's workers.
-            this.stay = None;
+            this.self_wait = None;
             if !finished {
                 look_out(cx, this.reply().pool(), &|| this.is_finished());
             }
             return this.poll_reply(cx.waker());
         }
-        let mut stay = this.stay.take();
+        let mut self_wait = this.self_wait.take();
         let pool = this.reply().pool();
-        let polled = poll_unless_stuck(pool, For::Progress, &mut stay, cx, |cx| {
+        let polled = poll_unless_stuck(pool, For::Progress, &mut self_wait, cx, |cx| {
             this.poll_outcome(cx.waker())
         });
-        this.stay = stay;
+        this.self_wait = self_wait;
         polled.map(|outcome| outcome.unwrap_or(Err(JobError::WouldDeadlock)))
     }
 }
@@ -173,7 +173,7 @@ impl<T, E> Future for JobHandle<T, E> {
 /// Whatever the outcome's type.
 fn look_out(cx: &Context<'_>, pool: PoolNumber, is_finished: &dyn Fn() -> bool) {
     let soon = || registry::find(pool).is_some_and(|home| !home.has_queue());
-    glance(cx, soon, is_finished);
+    spin_for_outcome(cx, soon, is_finished);
 }
 
 impl<T, E> Drop for JobHandle<T, E> {

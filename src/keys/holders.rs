@@ -112,7 +112,7 @@ impl Holders {
             self.forget_idle();
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            // The last number is no slot's: see `Answer`, desk.rs.
+            // The last number is no slot's: see `Answer`, desk/mod.rs.
             let at = u32::try_from(self.holders.len() + 1).map(|next| next - 1);
             let at = at.expect("fewer keys than jobs in inboxes");
             self.keys.push(Key { key, era: 0 });

@@ -2,6 +2,6 @@
 
 pub(crate) mod affinity;
 pub(crate) mod holders;
-pub(crate) mod homes;
+pub(crate) mod desks;
 pub(crate) mod in_hand;
 pub(crate) mod waiting;

@@ -2,7 +2,7 @@
 //!
 //! loom explores every interleaving of the gate, with the memory orderings as they are written;
 //! shuttle explores random schedules of whole pools. Each model has a positive control: the same
-//! model with a fault seeded (fault.rs), which has to fail.
+//! model with a fault seeded (sync/fault.rs), which has to fail.
 
 #[cfg(all(test, fanpool_loom))]
 mod gate;

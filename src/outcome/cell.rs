@@ -325,7 +325,7 @@ where
         self.end(at, Ending::Cancelled);
         if let Some(home) = home {
             home.over(slot.id());
-            home.buried();
+            home.left_tombstone();
         }
         // Last: its drop is foreign code, and may wait for the pool, which must not wait for it.
         dispose(job);

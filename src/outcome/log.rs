@@ -53,7 +53,7 @@ impl<E: fmt::Display> fmt::Display for JobFailure<E> {
 impl<E: fmt::Debug + fmt::Display> std::error::Error for JobFailure<E> {}
 
 /// The log as those see it who do not know the errors' type.
-pub(crate) trait Untold: Send + Sync {
+pub(crate) trait AnyErrorLog: Send + Sync {
     /// A job ended without having run.
     fn unrun(&self, id: JobId, options: Option<Arc<Options>>, why: Ending);
     /// Nothing is added any more.
@@ -88,7 +88,7 @@ impl<E: Send + 'static> ErrorLog<E> {
     }
 
     /// The log of a pool whose errors are known to be of this type.
-    pub(crate) fn of(log: &Arc<dyn Untold>) -> Arc<Self> {
+    pub(crate) fn of(log: &Arc<dyn AnyErrorLog>) -> Arc<Self> {
         let log = log.clone().into_any().downcast::<Self>();
         log.expect("a pool's errors are its handlers'")
     }
@@ -158,7 +158,7 @@ impl<E> Drop for ErrorLog<E> {
     }
 }
 
-impl<E: Send + 'static> Untold for ErrorLog<E> {
+impl<E: Send + 'static> AnyErrorLog for ErrorLog<E> {
     fn unrun(&self, id: JobId, options: Option<Arc<Options>>, why: Ending) {
         self.record(JobFailure::new(id, options, why.into()));
     }

@@ -20,7 +20,7 @@ pub(crate) trait Home: Send + Sync {
     /// A job with a handle ends without having run: counts it and frees its room.
     fn unrun(&self, options: Option<&Options>, why: Ending);
     /// The same for a job without a handle, which is entered among the errors before its room is free.
-    fn untold(&self, id: JobId, options: Option<Arc<Options>>, why: Ending);
+    fn unrun_without_handle(&self, id: JobId, options: Option<Arc<Options>>, why: Ending);
     /// Somebody may wait for room that is there.
     fn see_to_waiters(&self);
     /// Units that a permit held are free again.
@@ -28,7 +28,7 @@ pub(crate) trait Home: Send + Sync {
     /// A job's outcome is known: tells who joins.
     fn over(&self, id: JobId);
     /// A cancelled job left an empty envelope in the queue.
-    fn buried(&self);
+    fn left_tombstone(&self);
     fn close(&self);
     /// Whether more jobs wait than a few. Sums up what the workers let go.
     fn has_queue(&self) -> bool;

@@ -1,6 +1,6 @@
 //! Settings, their defaults, and what they may be.
 
-use crate::desk::live::Station;
+use crate::desk::live::LiveDesk;
 use crate::desk::{Desk, INBOX_DEPTH, MAX_INBOX_DEPTH, Strategy};
 use crate::dispatcher::Dispatcher;
 use crate::engine::{Common, CommonParts, Core, Parts, Several};
@@ -16,7 +16,7 @@ use crate::queue_order::{Fifo, QueueOrder};
 use crate::spawner::{SpawnError, Spawner, Threads};
 use crate::time::clock::{Clock, SystemClock};
 use crate::time::timers::Timekeeper;
-use crate::worker::{CrewOf, SerialWorker, Worker};
+use crate::worker::{SerialWorker, Worker, WorkersOf};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -232,7 +232,7 @@ where
         let (depth, error_capacity) = (settings.inbox_depth, settings.error_capacity);
         let common = settings.into_parts()?;
         let workers = common.workers;
-        let mut stations = Vec::with_capacity(common.dispatchers);
+        let mut desks = Vec::with_capacity(common.dispatchers);
         let mut affinity = None;
         let mut key_bound = None;
         for dispatcher in 0..common.dispatchers {
@@ -245,7 +245,7 @@ where
             }
             let alone = common.dispatchers == 1;
             let (dedicated, cores) = (common.dedicated, common.cores);
-            stations.push(Arc::new(Station::new(
+            desks.push(Arc::new(LiveDesk::new(
                 dispatcher, desk, workers, alone, dedicated, cores,
             )));
         }
@@ -256,10 +256,10 @@ where
             recycler: |pool, most| {
                 Recycler::<Cell<J, OutputOf<J, H>, ErrorOf<J, H>>>::new(pool, most)
             },
-            stations,
+            desks,
             affinity,
             several,
-            crew: Box::new(Arc::new(CrewOf {
+            workers_of: Box::new(Arc::new(WorkersOf {
                 factory,
                 make: worker,
             })),
@@ -277,8 +277,8 @@ impl<J: Send + 'static> Core<J> {
     #[inline(never)]
     fn start_workers(self: &Arc<Self>) -> Option<BuildError> {
         let mut refused = None;
-        for station in &self.stations {
-            for seat in station.seats() {
+        for desk in &self.desks {
+            for seat in desk.seats() {
                 if refused.is_none() {
                     let Err(source) = self.spawn(seat.id, false) else {
                         continue;

@@ -185,7 +185,7 @@ where
         let core = self.core().clone();
         // Made and asked here, where a panic is the caller's and changes nothing.
         let make = |_| Strategy::new(Box::new(make()));
-        let strategies: Vec<_> = core.stations.iter().map(make).collect();
+        let strategies: Vec<_> = core.desks.iter().map(make).collect();
         current::outside_desk(move || core.set_strategies(strategies));
     }
 }

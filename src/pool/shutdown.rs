@@ -41,7 +41,7 @@ use crate::sync::panics::{contain, dispose};
 use crate::time::timers::first;
 use crate::wait::current;
 use crate::wait::park::block_on;
-use crate::wait::signal::hold_calls;
+use crate::wait::signal::hold_wakes;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -139,7 +139,7 @@ impl<J: Send + 'static> Core<J> {
             // A strategy or an order cannot empty the queue it is called by.
             return;
         }
-        let _calls = hold_calls();
+        let _calls = hold_wakes();
         self.halt();
         self.stop.ask();
         self.take_back();
@@ -155,8 +155,8 @@ impl<J: Send + 'static> Core<J> {
     /// Step 5, for those who have left.
     #[inline(never)]
     fn join_threads(&self) {
-        for (dispatcher, station) in self.stations.iter().enumerate() {
-            self.join_threads_of(dispatcher, station.seats().len());
+        for (dispatcher, desk) in self.desks.iter().enumerate() {
+            self.join_threads_of(dispatcher, desk.seats().len());
         }
         if self.roster.live() == 0 {
             self.time.join();
@@ -166,8 +166,8 @@ impl<J: Send + 'static> Core<J> {
     #[inline(never)]
     fn report(&self) -> ShutdownReport<J> {
         let mut still_running = Vec::new();
-        for station in &self.stations {
-            for seat in station.seats() {
+        for desk in &self.desks {
+            for seat in desk.seats() {
                 for id in seat.running() {
                     let worker = seat.id;
                     still_running.push(RunningJob { id, worker });
@@ -184,18 +184,18 @@ impl<J: Send + 'static> Core<J> {
     /// Numbers of all jobs that wait or run.
     #[inline(never)]
     fn collect(&self, add: &mut dyn FnMut(u64)) {
-        for station in &self.stations {
-            station.visit(&self.intake, &mut |id| add(id.get()));
+        for desk in &self.desks {
+            desk.visit(&self.intake, &mut |id| add(id.get()));
         }
         // Last, since jobs move from the desks to the seats.
-        for station in &self.stations {
-            for seat in station.seats() {
+        for desk in &self.desks {
+            for seat in desk.seats() {
                 for id in seat.running() {
                     add(id.get());
                 }
             }
         }
-        self.rouse();
+        self.wake_for_work();
     }
 
     async fn joined(&self) {
@@ -205,9 +205,9 @@ impl<J: Send + 'static> Core<J> {
         let joining = self
             .joins
             .begin(|| self.gate.issued(), |add| self.collect(add));
-        let mut stay = None;
+        let mut self_wait = None;
         poll_fn(|cx| {
-            let over = poll_unless_stuck(self.number, For::TheRest, &mut stay, cx, |cx| {
+            let over = poll_unless_stuck(self.number, For::TheRest, &mut self_wait, cx, |cx| {
                 let Some(frame) = current::of(self.number) else {
                     return joining.poll(cx.waker(), |_| false);
                 };

@@ -1,8 +1,8 @@
-//! Envelopes in a row, of which some may stand for several jobs.
+//! Block in a row, of which some may stand for several jobs.
 //!
 //! Jobs of a group travel in one envelope for each of the group's cells, so that nobody has to write, count and move
 //! an envelope for each of them. Here they are counted one by one all the same, and an envelope is split where
-//! only some of its jobs are wanted. A queue order knows nothing of this: what it is given is [`singles`](Envelopes::singles).
+//! only some of its jobs are wanted. A queue order knows nothing of this: what it is given is [`singles`](Block::singles).
 
 use crate::queue::envelope::Queued;
 use std::collections::VecDeque;
@@ -10,22 +10,22 @@ use std::collections::VecDeque;
 /// Buffers for more envelopes than this are not kept when they are empty.
 const KEPT_BUFFER: usize = 4096;
 
-pub(crate) struct Envelopes<J> {
+pub(crate) struct Block<J> {
     row: VecDeque<Queued<J>>,
     /// How many more jobs than envelopes there are. Mostly none, and then nothing here costs anything.
     folded: usize,
 }
 
-impl<J> Default for Envelopes<J> {
+impl<J> Default for Block<J> {
     fn default() -> Self {
-        Envelopes {
+        Block {
             row: VecDeque::new(),
             folded: 0,
         }
     }
 }
 
-impl<J> Envelopes<J> {
+impl<J> Block<J> {
     /// How many jobs there are.
     pub(crate) fn len(&self) -> usize {
         self.row.len() + self.folded
@@ -36,7 +36,7 @@ impl<J> Envelopes<J> {
     }
 
     pub(crate) fn with_capacity(envelopes: usize) -> Self {
-        Envelopes {
+        Block {
             row: VecDeque::with_capacity(envelopes),
             folded: 0,
         }
@@ -111,7 +111,7 @@ impl<J> Envelopes<J> {
     }
 
     /// Moves the first `most` jobs to the end of `to`.
-    pub(crate) fn move_to(&mut self, most: usize, to: &mut Envelopes<J>) {
+    pub(crate) fn move_to(&mut self, most: usize, to: &mut Block<J>) {
         if most == 0 || self.row.is_empty() {
             return;
         }
@@ -140,7 +140,7 @@ impl<J> Envelopes<J> {
     }
 
     /// Moves everything to the end of `to`: if that is empty, the two change their buffers.
-    pub(crate) fn append_to(&mut self, to: &mut Envelopes<J>) {
+    pub(crate) fn append_to(&mut self, to: &mut Block<J>) {
         if to.is_empty() {
             return std::mem::swap(self, to);
         }
@@ -249,14 +249,14 @@ pub(crate) mod tests {
         Queued::bundle(first, cell, 0..numbers.len())
     }
 
-    pub(crate) fn numbers(jobs: &mut Envelopes<usize>) -> Vec<u64> {
+    pub(crate) fn numbers(jobs: &mut Block<usize>) -> Vec<u64> {
         let numbered = |job: &Queued<_>| job.id().get() - 1;
         jobs.singles().iter().map(numbered).collect()
     }
 
     /// 0 to 20: some alone, some in bundles.
-    fn mixed() -> Envelopes<usize> {
-        let mut row = Envelopes::default();
+    fn mixed() -> Block<usize> {
+        let mut row = Block::default();
         row.push_bundle(bundle(0..5));
         jobs(5..7).for_each(|job| row.push(job));
         row.push_bundle(bundle(7..8));
@@ -277,7 +277,7 @@ pub(crate) mod tests {
             let (mut row, mut taken) = (mixed(), Vec::new());
             while !row.is_empty() {
                 let before = row.len();
-                let mut part = Envelopes::default();
+                let mut part = Block::default();
                 row.move_to(most, &mut part);
                 assert_eq!(
                     (part.len(), row.len()),

@@ -2,11 +2,11 @@
 //! dropped with a job inside records the outcome `Abandoned`.
 //!
 //! Two forms. A job sent without a handle travels in the envelope itself. A job with a handle stays
-//! in the cell it shares with the handle (cell.rs), so that a cancel can take it out at once; the
+//! in the cell it shares with the handle (outcome/cell.rs), so that a cancel can take it out at once; the
 //! envelope then only points there, and may arrive empty: a *tombstone*.
 //!
 //! Jobs of a group that lie side by side in a cell travel in one envelope, as a *bundle*, as long as nobody wants them
-//! apart: see envelopes.rs.
+//! apart: see queue/block.rs.
 //!
 //! Neither form keeps the pool alive or costs a reference count on it: an envelope knows its pool by
 //! number and asks the registry in the rare case that it is dropped full.
@@ -355,7 +355,7 @@ impl<J> Queued<J> {
                     }
                     cell.end(at, Ending::Abandoned);
                 }
-                (None, Some(home)) => home.untold(id, options, Ending::Abandoned),
+                (None, Some(home)) => home.unrun_without_handle(id, options, Ending::Abandoned),
                 (None, None) => {}
             }
             if let Some(home) = home {

@@ -26,7 +26,7 @@
 //!
 //! Lock order: the front block's, then the open block's.
 
-use crate::queue::block::Envelopes;
+use crate::queue::block::Block;
 use crate::queue::envelope::Queued;
 use crate::sync::Padded;
 use crate::sync::atomic::{AtomicU64, Ordering::*};
@@ -49,23 +49,23 @@ const SPARES: usize = 4;
 
 pub(crate) struct Intake<J> {
     /// On a line of its own, with its lock: it is what submitters write for every job.
-    open: Padded<SpinLock<Envelopes<J>>>,
+    open: Padded<SpinLock<Block<J>>>,
     /// Blocks sealed so far. Written under the open block's lock.
     sealed: Padded<AtomicU64>,
     front: Padded<SpinLock<Front<J>>>,
     /// Jobs drawn so far.
     drawn: Padded<AtomicU64>,
-    seals: Sender<Envelopes<J>>,
-    spares: Receiver<Envelopes<J>>,
+    seals: Sender<Block<J>>,
+    spares: Receiver<Block<J>>,
 }
 
 /// The end from which desks draw.
 struct Front<J> {
-    block: Envelopes<J>,
+    block: Block<J>,
     /// Blocks received so far.
     received: u64,
-    seals: Receiver<Envelopes<J>>,
-    spares: Sender<Envelopes<J>>,
+    seals: Receiver<Block<J>>,
+    spares: Sender<Block<J>>,
 }
 
 impl<J> Intake<J> {
@@ -73,10 +73,10 @@ impl<J> Intake<J> {
         let (seals, sealed) = unbounded();
         let (emptied, spares) = bounded(SPARES);
         Intake {
-            open: Padded(SpinLock::new(Envelopes::default())),
+            open: Padded(SpinLock::new(Block::default())),
             sealed: Padded::default(),
             front: Padded(SpinLock::new(Front {
-                block: Envelopes::default(),
+                block: Block::default(),
                 received: 0,
                 seals: sealed,
                 spares: emptied,
@@ -107,9 +107,9 @@ impl<J> Intake<J> {
 
     /// Sends the open block, under its lock, and puts an empty one in its place.
     #[cold]
-    fn seal(&self, open: &mut Envelopes<J>) {
+    fn seal(&self, open: &mut Block<J>) {
         let spare = self.spares.try_recv();
-        let empty = spare.unwrap_or_else(|_| Envelopes::with_capacity(BLOCK));
+        let empty = spare.unwrap_or_else(|_| Block::with_capacity(BLOCK));
         let full = std::mem::replace(open, empty);
         // It has a receiver for as long as there is an intake.
         let sent = self.seals.send(full);
@@ -119,7 +119,7 @@ impl<J> Intake<J> {
 
     /// Has jobs taken out of the front block, under its lock: in a few instructions. It is empty only if the intake is.
     /// `take_out` is told whether more waits behind the block. Counts what it takes.
-    pub(crate) fn draw<R>(&self, take_out: impl FnOnce(&mut Envelopes<J>, bool) -> R) -> R {
+    pub(crate) fn draw<R>(&self, take_out: impl FnOnce(&mut Block<J>, bool) -> R) -> R {
         let mut front = self.front.lock();
         if front.block.is_empty() {
             self.refill(&mut front);
@@ -134,13 +134,13 @@ impl<J> Intake<J> {
     }
 
     /// Moves all that is inside to the end of `to`, in portions that are handed to `each`.
-    pub(crate) fn draw_all(&self, mut each: impl FnMut(&mut Envelopes<J>)) {
+    pub(crate) fn draw_all(&self, mut each: impl FnMut(&mut Block<J>)) {
         // No more than was there when it began: submitters may go on for ever.
         let blocks = 2 + {
             let front = self.front.lock();
             self.sealed.load(Acquire) - front.received
         };
-        let mut portion = Envelopes::default();
+        let mut portion = Block::default();
         for _ in 0..blocks {
             self.draw(|front, _| front.append_to(&mut portion));
             if portion.is_empty() {
@@ -227,13 +227,13 @@ impl<J> KeyedIntake<J> {
     }
 
     pub(crate) fn push(&self, job: Queued<J>) {
-        // First, and in one order with tickets and searchers: see station.rs, "Found".
+        // First, and in one order with tickets and searchers: see desk/live/mod.rs, "Found".
         self.pushed.fetch_add(1, SeqCst);
         self.intake.push(job);
     }
 
     /// Hands all that is inside to `each`, in portions. The caller holds the desk's lock.
-    pub(crate) fn draw_all(&self, each: impl FnMut(&mut Envelopes<J>)) {
+    pub(crate) fn draw_all(&self, each: impl FnMut(&mut Block<J>)) {
         self.intake.draw_all(each);
     }
 
@@ -254,7 +254,7 @@ mod tests {
     use crate::queue::block::tests::{bundle, jobs, numbers};
 
     fn draw(intake: &Intake<usize>, most: usize) -> Vec<u64> {
-        let mut out = Envelopes::default();
+        let mut out = Block::default();
         intake.draw(|front, _| front.move_to(most, &mut out));
         numbers(&mut out)
     }

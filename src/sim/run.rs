@@ -1,9 +1,9 @@
 //! The events of a simulated pool.
 //!
-//! The desk is the live pool's, and it is asked the same things in the same order as by station.rs,
+//! The desk is the live pool's, and it is asked the same things in the same order as by desk/live/mod.rs,
 //! core.rs and search.rs of a pool whose workers live on an executor with no other task: a submitter calls
 //! a sleeper unless there are searchers enough; a worker that is called, or has finished, routes and then
-//! takes; one that finds nothing lies down. All that one event sets off happens at its moment of virtual
+//! takes; one that finds nothing falls asleep. All that one event sets off happens at its moment of virtual
 //! time, before the next event. At the same moment, ends come before arrivals.
 //!
 //! One thing is left out: jobs that a worker takes ahead into its tray, which a live one does with
@@ -160,7 +160,7 @@ impl Run {
         for worker in 0..workers {
             desk.set_present(worker, true);
             desk.set_idle(worker, &|_| false);
-            desk.lie_down(worker);
+            desk.fall_asleep(worker);
         }
         let seat = |speed| Seat {
             speed,
@@ -203,7 +203,7 @@ impl Run {
             let id = JobId::from_ticket(self.accepted);
             self.accepted += 1;
             self.desk.push(Queued::plain(id, NO_POOL, job));
-            self.rouse();
+            self.wake();
         }
     }
 
@@ -218,12 +218,12 @@ impl Run {
         fits
     }
 
-    /// As `Core::rouse`.
-    fn rouse(&mut self) {
+    /// As `Core::wake`.
+    fn wake(&mut self) {
         if self.desk.sleepers() == 0 || self.searching > 0 && self.searching >= self.waiting {
             return;
         }
-        // As `Station::call_one`.
+        // As `LiveDesk::wake_one`.
         let mut anybody = true;
         if self.desk.routes() {
             let called = self.desk.route();
@@ -231,7 +231,7 @@ impl Run {
             self.call(called);
         }
         if anybody {
-            let one = self.desk.rouse_one();
+            let one = self.desk.wake_one();
             self.call(one);
         }
     }
@@ -273,15 +273,15 @@ impl Run {
         }
     }
 
-    /// A searcher looks, and lies down if there is nothing.
+    /// A searcher looks, and falls asleep if there is nothing.
     fn search(&mut self, worker: usize) {
-        // Twice, as a live one does, which also looks once more before it lies down.
+        // Twice, as a live one does, which also looks once more before it falls asleep.
         for _ in 0..2 {
             if let Some(job) = self.take(worker) {
                 self.start(worker, job);
                 self.searching -= 1;
                 if self.searching == 0 && self.waiting > 0 {
-                    self.rouse();
+                    self.wake();
                 }
                 return;
             }
@@ -292,11 +292,11 @@ impl Run {
         let now = self.instant();
         self.seats[worker].hand.pause(|| now);
         self.desk.set_idle(worker, &|_| false);
-        self.desk.lie_down(worker);
+        self.desk.fall_asleep(worker);
         self.searching -= 1;
     }
 
-    /// As `Core::next_job` and `Station::take`.
+    /// As `Core::next_job` and `LiveDesk::take`.
     fn take(&mut self, worker: usize) -> Option<Claimed<SimJob>> {
         let now = self.instant();
         let seat = &mut self.seats[worker];
@@ -316,7 +316,7 @@ impl Run {
             let more = self.desk.has_unbound();
             self.call(called);
             if more && job.is_some() {
-                self.rouse();
+                self.wake();
             }
             job
         }?;

@@ -1,6 +1,6 @@
 //! The handle of a group: waits for all outcomes, or takes them one by one.
 
-use crate::engine::self_wait::{For, Stay, poll_unless_stuck};
+use crate::engine::self_wait::{For, SelfWait, poll_unless_stuck};
 use crate::handle::is_own;
 use crate::id::JobId;
 use crate::outcome::cell::CELL;
@@ -38,7 +38,7 @@ pub struct GroupHandle<T, E> {
     /// None of those from here to the end of `open` is waited for any more: they are there.
     there: usize,
     /// Set while a job of the same pool waits here.
-    stay: Option<Stay>,
+    self_wait: Option<SelfWait>,
 }
 
 /// What became of a group that was cancelled: how many of its jobs met each [`Cancellation`].
@@ -59,7 +59,7 @@ impl<T, E> GroupHandle<T, E> {
             cells,
             open: 0..jobs,
             there: jobs,
-            stay: None,
+            self_wait: None,
         }
     }
 
@@ -86,7 +86,7 @@ impl<T, E> GroupHandle<T, E> {
         match block_on(first(&mut self, time_up)) {
             Some(outcomes) => Ok(outcomes),
             None => {
-                self.stay = None;
+                self.self_wait = None;
                 Err(self)
             }
         }
@@ -165,7 +165,7 @@ impl<T, E> GroupHandle<T, E> {
             self.open.start += 1;
             return Poll::Ready(Some(Err(JobError::WouldDeadlock)));
         }
-        let next = poll_unless_stuck(cell.pool(), For::Progress, &mut self.stay, cx, |cx| {
+        let next = poll_unless_stuck(cell.pool(), For::Progress, &mut self.self_wait, cx, |cx| {
             cell.poll(at, cx.waker())
         });
         next.map(|outcome| {
@@ -209,12 +209,12 @@ impl<T, E> Future for GroupHandle<T, E> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let group = self.get_mut();
         if group.open.is_empty() {
-            group.stay = None;
+            group.self_wait = None;
             return Poll::Ready(Vec::new());
         }
         let (cells, open, there) = (&*group.cells, &group.open, &mut group.there);
         let pool = cells[0].pool();
-        let all = poll_unless_stuck(pool, For::Progress, &mut group.stay, cx, |cx| {
+        let all = poll_unless_stuck(pool, For::Progress, &mut group.self_wait, cx, |cx| {
             Self::poll_all(cells, open, there, cx.waker())
         });
         if all.is_pending() {
@@ -225,7 +225,7 @@ impl<T, E> Future for GroupHandle<T, E> {
 }
 
 impl<T, E> GroupHandle<T, E> {
-    /// Takes all outcomes. When the wait would never end, those that are not there stay untold.
+    /// Takes all outcomes. When the wait would never end, those that are not there self_wait unrun_without_handle.
     fn take_all(&mut self) -> Vec<Result<T, JobError<E>>> {
         let mut outcomes = Vec::with_capacity(self.open.len());
         while !self.open.is_empty() {

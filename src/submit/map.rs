@@ -1,6 +1,6 @@
 //! A stream of jobs through the pool and their outcomes out of it, in flat memory.
 
-use crate::engine::self_wait::{For, Stay, poll_unless_stuck};
+use crate::engine::self_wait::{For, SelfWait, poll_unless_stuck};
 use crate::gate::Want;
 use crate::handle::JobHandle;
 use crate::id::PoolNumber;
@@ -267,7 +267,7 @@ struct Swarm<T, E> {
     pool: PoolNumber,
     /// Set while a job of the same pool waits here. One for all handles: between two outcomes the job
     /// does not wait, whichever of them are left.
-    stay: Option<Stay>,
+    self_wait: Option<SelfWait>,
     handles: Vec<Option<JobHandle<T, E>>>,
     wakers: Vec<Waker>,
     free: Vec<usize>,
@@ -312,7 +312,7 @@ impl<T, E> Swarm<T, E> {
     fn new(pool: PoolNumber) -> Self {
         Swarm {
             pool,
-            stay: None,
+            self_wait: None,
             handles: Vec::new(),
             wakers: Vec::new(),
             free: Vec::new(),
@@ -338,11 +338,11 @@ impl<T, E> Swarm<T, E> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JobError<E>>> {
-        let mut stay = self.stay.take();
-        let polled = poll_unless_stuck(self.pool, For::Progress, &mut stay, cx, |cx| {
+        let mut self_wait = self.self_wait.take();
+        let polled = poll_unless_stuck(self.pool, For::Progress, &mut self_wait, cx, |cx| {
             self.poll_noted(cx)
         });
-        self.stay = stay;
+        self.self_wait = self_wait;
         polled.map(|outcome| {
             outcome.unwrap_or_else(|_| {
                 let given_up = self.handles.iter().position(Option::is_some);

@@ -8,8 +8,8 @@ use crate::sync::boxed::BoxFuture;
 use crate::sync::thread;
 use crate::time::timers::first;
 use crate::wait::current;
-use crate::wait::lookout::{Yielded, nap, yield_until};
 use crate::wait::park::block_on;
+use crate::wait::spin::{Yielded, nap, yield_until};
 use std::ops::Range;
 use std::time::Duration;
 

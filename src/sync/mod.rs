@@ -65,7 +65,7 @@ pub(crate) use local;
 
 /// Locks, and goes on when a panic poisoned the lock.
 ///
-/// Foreign code that runs under one of our locks is contained (see `unwind.rs`), so a poisoned lock
+/// Foreign code that runs under one of our locks is contained (see `sync/panics.rs`), so a poisoned lock
 /// can only follow a bug of ours, and refusing every later caller would turn it into a hang.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

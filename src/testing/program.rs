@@ -129,7 +129,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
             }
         } else {
             self.log.step("take all".to_owned());
-            self.call_all();
+            self.wake_all();
             (0..self.workers.len()).for_each(|worker| self.come(worker));
             let workers = self.workers.len();
             while (0..workers).any(|worker| self.take(worker)) {}
@@ -243,13 +243,13 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         let called = self.desk.route();
         self.wake(called);
         if self.rng.below(2) == 0 {
-            let called = self.desk.rouse_one();
+            let called = self.desk.wake_one();
             self.wake(called.into_iter().collect());
         }
     }
 
-    fn call_all(&mut self) {
-        while let Some(worker) = self.desk.rouse_one() {
+    fn wake_all(&mut self) {
+        while let Some(worker) = self.desk.wake_one() {
             self.workers[worker].asleep = false;
         }
     }
@@ -267,7 +267,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         let Some(job) = self.desk.take(worker, &|_| false) else {
             if !self.desk.has_work_for(worker) {
                 self.desk.set_idle(worker, &|_| false);
-                self.desk.lie_down(worker);
+                self.desk.fall_asleep(worker);
                 self.workers[worker].asleep = true;
             }
             return false;
@@ -334,7 +334,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
     /// A worker is lost, or stands aside: then it runs on, but holds no key from then on.
     fn leave(&mut self, worker: usize) {
         self.log.step(format!("worker {worker} leaves"));
-        self.desk.rouse(worker);
+        self.desk.wake(worker);
         self.desk.set_present(worker, false);
         self.workers[worker] = Worker {
             retiring: self.workers[worker].retiring,

@@ -4,7 +4,7 @@
 
 use crate::sync::atomic::{AtomicBool, Ordering::*};
 use crate::sync::{local, thread};
-use crate::wait::lookout::{Lookout, Patience};
+use crate::wait::spin::{Spin, SpinLength};
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -20,7 +20,7 @@ struct Parker {
 impl Parker {
     /// Waits for a wake since the last one seen; a wake before the call counts.
     fn park(&self) {
-        Lookout::before_sleep().until(|| self.woken.load(Relaxed));
+        Spin::before_sleep().until(|| self.woken.load(Relaxed));
         if self.woken.swap(false, Acquire) {
             return;
         }
@@ -31,7 +31,7 @@ impl Parker {
                 break;
             }
         }
-        Patience::slept(asleep.elapsed());
+        SpinLength::slept(asleep.elapsed());
     }
 }
 
@@ -105,7 +105,7 @@ fn poll_to_end(mut future: Pin<&mut dyn Future<Output = ()>>) {
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
 mod tests {
     use super::*;
-    use crate::wait::lookout::{PAUSES, YIELDS, sleep_soon};
+    use crate::wait::spin::{PAUSES, YIELDS, sleep_soon};
 
     #[test]
     fn who_is_to_sleep_soon_does_so_the_next_time_that_it_parks_and_not_after() {
@@ -117,7 +117,7 @@ mod tests {
             sleep_soon(3);
             parker.park();
             let mut looks = 0;
-            Lookout::before_sleep().until(|| {
+            Spin::before_sleep().until(|| {
                 looks += 1;
                 false
             });

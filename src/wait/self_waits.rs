@@ -27,7 +27,7 @@ pub(crate) struct SelfWaits {
     live: AtomicUsize,
     /// How many waits are entered: for those who only ask whether there are any.
     entered: AtomicUsize,
-    /// (An `Arc` for the sake of its drop, as in joins.rs.)
+    /// (An `Arc` for the sake of its drop, as in engine/joins.rs.)
     waits: Arc<Mutex<Waits>>,
 }
 

@@ -123,29 +123,29 @@ local! {
 }
 
 local! {
-    /// Wakers whose call is held back, while one of [`hold_calls`] is there.
+    /// Wakers whose call is held back, while one of [`hold_wakes`] is there.
     static HELD: RefCell<Option<Vec<Waker>>> = RefCell::new(None);
 }
 
 /// Until the guard is dropped, this thread calls no waker: what it is in the middle of is waited for by others, and a
 /// waker may be one of them that blocks.
-pub(crate) fn hold_calls() -> HeldCalls {
+pub(crate) fn hold_wakes() -> HeldWakes {
     let outermost = HELD.try_with(|held| {
         let mut held = held.borrow_mut();
         let outermost = held.is_none();
         held.get_or_insert_default();
         outermost
     });
-    HeldCalls {
+    HeldWakes {
         outermost: outermost.unwrap_or(false),
     }
 }
 
-pub(crate) struct HeldCalls {
+pub(crate) struct HeldWakes {
     outermost: bool,
 }
 
-impl Drop for HeldCalls {
+impl Drop for HeldWakes {
     fn drop(&mut self) {
         if self.outermost {
             let due = HELD.try_with(|held| held.borrow_mut().take());

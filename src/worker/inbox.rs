@@ -9,7 +9,7 @@ use crate::id::{JobId, WorkerId};
 use crate::job::{Job, Options};
 use crate::metrics::Finish;
 use crate::outcome::cell::Cell;
-use crate::outcome::log::{ErrorLog, JobFailure, Untold};
+use crate::outcome::log::{AnyErrorLog, ErrorLog, JobFailure};
 use crate::outcome::views::{At, Settle, Token};
 use crate::outcome::{Ending, JobError};
 use crate::queue::envelope::Claimed;
@@ -53,7 +53,7 @@ pub(super) enum Owed {
 impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     #[inline(never)]
     pub(crate) fn new(core: Arc<Core<J>>, worker: WorkerId) -> Self {
-        let seat = core.station(worker).own_seat(worker.index());
+        let seat = core.desk(worker).own_seat(worker.index());
         Inbox {
             hand: Hand::new(),
             seat,

@@ -9,7 +9,7 @@
 use super::Worker;
 use super::inbox::Inbox;
 use crate::engine::roster::Stage;
-use crate::engine::{Common, Core, Crew};
+use crate::engine::{Common, Core, WorkerFactory};
 use crate::handler::{FactoryError, JobHandler, JobHandlerFactory};
 use crate::id::WorkerId;
 use crate::sync::boxed::BoxFuture;
@@ -24,12 +24,12 @@ use std::time::Duration;
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_LAST: Duration = Duration::from_secs(10);
 
-pub(crate) struct CrewOf<J, F: JobHandlerFactory<J>> {
+pub(crate) struct WorkersOf<J, F: JobHandlerFactory<J>> {
     pub(crate) factory: F,
     pub(crate) make: Arc<dyn Fn() -> Box<dyn Worker<J, F::Handler>> + Send + Sync>,
 }
 
-impl<J, F> Crew<J> for Arc<CrewOf<J, F>>
+impl<J, F> WorkerFactory<J> for Arc<WorkersOf<J, F>>
 where
     J: Send + 'static,
     F: JobHandlerFactory<J>,
@@ -45,7 +45,7 @@ where
 fn live<J, F>(
     core: Arc<Core<J>>,
     id: WorkerId,
-    crew: Arc<CrewOf<J, F>>,
+    workers_of: Arc<WorkersOf<J, F>>,
 ) -> impl Future<Output = ()> + Send
 where
     J: Send + 'static,
@@ -55,15 +55,18 @@ where
         let mut tenure = Tenure(Inbox::new(core.clone(), id));
         let mut worker = None;
         let mut pace = Pace::new();
-        while let Some(mut handler) = Box::pin(hire(&core, id, &crew.factory, &mut pace)).await {
-            core.station(id).set_present(id.index(), true);
+        while let Some(mut handler) =
+            Box::pin(hire(&core, id, &workers_of.factory, &mut pace)).await
+        {
+            core.desk(id).set_present(id.index(), true);
             core.roster.set(id, Stage::Ready);
             tenure.0.mend();
             let taken = tenure.0.taken();
             // Its loop; again if it returned early, with the handler unharmed.
             let unharmed = loop {
                 let taken_before = tenure.0.taken();
-                let ended = begin(&mut tenure.0, &mut worker, &mut handler, &*crew.make).await;
+                let ended =
+                    begin(&mut tenure.0, &mut worker, &mut handler, &*workers_of.make).await;
                 if let Err(panic) = ended {
                     dispose(panic);
                     break false;
@@ -75,14 +78,14 @@ where
             };
             tenure.0.finish();
             // Before the handler is dropped, which is foreign code and may take its time.
-            if core.station(id).step_out(id.index()) {
-                core.rouse();
+            if core.desk(id).step_out(id.index()) {
+                core.wake_for_work();
             }
             dispose(handler);
             if tenure.0.is_leaving() {
                 break;
             }
-            core.rouse();
+            core.wake_for_work();
             if !unharmed {
                 dispose(worker.take());
             }

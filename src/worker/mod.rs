@@ -20,7 +20,7 @@ pub use assigned::Assigned;
 pub use batch::{Batch, BatchHandler, BatchWorker};
 pub use detached::Detached;
 pub use inbox::Inbox;
-pub(crate) use life::CrewOf;
+pub(crate) use life::WorkersOf;
 pub use serial::SerialWorker;
 
 use crate::handler::JobHandler;

@@ -105,7 +105,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             self.core.started_in_hand(seat, options);
             self.took_one();
         }
-        // That look was under the tray's lock, and a job that was started has the seat: see joins.rs.
+        // That look was under the tray's lock, and a job that was started has the seat: see engine/joins.rs.
         if std::mem::take(&mut self.seated) {
             if !started {
                 self.seat.end();

@@ -8,7 +8,7 @@ use crate::sync::atomic::{AtomicU8, Ordering::*};
 use crate::sync::boxed::BoxFuture;
 use crate::sync::panics::{contain, dispose};
 use crate::wait::current::{self, Frame};
-use crate::wait::signal::hold_calls;
+use crate::wait::signal::hold_wakes;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -131,7 +131,7 @@ impl<J: Send + 'static> Core<J> {
     ) -> Result<(), SpawnError> {
         let handover = Handover::new(replacement);
         let task = Box::pin(Task {
-            life: Some(self.crew.life(self.clone(), worker)),
+            life: Some(self.workers_of.life(self.clone(), worker)),
             core: self.clone(),
             worker,
             handover: Some(handover.clone()),
@@ -160,8 +160,8 @@ impl<J: Send + 'static> Core<J> {
     /// A worker's task was dropped before its end.
     #[inline(never)]
     fn worker_lost(self: &Arc<Self>, worker: WorkerId) {
-        if self.station(worker).step_out(worker.index()) {
-            self.rouse();
+        if self.desk(worker).step_out(worker.index()) {
+            self.wake_for_work();
         }
         let started = self.seat(worker).vitals().counts.total_started();
         let replaced = !self.is_over()
@@ -176,7 +176,7 @@ impl<J: Send + 'static> Core<J> {
     /// Frees a worker's place for good. The last one to leave sees to what is still waiting.
     #[inline(never)]
     pub(crate) fn worker_left(&self, worker: WorkerId) {
-        let calls = hold_calls();
+        let calls = hold_wakes();
         let abandoned = self.leave(worker);
         drop(calls);
         for job in abandoned {
@@ -191,8 +191,8 @@ impl<J: Send + 'static> Core<J> {
         let Some(live) = self.roster.leave(worker) else {
             return abandoned;
         };
-        if self.station(worker).set_present(worker.index(), false) {
-            self.rouse();
+        if self.desk(worker).set_present(worker.index(), false) {
+            self.wake_for_work();
         }
         if live == 0 {
             if !self.is_over() {

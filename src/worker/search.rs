@@ -1,4 +1,4 @@
-//! A worker without a job: it looks out for a moment, then sleeps. The protocol is in station.rs.
+//! A worker without a job: it looks out for a moment, then sleeps. The protocol is in desk/live/mod.rs.
 
 use crate::desk::appetite::Hand;
 use crate::desk::seat::Seat;
@@ -6,7 +6,7 @@ use crate::engine::Core;
 use crate::id::JobId;
 use crate::queue::envelope::Claimed;
 use crate::sync::fault::{Fault, seeded};
-use crate::wait::lookout::{FEW_YIELDS, Lookout, sleep_soon};
+use crate::wait::spin::{FEW_YIELDS, Spin, sleep_soon};
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll};
 
@@ -40,7 +40,7 @@ pub(super) fn poll_for_job<'a, J: Send + 'static>(
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if !search.looks_out() {
+        if !search.spins() {
             if let Some(found) = core.last_resort(seat) {
                 return Poll::Ready(Some(found));
             }
@@ -55,7 +55,7 @@ pub(super) fn poll_for_job<'a, J: Send + 'static>(
 pub(crate) struct Search<'a, J: Send + 'static> {
     core: &'a Core<J>,
     seat: &'a Seat<J>,
-    lookout: Lookout,
+    spin: Spin,
     prolonged: bool,
     /// There were more searchers than cores, when it was to look out last.
     superfluous: bool,
@@ -66,14 +66,14 @@ pub(crate) struct Search<'a, J: Send + 'static> {
 
 impl<'a, J: Send + 'static> Search<'a, J> {
     pub(crate) fn begin(core: &'a Core<J>, seat: &'a Seat<J>) -> Self {
-        core.station(seat.id).begin_search();
+        core.desk(seat.id).begin_search();
         Search {
             core,
             seat,
-            lookout: if core.dedicated {
-                Lookout::of_worker()
+            spin: if core.dedicated {
+                Spin::of_worker()
             } else {
-                Lookout::new()
+                Spin::new()
             },
             prolonged: false,
             superfluous: false,
@@ -91,44 +91,44 @@ impl<'a, J: Send + 'static> Search<'a, J> {
     /// Looks out for work without sleeping; answers whether it is worth trying again. Only on a thread of the
     /// pool's own: it spins and yields for some microseconds, since a wake-up takes 5 to 20.
     #[inline(never)]
-    fn looks_out(&mut self) -> bool {
+    fn spins(&mut self) -> bool {
         if !self.core.dedicated {
             return false;
         }
-        let station = self.core.station(self.seat.id);
+        let desk = self.core.desk(self.seat.id);
         // More than one for each core would only take turns.
-        self.superfluous = station.watched().0 > self.core.cores;
+        self.superfluous = desk.watched().0 > self.core.cores;
         if self.superfluous {
             return false;
         }
-        let mut work = || self.core.waiting_hint(station) > 0;
-        if self.lookout.until(&mut work) {
+        let mut work = || self.core.waiting_hint(desk) > 0;
+        if self.spin.until(&mut work) {
             return true;
         }
         // Once: what it sees may be for others, and not for this worker to take.
-        !std::mem::replace(&mut self.prolonged, true) && self.lookout.prolonged_until(work)
+        !std::mem::replace(&mut self.prolonged, true) && self.spin.spin_longer_until(work)
     }
 
     /// Sleeps until it is called, or is ready at once if there is something to do after all.
     #[inline(never)]
     fn poll_sleep(&mut self, cx: &Context<'_>) -> Poll<()> {
         let worker = self.seat.id.index();
-        let station = self.core.station(self.seat.id);
+        let desk = self.core.desk(self.seat.id);
         let waker = cx.waker().clone();
         if self.resting {
-            if station.still_asleep(worker, waker) {
+            if desk.still_asleep(worker, waker) {
                 return Poll::Pending;
             }
             // Called: whoever called counted this worker as a searcher again.
             self.resting = false;
             return Poll::Ready(());
         }
-        if !station.lie_down(worker, waker, &self.core.intake, || self.core.is_over()) {
+        if !desk.fall_asleep(worker, waker, &self.core.intake, || self.core.is_over()) {
             return Poll::Ready(());
         }
         self.resting = true;
         if self.core.siblings_have_spare(self.seat.id) {
-            station.get_up(worker);
+            desk.wake_up(worker);
             self.resting = false;
             return Poll::Ready(());
         }
@@ -137,9 +137,9 @@ impl<'a, J: Send + 'static> Search<'a, J> {
         self.core.rest();
         // Its thread looks out, too, before it sleeps: not in a crowd, and not for long where whoever binds a job to
         // this worker may wait for that core.
-        if self.lookout.is_crowded() {
+        if self.spin.is_crowded() {
             sleep_soon(0);
-        } else if self.superfluous && station.is_routed() {
+        } else if self.superfluous && desk.is_routed() {
             sleep_soon(FEW_YIELDS);
         }
         Poll::Pending
@@ -149,13 +149,13 @@ impl<'a, J: Send + 'static> Search<'a, J> {
 impl<J: Send + 'static> Drop for Search<'_, J> {
     #[inline(never)]
     fn drop(&mut self) {
-        let station = self.core.station(self.seat.id);
+        let desk = self.core.desk(self.seat.id);
         if self.resting {
-            station.get_up(self.seat.id.index());
+            desk.wake_up(self.seat.id.index());
         }
-        let last = station.end_search();
+        let last = desk.end_search();
         if last && self.core.gate.waiting() > 0 && !seeded(Fault::CallSwallowed) {
-            self.core.rouse();
+            self.core.wake_for_work();
         }
     }
 }
@@ -179,7 +179,7 @@ mod tests {
     use crate::gate::{Lane, Want};
     use crate::id::WorkerId;
     use crate::spawner::{SpawnError, Spawner};
-    use crate::wait::lookout::tests::meet_a_crowd;
+    use crate::wait::spin::tests::meet_a_crowd;
     use crate::{Pool, handler_fn};
     use std::task::Waker;
 
@@ -211,11 +211,11 @@ mod tests {
             core.gate.try_enter(Want::job(1)).unwrap();
             meet_a_crowd();
             let mut search = Search::begin(core, seat);
-            let looks = (0..1000).take_while(|_| search.looks_out()).count();
+            let looks = (0..1000).take_while(|_| search.spins()).count();
             assert!(looks < 1000, "for ever");
             let cx = Context::from_waker(Waker::noop());
             assert!(search.poll_sleep(&cx).is_pending());
-            let yields = Lookout::before_sleep().until(|| true);
+            let yields = Spin::before_sleep().until(|| true);
             assert!(!yields, "its thread looks out before it sleeps");
             drop(search);
             core.gate.release(1, Lane::COMMON);

@@ -1,9 +1,9 @@
 //! Jobs move from the intake to the desk: as few as can be routed, or all, if the order has to see all.
 
-use super::{Floor, WHOLE_FROM};
+use super::{State, WHOLE_FROM};
 use crate::queue::intake::{Intake, KeyedIntake};
 
-impl<J: Send + 'static> Floor<J> {
+impl<J: Send + 'static> State<J> {
     /// Moves to the desk what only its own workers may run.
     pub(super) fn draw_keyed(&mut self, keyed: Option<&KeyedIntake<J>>) {
         if let Some(keyed) = keyed.filter(|keyed| keyed.about() > 0) {

@@ -18,7 +18,7 @@
 //! - **Ahead.** A worker whose jobs are short takes several at once into its *tray*, from which any
 //!   other worker may take. If somebody sleeps and nobody searches, it calls one, so that no job waits
 //!   in the tray of a busy worker while another sleeps: trays are filled under the desk's lock, and a
-//!   worker that lies down looks at `loaded` under the same lock. Jobs that are bound to a worker come into
+//!   worker that falls asleep looks at `loaded` under the same lock. Jobs that are bound to a worker come into
 //!   its tray, too; from there, as from its inbox, nobody else takes them.
 //! - **Sleep.** Under the desk's lock, a worker looks once more at the desk, puts itself on the list
 //!   and moves from the searchers to the sleepers; then it looks into the intake *under the intake's
@@ -32,7 +32,7 @@
 //!   and nobody searching.
 //! - **Called in vain.** A worker that is dropped after it was called calls the next one.
 //! - **Close.** Whoever closes, halts or drains the pool then calls all sleepers of each desk under
-//!   its lock; a worker looks for these states under the same lock before it lies down.
+//!   its lock; a worker looks for these states under the same lock before it falls asleep.
 //!
 //! A waker is foreign code: it is cloned, called and dropped outside the lock.
 
@@ -42,18 +42,18 @@ mod sleeping;
 mod sweeping;
 mod taking;
 
-use crate::desk::loaded::Loaded;
+use crate::desk::loaded_trays::LoadedTrays;
 use crate::desk::seat::{OwnSeat, Seat};
 use crate::desk::{Desk, Strategy};
 use crate::dispatcher::Vitals;
 use crate::id::WorkerId;
-use crate::queue::block::Envelopes;
+use crate::queue::block::Block;
 use crate::queue::envelope::Queued;
 use crate::queue::intake::{BLOCK, KeyedIntake};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, MutexGuard, Padded};
 use crate::wait::current;
-use crate::wait::lookout::lock_soon;
+use crate::wait::spin::lock_soon;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::task::Waker;
@@ -82,8 +82,8 @@ const KEPT_TRAYS: usize = 64;
 /// Not those for more jobs than a worker takes at once.
 const KEPT_TRAY: usize = 256;
 
-pub(crate) struct Station<J> {
-    floor: Mutex<Floor<J>>,
+pub(crate) struct LiveDesk<J> {
+    state: Mutex<State<J>>,
     watch: Padded<AtomicU64>,
     /// Of jobs with a key, if there are other desks.
     keyed: Option<KeyedIntake<J>>,
@@ -95,7 +95,7 @@ pub(crate) struct Station<J> {
     /// How many times as many tiny jobs a worker takes of those that are bound to it, which no other could take.
     rarely: u32,
     /// Which trays may have jobs for anyone in them.
-    loaded: Loaded,
+    loaded: LoadedTrays,
     /// Contained panics and broken contracts of the strategy and the order.
     faults: AtomicU64,
     /// Tombstones that were met, and dropped, while routing.
@@ -105,14 +105,14 @@ pub(crate) struct Station<J> {
 }
 
 /// What the lock protects.
-pub(crate) struct Floor<J> {
+pub(crate) struct State<J> {
     desk: Desk<J>,
     /// Of the workers that sleep.
     wakers: Vec<Option<Waker>>,
     /// What leaves the intake, on its way to the desk or to a worker's tray. Empty, and kept for its buffer.
-    drawn: Envelopes<J>,
+    drawn: Block<J>,
     /// Empty trays of workers that sleep, for their buffers.
-    trays: Vec<Envelopes<J>>,
+    trays: Vec<Block<J>>,
 }
 
 /// A job for a worker, and what came with it.
@@ -125,48 +125,48 @@ pub(crate) struct Taken<J> {
 }
 
 /// The lock held, and this thread marked as holding it, since strategies and orders run under it.
-struct Inside<'a, J: Send + 'static> {
-    station: &'a Station<J>,
-    guard: MutexGuard<'a, Floor<J>>,
+struct Locked<'a, J: Send + 'static> {
+    live: &'a LiveDesk<J>,
+    guard: MutexGuard<'a, State<J>>,
     /// After the guard, since what was put off is done when this is dropped.
     _mark: current::AtDesk,
 }
 
-impl<J: Send + 'static> Drop for Inside<'_, J> {
+impl<J: Send + 'static> Drop for Locked<'_, J> {
     fn drop(&mut self) {
         let backlog = self.desk.backlog() as u64;
-        if self.station.backlog.load(Relaxed) != backlog {
+        if self.live.backlog.load(Relaxed) != backlog {
             // In one order with searchers, where it says whom to call: see `has_own_work`.
-            let order = if self.station.keyed.is_some() {
+            let order = if self.live.keyed.is_some() {
                 SeqCst
             } else {
                 Relaxed
             };
-            self.station.backlog.store(backlog, order);
+            self.live.backlog.store(backlog, order);
         }
         if self.desk.met > 0 || self.desk.faults > 0 {
             let met = std::mem::take(&mut self.desk.met);
-            self.station.met.fetch_add(met, Relaxed);
+            self.live.met.fetch_add(met, Relaxed);
             let faults = std::mem::take(&mut self.desk.faults);
-            self.station.faults.fetch_add(faults, Relaxed);
+            self.live.faults.fetch_add(faults, Relaxed);
         }
     }
 }
 
-impl<J: Send + 'static> Deref for Inside<'_, J> {
-    type Target = Floor<J>;
-    fn deref(&self) -> &Floor<J> {
+impl<J: Send + 'static> Deref for Locked<'_, J> {
+    type Target = State<J>;
+    fn deref(&self) -> &State<J> {
         &self.guard
     }
 }
 
-impl<J: Send + 'static> DerefMut for Inside<'_, J> {
-    fn deref_mut(&mut self) -> &mut Floor<J> {
+impl<J: Send + 'static> DerefMut for Locked<'_, J> {
+    fn deref_mut(&mut self) -> &mut State<J> {
         &mut self.guard
     }
 }
 
-impl<J: Send + 'static> Station<J> {
+impl<J: Send + 'static> LiveDesk<J> {
     /// `alone`: there are no other desks. `dedicated`: workers have threads of their own. `cores`: so many workers run at
     /// a time.
     #[inline(never)]
@@ -185,18 +185,18 @@ impl<J: Send + 'static> Station<J> {
             seats.push(Seat::new(id, number, desk.vitals()));
         }
         let routed = AtomicBool::new(desk.routes());
-        Station {
-            floor: Mutex::new(Floor {
+        LiveDesk {
+            state: Mutex::new(State {
                 desk,
                 wakers: no_wakers(workers),
-                drawn: Envelopes::default(),
+                drawn: Block::default(),
                 trays: Vec::new(),
             }),
             watch: Padded(AtomicU64::new(0)),
             keyed: (!alone).then(KeyedIntake::new),
             seats: seats.into(),
             backlog: AtomicU64::new(0),
-            loaded: Loaded::new(workers),
+            loaded: LoadedTrays::new(workers),
             // Where many share a core, each comes by the desk more rarely.
             rarely: (2 * workers / cores).saturating_sub(1).clamp(1, RAREST) as u32,
             // On threads, one worker leaves half: it comes back before what it took is old. On an executor that may be long,
@@ -264,25 +264,25 @@ impl<J: Send + 'static> Station<J> {
         }
     }
 
-    fn enter(&self) -> Inside<'_, J> {
+    fn enter(&self) -> Locked<'_, J> {
         debug_assert!(!current::in_desk(), "no thread locks two desks");
-        Inside {
-            station: self,
-            guard: lock_soon(&self.floor),
+        Locked {
+            live: self,
+            guard: lock_soon(&self.state),
             _mark: current::mark_desk(),
         }
     }
 
     /// For the worker of another desk.
-    fn enter_for_others(&self) -> Inside<'_, J> {
-        let mut floor = self.enter();
-        self.draw_for_others(&mut floor);
-        floor
+    fn enter_for_others(&self) -> Locked<'_, J> {
+        let mut state = self.enter();
+        self.draw_for_others(&mut state);
+        state
     }
 
-    fn draw_for_others(&self, floor: &mut Floor<J>) {
-        if floor.desk.is_deserted() {
-            floor.draw_keyed(self.keyed.as_ref());
+    fn draw_for_others(&self, state: &mut State<J>) {
+        if state.desk.is_deserted() {
+            state.draw_keyed(self.keyed.as_ref());
         }
     }
 
@@ -293,10 +293,10 @@ impl<J: Send + 'static> Station<J> {
 
     #[inline(never)]
     pub(crate) fn set_strategy(&self, strategy: Strategy<J>) {
-        let mut floor = self.enter();
-        let old = floor.desk.set_strategy(strategy);
-        self.routed.store(floor.desk.routes(), Relaxed);
-        drop(floor);
+        let mut state = self.enter();
+        let old = state.desk.set_strategy(strategy);
+        self.routed.store(state.desk.routes(), Relaxed);
+        drop(state);
         // Foreign code: not under the lock.
         drop(old);
     }

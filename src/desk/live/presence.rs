@@ -1,8 +1,8 @@
 //! Workers come and go. What one that leaves had taken ahead goes back to the desk.
 
-use super::Station;
+use super::LiveDesk;
 use crate::desk::seat::Seat;
-use crate::queue::block::Envelopes;
+use crate::queue::block::Block;
 
 /// Of whether a worker can take jobs.
 #[derive(Clone, Copy)]
@@ -13,7 +13,7 @@ enum Change {
     Away(bool),
 }
 
-impl<J: Send + 'static> Station<J> {
+impl<J: Send + 'static> LiveDesk<J> {
     /// The worker can take jobs now, or cannot: then what is bound to it goes to anyone.
     /// Answers whether that left jobs for others.
     pub(crate) fn set_present(&self, worker: usize, present: bool) -> bool {
@@ -33,29 +33,29 @@ impl<J: Send + 'static> Station<J> {
     #[inline(never)]
     fn change_presence(&self, worker: usize, change: Change) -> bool {
         let seat = &self.seats[worker];
-        let mut floor = self.enter();
-        floor.draw_keyed(self.keyed.as_ref());
+        let mut state = self.enter();
+        state.draw_keyed(self.keyed.as_ref());
         match change {
-            Change::Present(present) => floor.desk.set_present(worker, present),
+            Change::Present(present) => state.desk.set_present(worker, present),
             Change::SteppedOut => {
-                floor.desk.set_present(worker, false);
-                floor.desk.expect(worker);
+                state.desk.set_present(worker, false);
+                state.desk.expect(worker);
             }
-            Change::Away(away) => floor.desk.set_away(worker, away),
+            Change::Away(away) => state.desk.set_away(worker, away),
         }
-        let present = floor.desk.is_present(worker);
+        let present = state.desk.is_present(worker);
         if !present {
             let (in_hand, bound) = self.empty_tray(seat);
-            floor.desk.put_back(worker, in_hand.into_singles(), bound);
+            state.desk.put_back(worker, in_hand.into_singles(), bound);
             let running = seat.running();
-            floor.desk.release_keys(worker, &|id| running.contains(&id));
+            state.desk.release_keys(worker, &|id| running.contains(&id));
         }
-        !present && floor.desk.has_unbound()
+        !present && state.desk.has_unbound()
     }
 
     /// What was in the tray, and whether it is bound. Under the desk's lock.
     #[inline(never)]
-    pub(super) fn empty_tray(&self, seat: &Seat<J>) -> (Envelopes<J>, bool) {
+    pub(super) fn empty_tray(&self, seat: &Seat<J>) -> (Block<J>, bool) {
         let mut tray = seat.tray.lock();
         self.loaded.clear(seat.id.index());
         (std::mem::take(&mut tray.jobs), tray.bound)

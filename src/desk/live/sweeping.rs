@@ -1,11 +1,11 @@
 //! Everything at once: what waits in the intake, on the desk and in trays is taken out, shown, or rid of what was cancelled.
 
-use super::Station;
+use super::LiveDesk;
 use crate::id::JobId;
 use crate::queue::envelope::Queued;
 use crate::queue::intake::Intake;
 
-impl<J: Send + 'static> Station<J> {
+impl<J: Send + 'static> LiveDesk<J> {
     /// Whether this desk has a job for the worker of another one: exact, for one that would search for it
     /// again and again.
     #[inline(never)]
@@ -25,34 +25,34 @@ impl<J: Send + 'static> Station<J> {
     }
 
     pub(super) fn has_spare_on_desk(&self) -> bool {
-        let mut floor = self.enter();
-        self.draw_for_others(&mut floor);
-        floor.desk.has_spare()
+        let mut state = self.enter();
+        self.draw_for_others(&mut state);
+        state.desk.has_spare()
     }
 
     /// Takes out all that waits in the intake, on the desk and in its workers' trays.
     #[inline(never)]
     pub(crate) fn sweep(&self, intake: &Intake<J>) -> Vec<Queued<J>> {
-        let mut floor = self.enter();
-        floor.draw_keyed(self.keyed.as_ref());
-        floor.draw(intake);
+        let mut state = self.enter();
+        state.draw_keyed(self.keyed.as_ref());
+        state.draw(intake);
         let mut swept = Vec::new();
         for seat in &*self.seats {
             for job in self.empty_tray(seat).0.into_singles() {
                 swept.push(job);
             }
         }
-        floor.desk.sweep(&mut swept);
+        state.desk.sweep(&mut swept);
         swept
     }
 
     /// Shows the numbers of all that waits in the intake, on the desk and in its workers' trays.
     #[inline(never)]
     pub(crate) fn visit(&self, intake: &Intake<J>, waiting: &mut dyn FnMut(JobId)) {
-        let mut floor = self.enter();
-        floor.draw_keyed(self.keyed.as_ref());
-        floor.draw(intake);
-        floor.desk.visit(&mut |job| job.for_each_waiting(waiting));
+        let mut state = self.enter();
+        state.draw_keyed(self.keyed.as_ref());
+        state.draw(intake);
+        state.desk.visit(&mut |job| job.for_each_waiting(waiting));
         for seat in &*self.seats {
             let tray = seat.tray.lock();
             for envelope in tray.jobs.envelopes() {
@@ -63,9 +63,9 @@ impl<J: Send + 'static> Station<J> {
 
     #[inline(never)]
     pub(crate) fn drop_tombstones(&self, intake: &Intake<J>) -> usize {
-        let mut floor = self.enter();
-        floor.draw_keyed(self.keyed.as_ref());
-        floor.draw(intake);
-        floor.desk.drop_tombstones()
+        let mut state = self.enter();
+        state.draw_keyed(self.keyed.as_ref());
+        state.draw(intake);
+        state.desk.drop_tombstones()
     }
 }

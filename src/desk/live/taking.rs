@@ -1,15 +1,15 @@
 //! A worker takes jobs: what its desk has for it, a share of the intake into its tray, or what others took ahead.
 
-use super::{Floor, Station, Taken};
+use super::{LiveDesk, State, Taken};
 use crate::desk::appetite::Appetite;
 use crate::desk::seat::{Seat, Tray};
-use crate::queue::block::Envelopes;
+use crate::queue::block::Block;
 use crate::queue::envelope::Queued;
 use crate::queue::intake::{BLOCK, Intake};
 use crate::sync::fault::{Fault, seeded};
 use crate::wait::signal::call_each;
 
-impl<J: Send + 'static> Station<J> {
+impl<J: Send + 'static> LiveDesk<J> {
     /// The next job for one of this desk's own workers, whose tray is empty, and further ones into its tray.
     pub(crate) fn take(
         &self,
@@ -17,28 +17,28 @@ impl<J: Send + 'static> Station<J> {
         appetite: Appetite,
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
-        let mut floor = self.enter();
-        floor.draw_keyed(self.keyed.as_ref());
-        if floor.desk.may_leave_in_intake() {
+        let mut state = self.enter();
+        state.draw_keyed(self.keyed.as_ref());
+        if state.desk.may_leave_in_intake() {
             let most = appetite.of_common() as usize;
-            return self.take_ahead(&mut floor, seat, most, intake);
+            return self.take_ahead(&mut state, seat, most, intake);
         }
         let most = appetite.of_bound(self.rarely) as usize;
         let mut called = Vec::new();
         // Of tiny jobs, a worker that has enough of its own leaves the rest to be drawn in bulk by the first
         // that has not.
-        if most == 1 || !floor.desk.has_bound(seat.id.index()) {
-            floor.draw_to_route(intake, self.is_alone());
-            called = floor.desk.route();
+        if most == 1 || !state.desk.has_bound(seat.id.index()) {
+            state.draw_to_route(intake, self.is_alone());
+            called = state.desk.route();
         }
-        let taken = self.take_bound(&mut floor, seat, most, &mut called);
+        let taken = self.take_bound(&mut state, seat, most, &mut called);
         if taken.is_some() {
-            called.extend(floor.desk.route_for_sleepers());
+            called.extend(state.desk.route_for_sleepers());
         }
         // What found no room in an inbox is for the workers of other desks.
-        let more = floor.desk.has_unbound();
-        let wakers = self.collect_wakers(&mut floor, called);
-        drop(floor);
+        let more = state.desk.has_unbound();
+        let wakers = self.collect_wakers(&mut state, called);
+        drop(state);
         call_each(wakers);
         taken.map(|taken| Taken { more, ..taken })
     }
@@ -48,18 +48,18 @@ impl<J: Send + 'static> Station<J> {
     /// jobs are taken in bulk also from shallow inboxes.
     pub(super) fn take_bound(
         &self,
-        floor: &mut Floor<J>,
+        state: &mut State<J>,
         seat: &Seat<J>,
         most: usize,
         called: &mut Vec<usize>,
     ) -> Option<Taken<J>> {
         let worker = seat.id.index();
-        let desk = &mut floor.desk;
+        let desk = &mut state.desk;
         let job = desk.take(worker, &|id| seat.has_detached(id))?;
         let bound = desk.count_bound(worker);
         let most = (most - 1).min(bound.max(desk.backlog() / self.share));
         let further = if bound == 0 { 0 } else { most };
-        let mut jobs = self.begin(&mut floor.trays, seat, &job, further);
+        let mut jobs = self.begin(&mut state.trays, seat, &job, further);
         if let Some(jobs) = &mut jobs {
             let jobs = jobs.singles();
             desk.take_many_bound(worker, most, jobs);
@@ -78,29 +78,29 @@ impl<J: Send + 'static> Station<J> {
     /// desk.
     pub(super) fn take_ahead(
         &self,
-        floor: &mut Floor<J>,
+        state: &mut State<J>,
         seat: &Seat<J>,
         most: usize,
         intake: &Intake<J>,
     ) -> Option<Taken<J>> {
         let worker = seat.id.index();
-        let waiting = floor.desk.backlog();
+        let waiting = state.desk.backlog();
         // What an earlier strategy bound to the worker left the backlog before all that is in the intake.
-        if waiting > 0 || floor.desk.has_bound(worker) {
-            let job = floor.desk.take(worker, &|id| seat.has_detached(id))?;
+        if waiting > 0 || state.desk.has_bound(worker) {
+            let job = state.desk.take(worker, &|id| seat.has_detached(id))?;
             // What is left in the inbox comes before what nothing binds.
-            let more = if floor.desk.has_bound(worker) {
+            let more = if state.desk.has_bound(worker) {
                 0
             } else {
                 self.further(waiting, most)
             };
-            let mut jobs = self.begin(&mut floor.trays, seat, &job, more);
+            let mut jobs = self.begin(&mut state.trays, seat, &job, more);
             if let Some(jobs) = &mut jobs {
-                floor.desk.take_many(more, jobs.singles());
+                state.desk.take_many(more, jobs.singles());
             }
             return Some(self.hand_over(seat, job, jobs, false));
         }
-        let Floor { drawn, .. } = floor;
+        let State { drawn, .. } = state;
         // By one look, since others want that lock, too.
         let job = intake.draw(|front, more| {
             let waiting = front.len() + if more { BLOCK } else { 0 };
@@ -108,11 +108,11 @@ impl<J: Send + 'static> Station<J> {
             front.move_to(self.further(waiting, most), drawn);
             Some(job)
         });
-        floor.desk.set_busy(worker, job.is_some());
-        let (job, more) = (job?, floor.drawn.len());
-        let mut jobs = self.begin(&mut floor.trays, seat, &job, more);
+        state.desk.set_busy(worker, job.is_some());
+        let (job, more) = (job?, state.drawn.len());
+        let mut jobs = self.begin(&mut state.trays, seat, &job, more);
         if let Some(jobs) = &mut jobs {
-            std::mem::swap(jobs, &mut floor.drawn);
+            std::mem::swap(jobs, &mut state.drawn);
         }
         Some(self.hand_over(seat, job, jobs, false))
     }
@@ -121,11 +121,11 @@ impl<J: Send + 'static> Station<J> {
     /// the order is asked meanwhile, which is foreign code. Under the desk's lock, as is what follows.
     pub(super) fn begin(
         &self,
-        trays: &mut Vec<Envelopes<J>>,
+        trays: &mut Vec<Block<J>>,
         seat: &Seat<J>,
         job: &Queued<J>,
         more: usize,
-    ) -> Option<Envelopes<J>> {
+    ) -> Option<Block<J>> {
         seat.begin(job.id());
         if more == 0 {
             return None;
@@ -143,7 +143,7 @@ impl<J: Send + 'static> Station<J> {
         &self,
         seat: &Seat<J>,
         job: Queued<J>,
-        jobs: Option<Envelopes<J>>,
+        jobs: Option<Block<J>>,
         bound: bool,
     ) -> Taken<J> {
         let mut ahead = 0;
@@ -197,22 +197,22 @@ impl<J: Send + 'static> Station<J> {
     /// A job of this desk that may go to anyone, for the worker of another desk.
     #[inline(never)]
     pub(crate) fn give_away(&self, to: &Seat<J>) -> Option<Queued<J>> {
-        let mut floor = self.enter_for_others();
-        let mut called = floor.desk.route();
-        let job = floor.desk.take_unbound();
+        let mut state = self.enter_for_others();
+        let mut called = state.desk.route();
+        let job = state.desk.take_unbound();
         if let Some(job) = &job {
             to.begin(job.id());
-            called.extend(floor.desk.route_for_sleepers());
+            called.extend(state.desk.route_for_sleepers());
         }
-        let wakers = self.collect_wakers(&mut floor, called);
-        drop(floor);
+        let wakers = self.collect_wakers(&mut state, called);
+        drop(state);
         call_each(wakers);
         job.or_else(|| self.steal(to))
     }
 
     /// For the strategy, to which a worker that runs another desk's job is not idle.
     pub(crate) fn note_busy(&self, seat: &Seat<J>) {
-        let mut floor = self.enter();
-        floor.desk.set_busy(seat.id.index(), true);
+        let mut state = self.enter();
+        state.desk.set_busy(seat.id.index(), true);
     }
 }

@@ -11,20 +11,20 @@ use crate::queue_order::Fifo;
 fn nobody_lies_down_beside_what_waits_nor_takes_it_apart() {
     let strategy = Box::new(Any::new());
     let desk = Desk::new(0, Box::new(Fifo::new()), strategy, 2, 4);
-    let station = Station::new(0, desk, 2, true, true, 2);
+    let live = LiveDesk::new(0, desk, 2, true, true, 2);
     let intake = Intake::new();
     for first in (0..320).step_by(64) {
         intake.push_bundle(bundle(first..first + 64));
     }
     let appetite = Usual::new().get();
-    let taken = station.take(&station.seats[0], appetite, &intake);
+    let taken = live.take(&live.seats[0], appetite, &intake);
     assert_eq!(taken.map(|taken| taken.ahead), Some(0));
-    station.begin_search();
+    live.begin_search();
     let waker = Waker::noop().clone();
-    assert!(!station.lie_down(1, waker, &intake, || false));
-    station.call_one(&intake, false);
-    assert!(!station.still_asleep(1, Waker::noop().clone()));
-    station.note_busy(&station.seats[1]);
+    assert!(!live.fall_asleep(1, waker, &intake, || false));
+    live.wake_one(&intake, false);
+    assert!(!live.still_asleep(1, Waker::noop().clone()));
+    live.note_busy(&live.seats[1]);
     let left = intake.draw(|front, _| (front.len(), front.envelopes().len()));
     assert_eq!(left, (319, 5));
 }
@@ -34,11 +34,11 @@ fn a_worker_leaves_to_others_what_may_wait_for_it_longer_than_for_them() {
     let of_twenty = |alone, dedicated| {
         let strategy = Box::new(Any::new());
         let desk = Desk::new(0, Box::new(Fifo::new()), strategy, 4, 4);
-        let station = Station::new(0, desk, 4, alone, dedicated, 2);
+        let live = LiveDesk::new(0, desk, 4, alone, dedicated, 2);
         let intake = Intake::new();
         jobs(0..20).for_each(|job| intake.push(job));
         let tiny = Appetite::of_jobs_that_take(100);
-        let taken = station.take(&station.seats[0], tiny, &intake);
+        let taken = live.take(&live.seats[0], tiny, &intake);
         1 + taken.expect("twenty wait").ahead
     };
     assert_eq!(of_twenty(true, true), 10, "threads");
@@ -64,19 +64,19 @@ fn the_buffer_of_a_burst_is_not_kept_however_it_is_drawn() {
     ];
     for (case, (strategy, alone, seen)) in cases.into_iter().enumerate() {
         let desk = Desk::new(0, Box::new(Fifo::new()), strategy, 1, 4);
-        let station = Station::new(0, desk, 1, alone, true, 1);
-        station.set_present(0, true);
+        let live = LiveDesk::new(0, desk, 1, alone, true, 1);
+        live.set_present(0, true);
         let intake = Intake::new();
-        let (seat, tiny) = (&station.seats[0], Appetite::of_jobs_that_take(100));
+        let (seat, tiny) = (&live.seats[0], Appetite::of_jobs_that_take(100));
         let run = |count: usize| {
             jobs(0..count).for_each(|job| intake.push(job));
             if seen && count > 1000 {
                 // That puts them on the desk.
-                station.visit(&intake, &mut |_| ());
+                live.visit(&intake, &mut |_| ());
             }
             let mut next = 0;
-            while let Some(taken) = station.take(seat, tiny, &intake) {
-                let tray = std::iter::from_fn(|| station.take_from_tray(seat, seat));
+            while let Some(taken) = live.take(seat, tiny, &intake) {
+                let tray = std::iter::from_fn(|| live.take_from_tray(seat, seat));
                 for job in std::iter::once(taken.job).chain(tray) {
                     assert_eq!(job.id().get() - 1, next, "case {case}");
                     next += 1;
@@ -87,7 +87,7 @@ fn the_buffer_of_a_burst_is_not_kept_however_it_is_drawn() {
         // The buffers change places.
         for count in [5000, 1, 300, 1, 5000, 300, 1, 1] {
             run(count);
-            let kept = intake.capacity() + station.enter().drawn.capacity();
+            let kept = intake.capacity() + live.enter().drawn.capacity();
             assert!(kept < 5000, "case {case}, after {count}: {kept}");
         }
     }
@@ -98,15 +98,15 @@ fn a_worker_that_sleeps_leaves_its_tray_but_not_that_of_a_burst() {
     for (burst, kept) in [(KEPT_TRAY, 1), (KEPT_TRAY + 1, 0)] {
         let strategy = Box::new(Any::new());
         let desk = Desk::new(0, Box::new(Fifo::new()), strategy, 1, 4);
-        let station = Station::new(0, desk, 1, true, true, 1);
+        let live = LiveDesk::new(0, desk, 1, true, true, 1);
         {
-            let tray = &mut station.seats[0].tray.lock().jobs;
+            let tray = &mut live.seats[0].tray.lock().jobs;
             jobs(0..burst).for_each(|job| tray.push(job));
             while tray.pop().is_some() {}
         }
-        station.begin_search();
+        live.begin_search();
         let waker = Waker::noop().clone();
-        assert!(station.lie_down(0, waker, &Intake::new(), || false));
-        assert_eq!(station.enter().trays.len(), kept, "{burst}");
+        assert!(live.fall_asleep(0, waker, &Intake::new(), || false));
+        assert_eq!(live.enter().trays.len(), kept, "{burst}");
     }
 }

@@ -27,7 +27,7 @@ const MOST_WITHOUT: u8 = 31;
 
 /// A look-out for something, without giving up the thread for long: some looks in quick succession, then
 /// some between yields. It can be interrupted and taken up again until its turns are used up.
-pub(crate) struct Lookout {
+pub(crate) struct Spin {
     pauses: u32,
     turns: u32,
     /// It ends with a yield that takes so long.
@@ -35,57 +35,57 @@ pub(crate) struct Lookout {
     crowded: bool,
 }
 
-impl Lookout {
+impl Spin {
     pub(crate) fn new() -> Self {
-        Lookout::with(PAUSES, YIELDS)
+        Spin::with(PAUSES, YIELDS)
     }
 
     /// For a worker, on a thread of its own, that has nothing to do: without yields in a crowd.
     pub(crate) fn of_worker() -> Self {
-        Lookout::heeding(LONG_YIELD)
+        Spin::heeding(LONG_YIELD)
     }
 
     fn heeding(longest_yield: Duration) -> Self {
         let crowded = !change_yielding(Backoff::is_due);
         let yields = if crowded { 0 } else { YIELDS };
-        Lookout {
+        Spin {
             longest_yield: Some(longest_yield),
             crowded,
-            ..Lookout::with(PAUSES, yields)
+            ..Spin::with(PAUSES, yields)
         }
     }
 
     /// After it was in vain, another one if the thread's last sleep was short.
-    pub(crate) fn prolonged_until(&mut self, happened: impl FnMut() -> bool) -> bool {
-        if self.crowded || Patience::now() != Patience::Long {
+    pub(crate) fn spin_longer_until(&mut self, happened: impl FnMut() -> bool) -> bool {
+        if self.crowded || SpinLength::now() != SpinLength::Long {
             return false;
         }
-        let mut yields = Lookout {
+        let mut yields = Spin {
             longest_yield: self.longest_yield,
-            ..Lookout::yielding(u32::MAX)
+            ..Spin::yielding(u32::MAX)
         };
         let happens = happens_within(PATIENT, &mut yields, happened);
         self.crowded = yields.crowded;
         if !happens {
-            Patience::set(Patience::Spent);
+            SpinLength::set(SpinLength::Spent);
         }
         happens
     }
 
     /// For a thread that is about to sleep.
     pub(crate) fn before_sleep() -> Self {
-        match Patience::now() {
-            Patience::Yields(yields) => {
-                Patience::set(Patience::Short);
-                Lookout::yielding(yields)
+        match SpinLength::now() {
+            SpinLength::Yields(yields) => {
+                SpinLength::set(SpinLength::Short);
+                Spin::yielding(yields)
             }
-            _ => Lookout::new(),
+            _ => Spin::new(),
         }
     }
 
     /// With yields only, and so many.
     pub(crate) fn yielding(yields: u32) -> Self {
-        Lookout::with(0, yields)
+        Spin::with(0, yields)
     }
 
     pub(crate) fn with(pauses: u32, yields: u32) -> Self {
@@ -95,7 +95,7 @@ impl Lookout {
         } else {
             pauses + yields
         };
-        Lookout {
+        Spin {
             pauses,
             turns,
             longest_yield: None,
@@ -178,13 +178,13 @@ fn yield_within(longest: Duration) -> bool {
 /// Whether it happens in this time and these looks.
 pub(crate) fn happens_within(
     longest: Duration,
-    lookout: &mut Lookout,
+    spin: &mut Spin,
     mut happened: impl FnMut() -> bool,
 ) -> bool {
     // By the real time, whatever the pool's clock: this is about a thread that others need.
     let begun = Instant::now();
     let mut late = false;
-    let over = lookout.until(|| {
+    let over = spin.until(|| {
         late = begun.elapsed() > longest;
         late || happened()
     });
@@ -205,22 +205,17 @@ pub(crate) enum Yielded {
 /// Lets others run a while for something to happen. By the real time, whatever the pool's clock: this is about a core
 /// that others may not give back for long.
 pub(crate) fn yield_until(happened: impl FnMut() -> bool) -> Yielded {
-    yield_for(
-        MOST_YIELDING,
-        QUICK_YIELD,
-        Lookout::yielding(YIELDS),
-        happened,
-    )
+    yield_for(MOST_YIELDING, QUICK_YIELD, Spin::yielding(YIELDS), happened)
 }
 
 fn yield_for(
     longest: Duration,
     quick: Duration,
-    mut lookout: Lookout,
+    mut spin: Spin,
     happened: impl FnMut() -> bool,
 ) -> Yielded {
-    let (turns, begun) = (lookout.turns, Instant::now());
-    if happens_within(longest, &mut lookout, happened) {
+    let (turns, begun) = (spin.turns, Instant::now());
+    if happens_within(longest, &mut spin, happened) {
         Yielded::InTime
     } else if begun.elapsed() < turns * quick {
         Yielded::Alone
@@ -247,7 +242,7 @@ pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[inline(never)]
 fn lock_contended<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     let mut guard = None;
-    Lookout::with(PAUSES, LOCK_YIELDS).until(|| {
+    Spin::with(PAUSES, LOCK_YIELDS).until(|| {
         guard = try_lock(mutex);
         guard.is_some()
     });
@@ -256,7 +251,7 @@ fn lock_contended<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// How long a thread looks out for work before it sleeps: longer, if its last sleep was hardly worth it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum SpinLength {
     Short,
     Long,
     /// It was long, and in vain.
@@ -270,31 +265,31 @@ const SHORT_SLEEP: Duration = Duration::from_micros(80);
 /// A long look-out.
 const PATIENT: Duration = Duration::from_micros(50);
 
-local! { static PATIENCE: Cell<Patience> = Cell::new(Patience::Short); }
+local! { static SPIN_LENGTH: Cell<SpinLength> = Cell::new(SpinLength::Short); }
 
-impl Patience {
+impl SpinLength {
     fn now() -> Self {
-        PATIENCE.try_with(Cell::get).unwrap_or(Patience::Short)
+        SPIN_LENGTH.try_with(Cell::get).unwrap_or(SpinLength::Short)
     }
 
-    fn set(patience: Patience) {
-        let _ = PATIENCE.try_with(|current| current.set(patience));
+    fn set(patience: SpinLength) {
+        let _ = SPIN_LENGTH.try_with(|current| current.set(patience));
     }
 
     /// It slept so long until it was woken.
     pub(crate) fn slept(time: Duration) {
-        let short = time < SHORT_SLEEP && Patience::now() != Patience::Spent;
-        Patience::set(if short {
-            Patience::Long
+        let short = time < SHORT_SLEEP && SpinLength::now() != SpinLength::Spent;
+        SpinLength::set(if short {
+            SpinLength::Long
         } else {
-            Patience::Short
+            SpinLength::Short
         });
     }
 }
 
 /// What this thread waits for next is worth so many yields only.
 pub(crate) fn sleep_soon(yields: u32) {
-    Patience::set(Patience::Yields(yields));
+    SpinLength::set(SpinLength::Yields(yields));
 }
 
 #[cfg(all(test, not(any(fanpool_loom, fanpool_shuttle))))]
@@ -310,7 +305,7 @@ pub(crate) mod tests {
     fn a_thread_that_yields_in_vain_learns_whether_others_wanted_its_core() {
         // However busy the machine is.
         let longest = Duration::MAX;
-        let yielded = |quick, happens| yield_for(longest, quick, Lookout::yielding(3), || happens);
+        let yielded = |quick, happens| yield_for(longest, quick, Spin::yielding(3), || happens);
         let (any, none) = (Duration::from_secs(60), Duration::ZERO);
         assert_eq!(yielded(any, true), Yielded::InTime);
         assert_eq!(yielded(any, false), Yielded::Alone, "all yields were quick");
@@ -321,19 +316,19 @@ pub(crate) mod tests {
     fn only_after_a_short_sleep_a_thread_looks_out_longer_and_not_again_when_in_vain() {
         let test = std::thread::spawn(|| {
             let (short, long) = (SHORT_SLEEP / 2, SHORT_SLEEP);
-            let looks_out = || Lookout::of_worker().prolonged_until(|| true);
-            assert!(!looks_out(), "it never slept");
-            Patience::slept(long);
-            assert!(!looks_out());
-            Patience::slept(short);
-            assert!(looks_out() && looks_out());
-            assert!(!Lookout::of_worker().prolonged_until(|| false));
-            assert!(!looks_out(), "it was in vain");
+            let spins = || Spin::of_worker().spin_longer_until(|| true);
+            assert!(!spins(), "it never slept");
+            SpinLength::slept(long);
+            assert!(!spins());
+            SpinLength::slept(short);
+            assert!(spins() && spins());
+            assert!(!Spin::of_worker().spin_longer_until(|| false));
+            assert!(!spins(), "it was in vain");
             // So the whole wait was no short one.
-            Patience::slept(short);
-            assert!(!looks_out());
-            Patience::slept(short);
-            assert!(looks_out());
+            SpinLength::slept(short);
+            assert!(!spins());
+            SpinLength::slept(short);
+            assert!(spins());
         });
         test.join().unwrap();
     }
@@ -342,10 +337,10 @@ pub(crate) mod tests {
     fn a_thread_that_is_to_sleep_soon_does_so_once() {
         let test = std::thread::spawn(|| {
             sleep_soon(3);
-            assert!(!Lookout::of_worker().prolonged_until(|| true));
+            assert!(!Spin::of_worker().spin_longer_until(|| true));
             let looks = || {
                 let mut looks = 0;
-                Lookout::before_sleep().until(|| {
+                Spin::before_sleep().until(|| {
                     looks += 1;
                     false
                 });
@@ -362,8 +357,8 @@ pub(crate) mod tests {
         let test = std::thread::spawn(|| {
             let yields = |longest| {
                 let mut looks = 0;
-                let mut lookout = Lookout::heeding(longest);
-                lookout.until(|| {
+                let mut spin = Spin::heeding(longest);
+                spin.until(|| {
                     looks += 1;
                     false
                 });
@@ -384,16 +379,16 @@ pub(crate) mod tests {
     #[test]
     fn what_happens_while_a_crowd_runs_is_seen_and_nothing_after_it() {
         let test = std::thread::spawn(|| {
-            let mut lookout = Lookout::heeding(Duration::ZERO);
+            let mut spin = Spin::heeding(Duration::ZERO);
             let mut looks = 0;
-            assert!(lookout.until(|| {
+            assert!(spin.until(|| {
                 looks += 1;
                 looks == PAUSES + 2
             }));
             // It may be for others, and never for the worker that looks: that one has to come to sleep.
-            assert!(lookout.is_crowded() && !lookout.until(|| true));
+            assert!(spin.is_crowded() && !spin.until(|| true));
             assert!(!yields_pay());
-            let mut without = Lookout::heeding(Duration::ZERO);
+            let mut without = Spin::heeding(Duration::ZERO);
             assert!(without.is_crowded() && !without.until(|| false) && !without.until(|| true));
         });
         test.join().unwrap();
@@ -402,10 +397,10 @@ pub(crate) mod tests {
     #[test]
     fn a_crowd_that_is_met_in_a_longer_look_out_is_remembered() {
         let test = std::thread::spawn(|| {
-            let mut lookout = Lookout::heeding(Duration::ZERO);
-            Patience::slept(SHORT_SLEEP / 2);
-            assert!(!lookout.prolonged_until(|| false));
-            assert!(lookout.is_crowded() && !yields_pay());
+            let mut spin = Spin::heeding(Duration::ZERO);
+            SpinLength::slept(SHORT_SLEEP / 2);
+            assert!(!spin.spin_longer_until(|| false));
+            assert!(spin.is_crowded() && !yields_pay());
         });
         test.join().unwrap();
     }

@@ -2,25 +2,25 @@
 
 use crate::sync::backoff::Backoff;
 use crate::sync::local;
-use crate::wait::lookout::{Lookout, PAUSES, happens_within};
+use crate::wait::spin::{PAUSES, Spin, happens_within};
 use std::cell::Cell;
 use std::task::Context;
 use std::time::Duration;
 
-/// So many glances are left out at most after one in vain.
+/// So many spins are left out at most after one in vain.
 const MOST_LEFT_OUT: u8 = 31;
-/// A glance that takes longer is given up, and in vain: on a busy machine, each yield may last milliseconds.
-const SHORT_GLANCE: Duration = Duration::from_micros(50);
-/// After as many in vain that the most are left out, one glance lasts as long as it takes to wake a thread that sleeps
+/// A spin that takes longer is given up, and in vain: on a busy machine, each yield may last milliseconds.
+const SHORT_SPIN: Duration = Duration::from_micros(50);
+/// After as many in vain that the most are left out, one spin lasts as long as it takes to wake a thread that sleeps
 /// on a core that sleeps: on a virtual machine that is more than a look-out, so two threads that sleep by turns would
 /// go on so for ever.
-const LONG_GLANCE: Duration = Duration::from_micros(100);
-/// After so many glances in a row that were worth it, the executor is let run its other tasks: few, since it may
+const LONG_SPIN: Duration = Duration::from_micros(100);
+/// After so many spins in a row that were worth it, the executor is let run its other tasks: few, since it may
 /// look for timers and input only once in some dozens of polls.
 const MOST_IN_A_ROW: u32 = 8;
 
 #[derive(Clone, Copy)]
-struct LastGlance {
+struct LastSpin {
     /// The task that waited last on this thread, by its waker.
     task: usize,
     /// When to take the next one.
@@ -30,7 +30,7 @@ struct LastGlance {
 }
 
 local! {
-    static LAST_GLANCE: Cell<LastGlance> = Cell::new(LastGlance {
+    static LAST_SPIN: Cell<LastSpin> = Cell::new(LastSpin {
         task: 0,
         next: Backoff::new(MOST_LEFT_OUT),
         in_a_row: 0,
@@ -39,23 +39,23 @@ local! {
 
 /// Looks out, on whatever thread this is, for what may well happen within microseconds: to sleep and be woken
 /// costs as much as dozens of tiny jobs. Only for a task that waited here last, too, since others have no time
-/// to lose; and if it was worth it lately: each glance in vain has twice as many left out after it.
+/// to lose; and if it was worth it lately: each spin in vain has twice as many left out after it.
 ///
-/// That nobody else waits here does not say that nobody else is here. So a glance is short by the clock, too; and
-/// now and then, instead of a glance, the task is called at once to be polled again, after others.
+/// That nobody else waits here does not say that nobody else is here. So a spin is short by the clock, too; and
+/// now and then, instead of a spin, the task is called at once to be polled again, after others.
 ///
 /// `soon` is asked before: if it will take longer, the thread may have others to run, and that is in vain, too.
-pub(crate) fn glance(
+pub(crate) fn spin_for_outcome(
     cx: &Context<'_>,
     soon: impl FnOnce() -> bool,
     happened: impl FnMut() -> bool,
 ) {
     if !cfg!(any(fanpool_loom, fanpool_shuttle)) {
-        glance_for(SHORT_GLANCE, LONG_GLANCE, cx, soon, happened);
+        spin_for(SHORT_SPIN, LONG_SPIN, cx, soon, happened);
     }
 }
 
-fn glance_for(
+fn spin_for(
     longest: Duration,
     long: Duration,
     cx: &Context<'_>,
@@ -63,8 +63,8 @@ fn glance_for(
     happened: impl FnMut() -> bool,
 ) {
     let task = cx.waker().data().addr();
-    let give_way = LAST_GLANCE.try_with(|last| {
-        let LastGlance {
+    let give_way = LAST_SPIN.try_with(|last| {
+        let LastSpin {
             task: before,
             mut next,
             in_a_row,
@@ -77,15 +77,15 @@ fn glance_for(
                 false
             } else if next.is_at_most() {
                 {
-                    let mut looks = Lookout::with(PAUSES, u32::MAX - PAUSES);
+                    let mut looks = Spin::with(PAUSES, u32::MAX - PAUSES);
                     happens_within(long, &mut looks, happened)
                 }
             } else {
-                happens_within(longest, &mut Lookout::new(), happened)
+                happens_within(longest, &mut Spin::new(), happened)
             };
             next.tried(in_time);
         }
-        last.set(LastGlance {
+        last.set(LastSpin {
             task,
             next,
             in_a_row: if in_time { in_a_row + 1 } else { 0 },
@@ -101,7 +101,7 @@ fn glance_for(
 mod tests {
     use super::*;
     use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
-    use crate::wait::lookout::YIELDS;
+    use crate::wait::spin::YIELDS;
     use std::sync::Arc;
     use std::task::{Wake, Waker};
     use std::time::Instant;
@@ -123,7 +123,7 @@ mod tests {
             Duration::from_millis(1)
         };
         let soon = || true;
-        glance_for(longest, long, &Context::from_waker(task), soon, || {
+        spin_for(longest, long, &Context::from_waker(task), soon, || {
             looks += 1;
             looks == nth
         });
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn only_a_task_that_waits_alone_looks_out_and_less_often_when_in_vain() {
-        // A thread of its own: glances are remembered by thread.
+        // A thread of its own: spins are remembered by thread.
         let test = std::thread::spawn(|| {
             let (one, other) = (Waker::from(Arc::new(Task)), Waker::from(Arc::new(Task)));
             for _ in 0..10 {
@@ -187,12 +187,12 @@ mod tests {
             looks(&task, true);
             let begun = Instant::now();
             let mut looks_of_one = 0;
-            glance(
+            spin_for_outcome(
                 &Context::from_waker(&task),
                 || true,
                 || {
                     looks_of_one += 1;
-                    while begun.elapsed() < 2 * SHORT_GLANCE {}
+                    while begun.elapsed() < 2 * SHORT_SPIN {}
                     false
                 },
             );
@@ -209,7 +209,7 @@ mod tests {
             let cx = Context::from_waker(&task);
             looks(&task, true);
             let mut looks_of_one = 0;
-            glance(
+            spin_for_outcome(
                 &cx,
                 || false,
                 || {

@@ -7,15 +7,15 @@
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 
-pub(crate) struct Loaded {
+pub(crate) struct LoadedTrays {
     count: AtomicUsize,
     /// A bit for each worker: a desk may have thousands, of which few are awake.
     marks: Box<[AtomicU64]>,
 }
 
-impl Loaded {
+impl LoadedTrays {
     pub(crate) fn new(workers: usize) -> Self {
-        Loaded {
+        LoadedTrays {
             count: AtomicUsize::new(0),
             marks: (0..workers.div_ceil(64))
                 .map(|_| AtomicU64::new(0))
@@ -65,7 +65,7 @@ impl Loaded {
 }
 
 pub(crate) struct Round<'a> {
-    loaded: &'a Loaded,
+    loaded: &'a LoadedTrays,
     /// The word in which it begins, and the bits in it that come last.
     first: usize,
     below: u64,
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn every_mark_is_found_once_from_wherever_one_starts() {
         for workers in [1, 5, 63, 64, 65, 128, 300] {
-            let loaded = Loaded::new(workers);
+            let loaded = LoadedTrays::new(workers);
             let marked: Vec<usize> = (0..workers).filter(|w| w % 7 % 3 == 0).collect();
             for _ in 0..2 {
                 marked.iter().for_each(|&worker| loaded.set(worker));

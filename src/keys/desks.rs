@@ -12,7 +12,7 @@ use crate::sync::hash::jump;
 use crate::sync::panics::{Panic, contain};
 use crate::sync::{Mutex, lock};
 
-pub(crate) struct Homes<J> {
+pub(crate) struct KeyDesks<J> {
     desks: usize,
     /// How the strategies make keys, if not by the jobs' own.
     affinity: Mutex<Option<Affinity<J>>>,
@@ -20,15 +20,15 @@ pub(crate) struct Homes<J> {
     asks: AtomicBool,
 }
 
-impl<J> Homes<J> {
+impl<J> KeyDesks<J> {
     pub(crate) fn new(desks: usize, affinity: Option<Affinity<J>>) -> Self {
-        let homes = Homes {
+        let key_desks = KeyDesks {
             desks,
             affinity: Mutex::new(None),
             asks: AtomicBool::new(false),
         };
-        homes.set(affinity);
-        homes
+        key_desks.set(affinity);
+        key_desks
     }
 
     /// From now on, the strategies have this affinity.
