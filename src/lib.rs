@@ -64,9 +64,10 @@
 //! Longer texts on dispatchers, executors, workers of your own and moving from other pools are in [`guide`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The journey of a job, from the door down: a module imports only from those after it (tests/layout.rs).
-mod pool;
+// The journey of a job, from the door down: a module imports only from those after it (tests/layout.rs). The pool stands
+// above them all, and comes second here so that the docs of `Submitter` begin with submitting.
 mod submit;
+mod pool;
 mod handle;
 pub mod worker;
 mod engine;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// Receives what went wrong with jobs that were sent without a handle: see
-/// [`Submitter::errors`].
+/// [`errors`](crate::Submitter::errors).
 ///
 /// Also a [`Stream`](futures_core::Stream). Clones share the errors: each goes to one of them. It does
 /// not keep the pool open, and ends when the pool has ended and every error was received.

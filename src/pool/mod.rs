@@ -1,8 +1,5 @@
 //! The handles of a pool: what a user holds.
 
-pub(crate) mod builder;
-pub(crate) mod shutdown;
-
 use crate::desk::Strategy;
 use crate::dispatcher::Dispatcher;
 use crate::engine::Core;
@@ -217,3 +214,6 @@ impl<J, H: JobHandlerFactory<J>> fmt::Debug for WeakPool<J, H> {
         f.write_str("(WeakPool)")
     }
 }
+
+pub(crate) mod builder;
+pub(crate) mod shutdown;

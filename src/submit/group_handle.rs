@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// Waits for the outcomes of a group of jobs: see [`Submitter::submit_all`].
+/// Waits for the outcomes of a group of jobs: see [`submit_all`](crate::Submitter::submit_all).
 ///
 /// As a future it gives all outcomes, in the order of the jobs; [`wait`](Self::wait) is its blocking
 /// twin. To have each as soon as it and those before it are there, use [`next`](Self::next), iterate
