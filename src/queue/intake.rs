@@ -120,34 +120,50 @@ impl<J> Intake<J> {
     /// Has jobs taken out of the front block, under its lock: in a few instructions. It is empty only if the intake is.
     /// `take_out` is told whether more waits behind the block. Counts what it takes.
     pub(crate) fn draw<R>(&self, take_out: impl FnOnce(&mut Block<J>, bool) -> R) -> R {
-        let mut front = self.front.lock();
-        if front.block.is_empty() {
-            self.refill(&mut front);
-        }
-        let before = front.block.len();
-        let more = self.has_sealed(&front);
-        let result = take_out(&mut front.block, more);
-        let drawn = before - front.block.len();
-        drop(front);
+        let (result, drawn) = {
+            let mut front = self.front.lock();
+            if front.block.is_empty() {
+                self.refill(&mut front);
+            }
+            let before = front.block.len();
+            let more = self.has_sealed(&front);
+            let result = take_out(&mut front.block, more);
+            (result, before - front.block.len())
+        };
         self.note_drawn(drawn);
         result
     }
 
-    /// Moves all that is inside to the end of `to`, in portions that are handed to `each`.
+    /// Hands all that is inside to `each`, block by block and under no lock. Not what is pushed meanwhile, for which
+    /// there may be no end.
     pub(crate) fn draw_all(&self, mut each: impl FnMut(&mut Block<J>)) {
-        // No more than was there when it began: submitters may go on for ever.
-        let blocks = 2 + {
-            let front = self.front.lock();
-            self.sealed.load(Acquire) - front.received
-        };
+        let sealed = self.sealed.load(Acquire);
         let mut portion = Block::default();
-        for _ in 0..blocks {
-            self.draw(|front, _| front.append_to(&mut portion));
+        // After the last block that is sealed by now: what is left of it at the front, and the open one.
+        let mut unsealed = 2;
+        while unsealed > 0 {
+            let received = self.draw_block(&mut portion);
             if portion.is_empty() {
                 return;
             }
             each(&mut portion);
+            unsealed -= u32::from(received >= sealed);
         }
+    }
+
+    /// Moves the front block to the end of `to`. Returns how many blocks were received so far.
+    fn draw_block(&self, to: &mut Block<J>) -> u64 {
+        let (drawn, received) = {
+            let mut front = self.front.lock();
+            if front.block.is_empty() {
+                self.refill(&mut front);
+            }
+            let drawn = front.block.len();
+            front.block.append_to(to);
+            (drawn, front.received)
+        };
+        self.note_drawn(drawn);
+        received
     }
 
     fn has_sealed(&self, front: &Front<J>) -> bool {
@@ -306,6 +322,27 @@ mod tests {
             "one was taken out, and one is split"
         );
         assert!(intake.is_empty());
+    }
+
+    #[test]
+    fn what_is_pushed_while_all_is_drawn_stays_for_the_next_time() {
+        for waiting in [1, BLOCK, BLOCK + 1, 3 * BLOCK] {
+            for at_front in [0, 1] {
+                let intake = Intake::new();
+                jobs(0..waiting).for_each(|job| intake.push(job));
+                assert_eq!(draw(&intake, at_front).len(), at_front);
+                let (mut pushed, mut drawn) = (waiting, at_front);
+                intake.draw_all(|portion| {
+                    drawn += portion.len();
+                    portion.singles().clear();
+                    // As fast as it is drawn.
+                    jobs(pushed..pushed + BLOCK).for_each(|job| intake.push(job));
+                    pushed += BLOCK;
+                    assert!(pushed < 20 * BLOCK, "it goes on for ever");
+                });
+                assert!(drawn >= waiting, "{drawn} of {waiting}");
+            }
+        }
     }
 
     #[test]
