@@ -13,13 +13,13 @@
 //! * reading directories blocks, too. One worker of a second pool does it, and its handler *is* the walk:
 //!   a pool with one worker serves a piece of state in turn, from any task.
 
-#[path = "shared/hasher.rs"]
+#[path = "../shared/hasher.rs"]
 mod hasher;
-#[path = "shared/message.rs"]
+#[path = "../shared/message.rs"]
 mod message;
-#[path = "shared/report.rs"]
+#[path = "../shared/report.rs"]
 mod report;
-#[path = "shared/walk.rs"]
+#[path = "../shared/walk.rs"]
 mod walk;
 
 use clap::{Parser, ValueEnum};
