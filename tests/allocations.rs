@@ -1,4 +1,5 @@
-//! What a job costs in allocations, counted over all threads. One test, so that nothing else allocates.
+//! What a job costs in allocations, counted over all threads. One test in a program of its own, so that nothing else
+//! allocates.
 
 use fanpool::{Pool, Queued, handler_fn};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};

@@ -3,7 +3,8 @@
 //! The one file whose tests sleep: what is measured is the absence of work over a stretch of real time,
 //! and no event ends that stretch. The sleep is the experiment, not a way to wait for something: a
 //! machine under load makes the workers idle later, which the time before the measurement allows for,
-//! and processor time that other threads use is not counted.
+//! and processor time that other threads use is not counted. A program of its own, so that no other test
+//! keeps the machine busy meanwhile.
 #![cfg(target_os = "linux")]
 
 mod common;

@@ -8,7 +8,6 @@ use fanpool::{Metrics, Submitter};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::Wake;
 use std::time::Duration;
@@ -405,15 +404,4 @@ pub fn threads_named(prefix: &str) -> usize {
                 .count()
         })
         .unwrap_or(0)
-}
-
-/// An example's program. A plain `cargo test` builds the examples before it runs tests, and puts them
-/// beside the tests' own directory. With `--test` it does not look after them.
-pub fn example(name: &str) -> Command {
-    let this = std::env::current_exe().expect("this test has a path");
-    let profile = this.ancestors().nth(2).expect("target/profile/deps/test");
-    let program = profile.join("examples").join(name);
-    let program = program.with_extension(std::env::consts::EXE_EXTENSION);
-    assert!(program.exists(), "first: cargo build --example {name}");
-    Command::new(program)
 }
