@@ -3,6 +3,7 @@
 use super::{Desk, weight_of};
 use crate::desk::inboxes::Row;
 use crate::id::JobId;
+#[cfg(any(test, feature = "testing"))]
 use crate::keys::holders::Mark;
 
 impl<J: Send + 'static> Desk<J> {
