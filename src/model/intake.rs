@@ -4,6 +4,7 @@ use super::with_control;
 use crate::id::JobId;
 use crate::id::NO_POOL;
 use crate::job::Job;
+use crate::queue::block::Block;
 use crate::queue::envelope::Queued;
 use crate::queue::intake::{BLOCK, Intake};
 use crate::sync::atomic::{AtomicU64, Ordering::*};
@@ -24,7 +25,7 @@ fn push(intake: &Intake<u64>, number: u64) {
 }
 
 fn draw(intake: &Intake<u64>) -> Option<u64> {
-    let drawn = intake.draw(|front, _| front.pop());
+    let drawn = intake.draw(|front| front.pop());
     drawn.and_then(|mut job| Some(job.claim()?.job.into_inner()))
 }
 
@@ -48,6 +49,35 @@ fn a_block_is_sealed_while_a_desk_draws() {
 fn no_job_is_passed_by_when_a_block_is_sealed() {
     with_control(Fault::SealPassedBy, || {
         super::check(a_block_is_sealed_while_a_desk_draws);
+    });
+}
+
+/// With one job left at the front, so that a share of it is measured by the open block, too.
+fn a_block_is_sealed_while_a_share_is_drawn() {
+    let intake = Arc::new(Intake::new());
+    (0..2).for_each(|number| push(&intake, number));
+    let mut drawn: Vec<_> = draw(&intake).into_iter().collect();
+    let submitter = {
+        let intake = intake.clone();
+        thread::spawn(move || (2..2 + JOBS).for_each(|number| push(&intake, number)))
+    };
+    let mut share = Block::default();
+    let first = intake.draw_share(4, |waiting| waiting.min(4) - 1, &mut share);
+    let mut taken = first.into_iter().chain(std::iter::from_fn(|| share.pop()));
+    drawn.extend(
+        taken
+            .by_ref()
+            .filter_map(|mut job| Some(job.claim()?.job.into_inner())),
+    );
+    submitter.join().unwrap();
+    drawn.extend(std::iter::from_fn(|| draw(&intake)));
+    assert_eq!(drawn, (0..2 + JOBS).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_job_is_passed_by_when_a_share_is_drawn() {
+    with_control(Fault::SealPassedBy, || {
+        super::check(a_block_is_sealed_while_a_share_is_drawn);
     });
 }
 

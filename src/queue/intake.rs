@@ -118,20 +118,84 @@ impl<J> Intake<J> {
     }
 
     /// Has jobs taken out of the front block, under its lock: in a few instructions. It is empty only if the intake is.
-    /// `take_out` is told whether more waits behind the block. Counts what it takes.
-    pub(crate) fn draw<R>(&self, take_out: impl FnOnce(&mut Block<J>, bool) -> R) -> R {
+    /// Counts what `take_out` takes.
+    pub(crate) fn draw<R>(&self, take_out: impl FnOnce(&mut Block<J>) -> R) -> R {
         let (result, drawn) = {
             let mut front = self.front.lock();
             if front.block.is_empty() {
                 self.refill(&mut front);
             }
             let before = front.block.len();
-            let more = self.has_sealed(&front);
-            let result = take_out(&mut front.block, more);
+            let result = take_out(&mut front.block);
             (result, before - front.block.len())
         };
         self.note_drawn(drawn);
         result
+    }
+
+    /// Takes out the first job, and a share of what waits behind it: as many as `share` says of so many jobs that wait,
+    /// and fewer than `most`. That share is moved to the end of `to`.
+    pub(crate) fn draw_share(
+        &self,
+        most: usize,
+        share: impl Fn(usize) -> usize,
+        to: &mut Block<J>,
+    ) -> Option<Queued<J>> {
+        let job = {
+            let mut front = self.front.lock();
+            let from_open = front.block.is_empty() && self.refill(&mut front);
+            let job = front.block.pop()?;
+            if most > 1 {
+                let waiting = 1 + front.block.len();
+                if !from_open && waiting < 2 * most && !self.has_sealed(&front) {
+                    self.share_with_open(&mut front, share, to);
+                } else {
+                    self.share_of_front(&mut front, share, to);
+                }
+            }
+            job
+        };
+        self.note_drawn(1 + to.len());
+        Some(job)
+    }
+
+    fn share_of_front(
+        &self,
+        front: &mut Front<J>,
+        share: impl Fn(usize) -> usize,
+        to: &mut Block<J>,
+    ) {
+        let behind = self.has_sealed(front);
+        let wanted = share(1 + front.block.len() + if behind { BLOCK } else { 0 });
+        front.block.move_to(wanted, to);
+        if behind && to.len() < wanted {
+            front.receive();
+            front.block.move_to(wanted - to.len(), to);
+        }
+    }
+
+    /// So few are left at the front that a share of them is no measure. One look at the open block saves many draws of
+    /// fewer and fewer jobs.
+    #[inline(never)]
+    fn share_with_open(
+        &self,
+        front: &mut Front<J>,
+        share: impl Fn(usize) -> usize,
+        to: &mut Block<J>,
+    ) {
+        let mut open = self.open.lock();
+        if self.has_sealed(front) && !seeded(Fault::SealPassedBy) {
+            drop(open);
+            return self.share_of_front(front, share, to);
+        }
+        let wanted = share(1 + front.block.len() + open.len());
+        front.block.move_to(wanted, to);
+        if to.len() < wanted {
+            // The front is empty now.
+            std::mem::swap(&mut *open, &mut front.block);
+            drop(open);
+            front.block.move_to(wanted - to.len(), to);
+        }
     }
 
     /// Hands all that is inside to `each`, block by block and under no lock. Not what is pushed meanwhile, for which
@@ -170,19 +234,22 @@ impl<J> Intake<J> {
         self.sealed.load(Acquire) != front.received
     }
 
-    /// Gets the next block that has jobs, if there is one, for an empty front.
-    fn refill(&self, front: &mut Front<J>) {
+    /// Gets the next block that has jobs, if there is one, for an empty front. Returns whether it was the open one.
+    fn refill(&self, front: &mut Front<J>) -> bool {
         if self.has_sealed(front) {
-            return front.receive();
+            front.receive();
+            return false;
         }
         let mut open = self.open.lock();
         if self.has_sealed(front) && !seeded(Fault::SealPassedBy) {
             drop(open);
-            return front.receive();
+            front.receive();
+            return false;
         }
         if !open.is_empty() {
             std::mem::swap(&mut *open, &mut front.block);
         }
+        true
     }
 
     /// Looks under both locks: orders this look against every push.
@@ -271,7 +338,7 @@ mod tests {
 
     fn draw(intake: &Intake<usize>, most: usize) -> Vec<u64> {
         let mut out = Block::default();
-        intake.draw(|front, _| front.move_to(most, &mut out));
+        intake.draw(|front| front.move_to(most, &mut out));
         numbers(&mut out)
     }
 
@@ -346,14 +413,37 @@ mod tests {
     }
 
     #[test]
-    fn who_draws_is_told_whether_more_waits_behind_the_block() {
-        let intake = Intake::new();
-        let told = || intake.draw(|front, more| (front.pop().is_some(), more));
-        assert_eq!(told(), (false, false));
-        jobs(0..BLOCK + 1).for_each(|job| intake.push(job));
-        assert_eq!(told(), (true, false), "the open block is not looked at");
-        jobs(0..BLOCK).for_each(|job| intake.push(job));
-        assert_eq!(told(), (true, true));
+    fn a_share_is_of_all_that_waits_and_comes_in_order_wherever_it_lies() {
+        let half = |waiting: usize| (waiting / 2).min(64).saturating_sub(1);
+        for waiting in (1..3 * BLOCK).step_by(31) {
+            for at_front in [0, 1, 5, BLOCK - 3] {
+                let intake = Intake::new();
+                // So many are left at the front, and the rest is behind it.
+                jobs(0..BLOCK).for_each(|job| intake.push(job));
+                let first = draw(&intake, BLOCK - at_front.min(waiting)).len();
+                jobs(BLOCK..first + waiting).for_each(|job| intake.push(job));
+                let (mut next, mut left) = (first as u64, waiting.max(BLOCK - first));
+                while left > 0 {
+                    let mut to = Block::default();
+                    let job = intake.draw_share(64, half, &mut to).expect("it waits");
+                    let taken = 1 + to.len();
+                    assert!(
+                        taken >= (left / 2).clamp(1, 64) && taken <= 64,
+                        "{taken} of {left}"
+                    );
+                    let numbers = std::iter::once(job.id().get() - 1).chain(numbers(&mut to));
+                    numbers.for_each(|number| {
+                        assert_eq!(number, next);
+                        next += 1;
+                    });
+                    left -= taken;
+                }
+                assert!(
+                    intake.is_empty()
+                        && intake.draw_share(64, half, &mut Block::default()).is_none()
+                );
+            }
+        }
     }
 
     #[test]

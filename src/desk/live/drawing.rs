@@ -22,7 +22,7 @@ impl<J: Send + 'static> State<J> {
             return 0;
         }
         let drawn = &mut self.drawn;
-        intake.draw(|front, _| {
+        intake.draw(|front| {
             if alone && front.len() >= WHOLE_FROM {
                 front.append_to(drawn);
             } else {

@@ -5,7 +5,7 @@ use crate::desk::appetite::Appetite;
 use crate::desk::seat::{Seat, Tray};
 use crate::queue::block::Block;
 use crate::queue::envelope::Queued;
-use crate::queue::intake::{BLOCK, Intake};
+use crate::queue::intake::Intake;
 use crate::sync::fault::{Fault, seeded};
 use crate::wait::signal::call_each;
 
@@ -100,14 +100,8 @@ impl<J: Send + 'static> LiveDesk<J> {
             }
             return Some(self.hand_over(seat, job, jobs, false));
         }
-        let State { drawn, .. } = state;
-        // By one look, since others want that lock, too.
-        let job = intake.draw(|front, more| {
-            let waiting = front.len() + if more { BLOCK } else { 0 };
-            let job = front.pop()?;
-            front.move_to(self.further(waiting, most), drawn);
-            Some(job)
-        });
+        let share = |waiting| self.further(waiting, most);
+        let job = intake.draw_share(most, share, &mut state.drawn);
         state.desk.set_busy(worker, job.is_some());
         let (job, more) = (job?, state.drawn.len());
         let mut jobs = self.begin(&mut state.trays, seat, &job, more);

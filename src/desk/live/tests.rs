@@ -25,7 +25,7 @@ fn nobody_lies_down_beside_what_waits_nor_takes_it_apart() {
     live.wake_one(&intake, false);
     assert!(!live.still_asleep(1, Waker::noop().clone()));
     live.note_busy(&live.seats[1]);
-    let left = intake.draw(|front, _| (front.len(), front.envelopes().len()));
+    let left = intake.draw(|front| (front.len(), front.envelopes().len()));
     assert_eq!(left, (319, 5));
 }
 
