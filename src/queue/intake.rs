@@ -183,17 +183,12 @@ impl<J> Intake<J> {
         share: impl Fn(usize) -> usize,
         to: &mut Block<J>,
     ) {
-        let mut open = self.open.lock();
-        if self.has_sealed(front) && !seeded(Fault::SealPassedBy) {
-            drop(open);
-            return self.share_of_front(front, share, to);
-        }
-        let wanted = share(1 + front.block.len() + open.len());
+        let in_open = self.open.lock().len();
+        let wanted = share(1 + front.block.len() + in_open);
         front.block.move_to(wanted, to);
         if to.len() < wanted {
-            // The front is empty now.
-            std::mem::swap(&mut *open, &mut front.block);
-            drop(open);
+            // The front is empty now. That lock is taken twice, so that no submitter waits while jobs are moved.
+            self.refill(front);
             front.block.move_to(wanted - to.len(), to);
         }
     }
