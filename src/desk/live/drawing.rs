@@ -1,9 +1,20 @@
 //! Jobs move from the intake to the desk: as few as can be routed, or all, if the order has to see all.
 
 use super::{State, WHOLE_FROM};
+use crate::queue::block::Block;
 use crate::queue::intake::{Intake, KeyedIntake};
 
 impl<J: Send + 'static> State<J> {
+    /// How many jobs wait that nobody took and nothing binds.
+    pub(super) fn backlog(&self) -> usize {
+        self.desk.backlog() + self.front.len()
+    }
+
+    /// Whether there is a job that is not bound to a worker.
+    pub(super) fn has_unbound(&mut self) -> bool {
+        !self.front.is_empty() || self.desk.has_unbound()
+    }
+
     /// Moves to the desk what only its own workers may run.
     pub(super) fn draw_keyed(&mut self, keyed: Option<&KeyedIntake<J>>) {
         if let Some(keyed) = keyed.filter(|keyed| keyed.about() > 0) {
@@ -21,14 +32,24 @@ impl<J: Send + 'static> State<J> {
         if backlog >= room {
             return 0;
         }
-        let drawn = &mut self.drawn;
-        intake.draw(|front| {
-            if alone && front.len() >= WHOLE_FROM {
-                front.append_to(drawn);
-            } else {
-                front.move_to(room - backlog, drawn);
-            }
-        });
+        let State { front, drawn, .. } = self;
+        let wanted = room - backlog;
+        // A block as a whole costs no more than a few; but other desks could not take what is left of it.
+        let whole = |block: &Block<J>| alone && block.len() >= WHOLE_FROM;
+        if front.is_empty() && !intake.receive(front) {
+            intake.draw_open(front, |open, front| {
+                if whole(open) {
+                    std::mem::swap(open, front);
+                } else {
+                    open.move_to(wanted, drawn);
+                }
+            });
+        }
+        if whole(front) {
+            front.append_to(drawn);
+        } else {
+            front.move_to(wanted - drawn.len(), drawn);
+        }
         let count = drawn.len();
         if count > 0 {
             self.desk.append(drawn.singles());
@@ -40,10 +61,11 @@ impl<J: Send + 'static> State<J> {
 
     /// Moves all that waits in the intake to the desk. Answers how many there were.
     pub(super) fn draw(&mut self, intake: &Intake<J>) -> usize {
+        let State { desk, front, .. } = self;
         let mut drawn = 0;
-        intake.draw_all(|jobs| {
+        intake.draw_all(front, |jobs| {
             drawn += jobs.len();
-            self.desk.append(jobs.singles());
+            desk.append(jobs.singles());
             jobs.forget_burst();
         });
         drawn

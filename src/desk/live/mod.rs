@@ -75,7 +75,7 @@ const RAREST: usize = 4;
 
 /// From how many jobs on a block is moved to the only desk as a whole, which costs no more than to move a few. Fewer stay
 /// in the intake until they can be bound.
-const WHOLE_FROM: usize = BLOCK / 2;
+const WHOLE_FROM: usize = 3 * BLOCK / 4;
 
 /// So many trays of workers that sleep are kept: more are seldom wanted at a time.
 const KEPT_TRAYS: usize = 64;
@@ -111,6 +111,8 @@ pub(crate) struct State<J> {
     wakers: Vec<Option<Waker>>,
     /// What leaves the intake, on its way to the desk or to a worker's tray. Empty, and kept for its buffer.
     drawn: Block<J>,
+    /// The block that the desk draws from: later than what is on the desk, earlier than what is in the intake.
+    front: Block<J>,
     /// Empty trays of workers that sleep, for their buffers.
     trays: Vec<Block<J>>,
 }
@@ -134,7 +136,7 @@ struct Locked<'a, J: Send + 'static> {
 
 impl<J: Send + 'static> Drop for Locked<'_, J> {
     fn drop(&mut self) {
-        let backlog = self.desk.backlog() as u64;
+        let backlog = self.backlog() as u64;
         if self.live.backlog.load(Relaxed) != backlog {
             // In one order with searchers, where it says whom to call: see `has_own_work`.
             let order = if self.live.keyed.is_some() {
@@ -190,6 +192,7 @@ impl<J: Send + 'static> LiveDesk<J> {
                 desk,
                 wakers: no_wakers(workers),
                 drawn: Block::default(),
+                front: Block::default(),
                 trays: Vec::new(),
             }),
             watch: Padded(AtomicU64::new(0)),

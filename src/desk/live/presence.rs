@@ -50,7 +50,7 @@ impl<J: Send + 'static> LiveDesk<J> {
             let running = seat.running();
             state.desk.release_keys(worker, &|id| running.contains(&id));
         }
-        !present && state.desk.has_unbound()
+        !present && state.has_unbound()
     }
 
     /// What was in the tray, and whether it is bound. Under the desk's lock.

@@ -36,7 +36,8 @@ impl<J: Send + 'static> LiveDesk<J> {
     ) -> bool {
         let mut state = self.enter();
         let trays = self.loaded.any() && !seeded(Fault::TrayUnseen);
-        if up() || state.desk.has_work_for(worker) || trays {
+        let work = !state.front.is_empty() || state.desk.has_work_for(worker);
+        if up() || work || trays {
             return false;
         }
         state
@@ -117,7 +118,7 @@ impl<J: Send + 'static> LiveDesk<J> {
                     break;
                 }
             }
-            anybody = called.is_empty() && (siblings || state.desk.has_unbound());
+            anybody = called.is_empty() && (siblings || state.has_unbound());
             wakers = self.collect_wakers(&mut state, called);
         }
         // Apart, because a list would cost an allocation for each burst.

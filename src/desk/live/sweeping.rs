@@ -26,6 +26,10 @@ impl<J: Send + 'static> LiveDesk<J> {
 
     pub(super) fn has_spare_on_desk(&self) -> bool {
         let mut state = self.enter();
+        if !state.front.is_empty() {
+            // From the common intake, so for anyone.
+            return true;
+        }
         self.draw_for_others(&mut state);
         state.desk.has_spare()
     }

@@ -1,11 +1,11 @@
 //! A worker takes jobs: what its desk has for it, a share of the intake into its tray, or what others took ahead.
 
-use super::{LiveDesk, State, Taken};
+use super::{LiveDesk, State, Taken, WHOLE_FROM};
 use crate::desk::appetite::Appetite;
 use crate::desk::seat::{Seat, Tray};
 use crate::queue::block::Block;
 use crate::queue::envelope::Queued;
-use crate::queue::intake::Intake;
+use crate::queue::intake::{BLOCK, Intake};
 use crate::sync::fault::{Fault, seeded};
 use crate::wait::signal::call_each;
 
@@ -36,7 +36,7 @@ impl<J: Send + 'static> LiveDesk<J> {
             called.extend(state.desk.route_for_sleepers());
         }
         // What found no room in an inbox is for the workers of other desks.
-        let more = state.desk.has_unbound();
+        let more = state.has_unbound();
         let wakers = self.collect_wakers(&mut state, called);
         drop(state);
         call_each(wakers);
@@ -100,13 +100,38 @@ impl<J: Send + 'static> LiveDesk<J> {
             }
             return Some(self.hand_over(seat, job, jobs, false));
         }
-        let share = |waiting| self.further(waiting, most);
-        let job = intake.draw_share(most, share, &mut state.drawn);
+        if state.front.is_empty() && !intake.receive(&mut state.front) {
+            let State { front, drawn, .. } = state;
+            // By one look, since submitters want that lock for every job.
+            let job = intake.draw_open(front, |open, front| {
+                let waiting = open.len();
+                if waiting >= WHOLE_FROM {
+                    std::mem::swap(open, front);
+                    return None;
+                }
+                let job = open.pop();
+                open.move_to(self.further(waiting, most), drawn);
+                job
+            });
+            if state.front.is_empty() {
+                let job = job.flatten();
+                state.desk.set_busy(worker, job.is_some());
+                let (job, more) = (job?, state.drawn.len());
+                let mut jobs = self.begin(&mut state.trays, seat, &job, more);
+                if let Some(jobs) = &mut jobs {
+                    std::mem::swap(jobs, &mut state.drawn);
+                }
+                return Some(self.hand_over(seat, job, jobs, false));
+            }
+        }
+        let behind = if intake.has_sealed() { BLOCK } else { 0 };
+        let more = self.further(state.front.len() + behind, most);
+        let job = state.front.pop();
         state.desk.set_busy(worker, job.is_some());
-        let (job, more) = (job?, state.drawn.len());
+        let (job, more) = (job?, more.min(state.front.len()));
         let mut jobs = self.begin(&mut state.trays, seat, &job, more);
         if let Some(jobs) = &mut jobs {
-            std::mem::swap(jobs, &mut state.drawn);
+            state.front.move_to(more, jobs);
         }
         Some(self.hand_over(seat, job, jobs, false))
     }
@@ -193,7 +218,11 @@ impl<J: Send + 'static> LiveDesk<J> {
     pub(crate) fn give_away(&self, to: &Seat<J>) -> Option<Queued<J>> {
         let mut state = self.enter_for_others();
         let mut called = state.desk.route();
-        let job = state.desk.take_unbound();
+        let job = match state.desk.take_unbound() {
+            // From the common intake, so for anyone.
+            None => state.front.pop(),
+            job => job,
+        };
         if let Some(job) = &job {
             to.begin(job.id());
             called.extend(state.desk.route_for_sleepers());
