@@ -27,7 +27,7 @@
 use crate::queue::block::Block;
 use crate::queue::envelope::Queued;
 use crate::sync::Padded;
-use crate::sync::atomic::{AtomicU64, Ordering::*};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 #[cfg(any(fanpool_loom, fanpool_shuttle))]
 use crate::sync::channel::{Receiver, Sender, bounded, unbounded};
 use crate::sync::fault::{Fault, seeded};
@@ -51,10 +51,11 @@ pub(crate) struct Intake<J> {
     /// Blocks sealed so far. Written under the open block's lock.
     sealed: Padded<AtomicU64>,
     out: Padded<Out>,
-    seals: Sender<Block<J>>,
-    received: Receiver<Block<J>>,
-    emptied: Sender<Block<J>>,
-    spares: Receiver<Block<J>>,
+    /// In boxes: so flume's own queue stays small, whose growth holds the submitter up that seals a block.
+    seals: Sender<Box<Block<J>>>,
+    received: Receiver<Box<Block<J>>>,
+    emptied: Sender<Box<Block<J>>>,
+    spares: Receiver<Box<Block<J>>>,
 }
 
 /// What came out so far. Written by those who draw.
@@ -62,6 +63,8 @@ pub(crate) struct Intake<J> {
 struct Out {
     blocks: AtomicU64,
     jobs: AtomicU64,
+    /// More blocks than are kept came out: there was a burst.
+    burst: AtomicBool,
 }
 
 impl<J> Intake<J> {
@@ -101,8 +104,8 @@ impl<J> Intake<J> {
     #[cold]
     fn seal(&self, open: &mut Block<J>) {
         let spare = self.spares.try_recv();
-        let empty = spare.unwrap_or_else(|_| Block::with_capacity(BLOCK));
-        let full = std::mem::replace(open, empty);
+        let mut full = spare.unwrap_or_else(|_| Box::new(Block::with_capacity(BLOCK)));
+        std::mem::swap(open, &mut *full);
         // It has a receiver for as long as there is an intake.
         let sent = self.seals.send(full);
         debug_assert!(sent.is_ok());
@@ -123,15 +126,18 @@ impl<J> Intake<J> {
     #[inline(never)]
     fn receive_sealed(&self, front: &mut Block<J>) -> bool {
         debug_assert!(front.is_empty(), "what it has comes first");
-        let Ok(next) = self.received.try_recv() else {
+        let Ok(mut next) = self.received.try_recv() else {
             return false;
         };
         self.out.blocks.fetch_add(1, SeqCst);
         self.note_drawn(next.len());
-        let empty = std::mem::replace(front, next);
+        std::mem::swap(front, &mut *next);
+        let empty = next;
         // Not one that is yet to grow, nor what an order kept for a burst. One too many is given back to the allocator.
         if (BLOCK..2 * BLOCK).contains(&empty.capacity()) {
-            drop(self.emptied.try_send(empty));
+            if self.emptied.try_send(empty).is_err() {
+                self.out.burst.store(true, Relaxed);
+            }
         }
         true
     }
@@ -184,6 +190,21 @@ impl<J> Intake<J> {
             each(front);
             debug_assert!(front.is_empty());
             unsealed -= u32::from(self.out.blocks.load(Acquire) >= sealed);
+        }
+    }
+
+    /// After a burst, once nothing waits: gives back the buffers that were made last. Most allocators keep all that was
+    /// made before them as long as they are there.
+    pub(crate) fn forget_burst(&self, front: &mut Block<J>) {
+        if self.out.burst.load(Relaxed) && self.out.burst.swap(false, Relaxed) {
+            let mut last = Block::default();
+            {
+                let mut open = self.open.lock();
+                if open.is_empty() {
+                    std::mem::swap(&mut *open, &mut last);
+                }
+            }
+            drop((last, std::mem::take(front)));
         }
     }
 
@@ -372,7 +393,14 @@ mod tests {
         let (intake, mut front) = (Intake::new(), Block::default());
         jobs(0..100 * BLOCK).for_each(|job| intake.push(job));
         intake.draw_all(&mut front, |portion| portion.singles().clear());
+        intake.forget_burst(&mut front);
+        assert_eq!((intake.capacity(), front.capacity()), (0, 0));
         let kept = std::iter::from_fn(|| intake.spares.try_recv().ok()).count();
         assert_eq!(kept, SPARES);
+        // Without one, they are.
+        jobs(0..BLOCK + 1).for_each(|job| intake.push(job));
+        intake.draw_all(&mut front, |portion| portion.singles().clear());
+        intake.forget_burst(&mut front);
+        assert!(intake.capacity() + front.capacity() >= BLOCK);
     }
 }

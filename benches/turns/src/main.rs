@@ -32,8 +32,11 @@ enum Workload {
     Routed(Jobs),
     /// One job at a time, submitted and waited for
     Pingpong(Jobs),
-    /// The longest of many `try_send` while nobody runs anything
+    /// The longest of many `try_send` while nobody runs anything; of two pools in a process of their own, after one that does not count
     Burst(Burst),
+    /// One side of it
+    #[command(hide = true)]
+    BurstOf(BurstOf),
     /// What a pool holds after so many waiting jobs have run, in MiB of the process (this revision only)
     Memory(Burst),
 }
@@ -49,6 +52,14 @@ struct Jobs {
 struct Burst {
     /// Jobs that wait at once
     #[arg(long, default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    jobs: u64,
+}
+
+#[derive(clap::Args, Clone, Copy)]
+struct BurstOf {
+    #[arg(long)]
+    before: bool,
+    #[arg(long)]
     jobs: u64,
 }
 
@@ -316,7 +327,7 @@ fn main() {
         }
         Workload::Burst(Burst { jobs }) => {
             let micros = |took: Duration| took.as_nanos() as f64 / 1000.0;
-            let (now, before) = (|| now::burst(jobs).0, || before::burst(jobs).0);
+            let (now, before) = (|| burst_of(false, jobs), || burst_of(true, jobs));
             turns(
                 &format!("longest of {jobs} try_send, µs"),
                 rounds,
@@ -324,6 +335,13 @@ fn main() {
                 now,
                 before,
             );
+        }
+        Workload::BurstOf(BurstOf { before, jobs }) => {
+            let burst = if before { before::burst } else { now::burst };
+            // The first one waits for the system's pages more than for anything else.
+            burst(jobs);
+            let longest = (0..2).map(|_| burst(jobs).0).max().expect("two pools");
+            println!("{}", longest.as_nanos());
         }
         Workload::Memory(Burst { jobs }) => {
             let (longest, all, held) = now::burst(jobs);
@@ -333,6 +351,19 @@ fn main() {
             println!("sent in {all:.1?}, the longest try_send took {longest:.1?}");
         }
     }
+}
+
+/// In a process of its own, since an allocator moves a growing buffer in another way once it has given one back.
+fn burst_of(before: bool, jobs: u64) -> Duration {
+    let program = std::env::current_exe().expect("a program knows its path");
+    let mut command = std::process::Command::new(program);
+    command.args(["burst-of", "--jobs", &jobs.to_string()]);
+    if before {
+        command.arg("--before");
+    }
+    let output = command.output().expect("it runs");
+    let nanos = String::from_utf8_lossy(&output.stdout).trim().parse();
+    Duration::from_nanos(nanos.expect("it prints the nanoseconds"))
 }
 
 /// Runs both in turns and prints the medians, and the median of the ratios with its quartiles.

@@ -61,6 +61,7 @@ impl<J: Send + 'static> LiveDesk<J> {
                     state.trays.push(tray);
                 }
             }
+            intake.forget_burst(&mut state.front);
         } else {
             waker = self.wake_up_locked(&mut state, worker);
         }
