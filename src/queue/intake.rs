@@ -134,10 +134,8 @@ impl<J> Intake<J> {
         std::mem::swap(front, &mut *next);
         let empty = next;
         // Not one that is yet to grow, nor what an order kept for a burst. One too many is given back to the allocator.
-        if (BLOCK..2 * BLOCK).contains(&empty.capacity()) {
-            if self.emptied.try_send(empty).is_err() {
-                self.out.burst.store(true, Relaxed);
-            }
+        if (BLOCK..2 * BLOCK).contains(&empty.capacity()) && self.emptied.try_send(empty).is_err() {
+            self.out.burst.store(true, Relaxed);
         }
         true
     }
