@@ -1,18 +1,18 @@
-//! Jobs move from the intake to the desk: as few as can be routed, or all, if the order has to see all.
+//! Drawing: moves jobs from the intake to the desk, as few as can be routed, or all if the order must see all.
 
 use super::{State, WHOLE_FROM};
 use crate::queue::intake::{Intake, KeyedIntake};
 
 impl<J: Send + 'static> State<J> {
-    /// Moves to the desk what only its own workers may run.
+    /// Moves to the desk the jobs that only its own workers may run.
     pub(super) fn draw_keyed(&mut self, keyed: Option<&KeyedIntake<J>>) {
         if let Some(keyed) = keyed.filter(|keyed| keyed.about() > 0) {
             keyed.draw_all(|jobs| self.desk.append(jobs.singles()));
         }
     }
 
-    /// Moves to the desk what it can route now, or all, if its order has to see all to choose. The rest stays in the
-    /// intake, for any desk. Answers how many there were.
+    /// Moves to the desk the jobs that it can route now, or all if its order must see all to choose. The rest stays in
+    /// the intake, for any desk. Returns how many were moved.
     pub(super) fn draw_to_route(&mut self, intake: &Intake<J>, alone: bool) -> usize {
         if !self.desk.in_arrival_order() {
             return self.draw(intake);
@@ -32,13 +32,13 @@ impl<J: Send + 'static> State<J> {
         let count = drawn.len();
         if count > 0 {
             self.desk.append(drawn.singles());
-            // It may be an order's now, from a burst.
+            // The buffer may now be one that an order used for a burst.
             drawn.forget_burst();
         }
         count
     }
 
-    /// Moves all that waits in the intake to the desk. Answers how many there were.
+    /// Moves all waiting jobs from the intake to the desk. Returns how many were moved.
     pub(super) fn draw(&mut self, intake: &Intake<J>) -> usize {
         let mut drawn = 0;
         intake.draw_all(|jobs| {
