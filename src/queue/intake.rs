@@ -1,6 +1,6 @@
-//! Tier 1: where accepted jobs wait until a desk draws them.
+//! The intake (tier 1): where accepted jobs wait until a desk draws them.
 //!
-//! Jobs travel in a flume channel, by the block:
+//! Jobs travel in blocks, through a flume channel:
 //!
 //! ```text
 //! push ─▶ open block ──full: sealed──▶ flume channel ──received──▶ front block ─▶ draw
@@ -8,23 +8,27 @@
 //!              └───────── spare blocks, a bounded flume channel ◀───────┘
 //! ```
 //!
-//! Submitters fill the open block under its lock. A full one is *sealed*: sent into the channel while that lock is
-//! held, so blocks are sent in the order in which they were filled. Desks draw from the front block under a lock of
-//! their own. When it is empty, they receive the next sealed block; when none is left, they take the open one as it is.
+//! 1. A submitter pushes into the open block, under its lock.
+//! 2. A full block is *sealed*: sent into the channel while that lock is held, so blocks are sent in the order in which
+//!    they were filled.
+//! 3. A desk draws from the front block, under a lock of its own.
+//! 4. When the front block is empty, the desk receives the next sealed block. If there is none, it takes the open block
+//!    as it is.
 //!
-//! Nobody waits inside flume, and the queue has no bound of its own, so a push cannot fail: the gate is the bound, and
-//! its ticket is taken first. docs/decisions/0001.
+//! No thread waits inside flume. The channel has no bound, so a push cannot fail: the gate is the bound, and its ticket
+//! is taken first (docs/decisions/0001).
 //!
-//! # No job is passed by, and none is overlooked
+//! # No job is overtaken, and none is overlooked
 //!
-//! - `sealed` is counted up after a block was sent, under the open block's lock. `received`, under the front block's
-//!   lock, says how many came out. So a desk needs flume only if the two differ, and then finds a block there.
-//! - A desk that saw no sealed block takes the lock of the open one, and *then looks at `sealed` again*: a submitter may
-//!   have sealed a block in between, and what is in the open block now came after it.
-//! - The last look before a worker sleeps ([`Intake::is_empty`]) holds both locks at once: nothing can move from one
-//!   place to the next behind its back.
+//! - `sealed` is incremented after a block was sent, under the open block's lock. `received` says how many blocks came
+//!   out; it is protected by the front block's lock. So a desk needs flume only if the two differ, and then finds a
+//!   block there.
+//! - A desk that saw no sealed block locks the open block and *reads `sealed` again*: a submitter may have sealed a
+//!   block in between, and the jobs now in the open block came after it.
+//! - The last look before a worker sleeps ([`Intake::is_empty`]) holds both locks at once, so no job can move from one
+//!   place to the next unseen.
 //!
-//! Lock order: the front block's, then the open block's.
+//! Lock order: the front block's lock, then the open block's.
 
 use crate::queue::block::Block;
 use crate::queue::envelope::Queued;
@@ -37,18 +41,18 @@ use crate::sync::spin_lock::SpinLock;
 #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
 use flume::{Receiver, Sender, bounded, unbounded};
 
-/// So many envelopes make a full block: enough to make little of what a seal costs. (A model has few jobs.)
+/// This many envelopes fill a block, which makes the cost of sealing negligible. (A model has few jobs.)
 pub(crate) const BLOCK: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     3
 } else {
     256
 };
 
-/// So many empty blocks are kept: more are seldom on their way at a time.
+/// This many empty blocks are kept for reuse: more are seldom under way at a time.
 const SPARES: usize = 4;
 
 pub(crate) struct Intake<J> {
-    /// On a line of its own, with its lock: it is what submitters write for every job.
+    /// On its own cache line, with its lock: submitters write it for every job.
     open: Padded<SpinLock<Block<J>>>,
     /// Blocks sealed so far. Written under the open block's lock.
     sealed: Padded<AtomicU64>,
@@ -96,7 +100,7 @@ impl<J> Intake<J> {
         }
     }
 
-    /// Several jobs in one envelope.
+    /// Pushes several jobs in one envelope.
     pub(crate) fn push_bundle(&self, jobs: Queued<J>) {
         let mut open = self.open.lock();
         open.push_bundle(jobs);
@@ -105,20 +109,20 @@ impl<J> Intake<J> {
         }
     }
 
-    /// Sends the open block, under its lock, and puts an empty one in its place.
+    /// Sends the open block, under its lock, and replaces it by an empty one.
     #[cold]
     fn seal(&self, open: &mut Block<J>) {
         let spare = self.spares.try_recv();
         let empty = spare.unwrap_or_else(|_| Block::with_capacity(BLOCK));
         let full = std::mem::replace(open, empty);
-        // It has a receiver for as long as there is an intake.
+        // Sending cannot fail: the intake owns the receiver.
         let sent = self.seals.send(full);
         debug_assert!(sent.is_ok());
         self.sealed.fetch_add(1, SeqCst);
     }
 
-    /// Has jobs taken out of the front block, under its lock: in a few instructions. It is empty only if the intake is.
-    /// `take_out` is told whether more waits behind the block. Counts what it takes.
+    /// Calls `take_out` on the front block, under its lock, and counts what it takes; it must be short. The block is
+    /// empty only if the intake is. `take_out` is told whether more jobs wait behind the block.
     pub(crate) fn draw<R>(&self, take_out: impl FnOnce(&mut Block<J>, bool) -> R) -> R {
         let mut front = self.front.lock();
         if front.block.is_empty() {
@@ -133,9 +137,9 @@ impl<J> Intake<J> {
         result
     }
 
-    /// Moves all that is inside to the end of `to`, in portions that are handed to `each`.
+    /// Moves all jobs out, in portions that are handed to `each`.
     pub(crate) fn draw_all(&self, mut each: impl FnMut(&mut Block<J>)) {
-        // No more than was there when it began: submitters may go on for ever.
+        // Stops after what was there at the beginning, because submitters may go on for ever.
         let blocks = 2 + {
             let front = self.front.lock();
             self.sealed.load(Acquire) - front.received
@@ -154,7 +158,7 @@ impl<J> Intake<J> {
         self.sealed.load(Acquire) != front.received
     }
 
-    /// Gets the next block that has jobs, if there is one, for an empty front.
+    /// Fetches the next non-empty block, if there is one, into an empty front.
     fn refill(&self, front: &mut Front<J>) {
         if self.has_sealed(front) {
             return front.receive();
@@ -169,7 +173,7 @@ impl<J> Intake<J> {
         }
     }
 
-    /// Looks under both locks: orders this look against every push.
+    /// Looks under both locks, which orders this look against every push.
     pub(crate) fn is_empty(&self) -> bool {
         let front = self.front.lock();
         let overlooked = seeded(Fault::SealOverlooked) && !self.has_sealed(&front);
@@ -177,7 +181,7 @@ impl<J> Intake<J> {
         front.block.is_empty() && open.is_empty() && (overlooked || !self.has_sealed(&front))
     }
 
-    /// Jobs were taken out, or went elsewhere: for a hint to those who look whether looking is worth it.
+    /// Counts jobs that were taken out or went elsewhere. Feeds the hint whether looking is worthwhile.
     pub(crate) fn note_drawn(&self, jobs: usize) {
         if jobs > 0 {
             self.drawn.fetch_add(jobs as u64, Relaxed);
@@ -189,14 +193,14 @@ impl<J> Intake<J> {
         self.open.lock().capacity() + self.front.lock().block.capacity()
     }
 
-    /// About how many are inside, given how many were ever accepted: a hint, and no lock.
+    /// Returns about how many jobs are inside, given how many were ever accepted. A hint, without a lock.
     pub(crate) fn about(&self, accepted: u64) -> u64 {
         accepted.saturating_sub(self.drawn.load(Relaxed))
     }
 }
 
 impl<J> Front<J> {
-    /// Changes the empty block for the next one in the channel.
+    /// Swaps the empty block for the next one in the channel.
     fn receive(&mut self) {
         let Ok(next) = self.seals.try_recv() else {
             debug_assert!(false, "a block is counted after it was sent");
@@ -204,15 +208,15 @@ impl<J> Front<J> {
         };
         self.received += 1;
         let empty = std::mem::replace(&mut self.block, next);
-        // Not one that is yet to grow, nor what an order kept for a burst. One too many is given back to the allocator.
+        // Keeps neither a buffer that is yet to grow nor one that an order filled in a burst. A surplus block is freed.
         if (BLOCK..2 * BLOCK).contains(&empty.capacity()) {
             drop(self.spares.try_send(empty));
         }
     }
 }
 
-/// An intake of one desk, for jobs with a key when there are several desks: so that the jobs of a key meet
-/// at one desk, in the order in which they came.
+/// An intake of one desk, for jobs with a key when there are several desks. It brings the jobs of a key to one desk, in
+/// the order in which they came.
 pub(crate) struct KeyedIntake<J> {
     intake: Intake<J>,
     pushed: Padded<AtomicU64>,
@@ -227,22 +231,22 @@ impl<J> KeyedIntake<J> {
     }
 
     pub(crate) fn push(&self, job: Queued<J>) {
-        // First, and in one order with tickets and searchers: see desk/live/mod.rs, "Found".
+        // Counted first, and in one order with tickets and searchers: see desk/live/mod.rs, "Found".
         self.pushed.fetch_add(1, SeqCst);
         self.intake.push(job);
     }
 
-    /// Hands all that is inside to `each`, in portions. The caller holds the desk's lock.
+    /// Hands all jobs to `each`, in portions. The caller holds the desk's lock.
     pub(crate) fn draw_all(&self, each: impl FnMut(&mut Block<J>)) {
         self.intake.draw_all(each);
     }
 
-    /// Looks under the lock, as [`Intake::is_empty`].
+    /// Looks under the locks, as [`Intake::is_empty`].
     pub(crate) fn is_empty(&self) -> bool {
         self.intake.is_empty()
     }
 
-    /// About how many are inside: no less than were pushed before and not drawn.
+    /// Returns about how many jobs are inside: at least those pushed before the call and not drawn.
     pub(crate) fn about(&self) -> u64 {
         self.intake.about(self.pushed.load(SeqCst))
     }
@@ -261,7 +265,7 @@ mod tests {
 
     #[test]
     fn jobs_come_out_as_they_came_in_however_they_are_pushed_and_taken() {
-        // Around the ends of blocks, and a prime in between.
+        // At the ends of blocks, and a prime in between.
         for most in [1, 97, BLOCK - 1, BLOCK, 3 * BLOCK] {
             let (intake, mut out) = (Intake::new(), Vec::new());
             let mut pushed = 0;
