@@ -1,12 +1,14 @@
-//! What a strategy said of a job, and who takes jobs while it is asked.
+//! The strategy's answer for one job, and the worker that takes jobs while the strategy is asked.
 
 use crate::keys::holders::Slot;
 use crate::queue::envelope::Queued;
 use std::collections::VecDeque;
 
-/// What a strategy said of a job: the worker in the upper half, and the key's slot if the strategy keeps the key's jobs
-/// together; all bits of a half for none. One word, since what is written by parts and read as a whole makes a
-/// processor wait, and this is handed on under the lock that all workers want.
+/// The strategy's answer for one job: the worker in the upper half, the key's slot in the lower half if the strategy
+/// keeps the key's jobs together. A half with all bits set means none.
+///
+/// Packed into one word: a processor stalls when it reads as a whole what was written in parts, and this value is
+/// passed on under the lock that all workers want.
 #[derive(Clone, Copy)]
 pub(super) struct Answer(u64);
 
@@ -41,7 +43,7 @@ pub(super) struct Taker<'a, J> {
 }
 
 impl<J> Taker<'_, J> {
-    /// So many more.
+    /// Returns how many more jobs it takes.
     pub(super) fn wanted(&self) -> usize {
         self.most.saturating_sub(self.tray.len())
     }

@@ -1,56 +1,57 @@
 //! How many jobs a worker takes at once.
 //!
-//! Each look at the desk costs locks that all workers share, as much as several tiny jobs. So a worker
-//! takes as many jobs as it runs in about two hundred microseconds, by a moving average of what they take: tiny
-//! jobs by the dozen, all that take longer than some hundred one by one. What it took ahead stays open to the others.
-//! Of jobs that are bound to it, which no other could take, it takes as many as it runs in a quarter of that time. (Of tiny
-//! ones, up to four times as many: see desk/live/mod.rs, `rarely`.)
+//! Each visit to the desk takes locks that all workers share, and costs as much as several tiny jobs. So a worker takes
+//! as many jobs as it runs in about 200 microseconds, by a moving average of their run time: dozens of tiny jobs, but
+//! one at a time once a job takes longer than some hundred microseconds. Other workers can still take what it took
+//! ahead.
+//!
+//! Jobs bound to the worker cannot be taken by others, so it takes only as many as it runs in a quarter of that time.
+//! (Of tiny bound jobs it takes up to four times as many: see `rarely` in desk/live/mod.rs.)
 
 use crate::dispatcher::Vitals;
 use crate::sync::atomic::{AtomicU32, Ordering::*};
 use crate::sync::backoff::Backoff;
 use std::time::{Duration, Instant};
 
-/// What a worker takes at once is done within this time: a fraction of what a thread may have to wait for a core.
+/// A worker's tray is run within this time: a fraction of what a thread may wait for a core.
 const AHEAD: u64 = 200_000;
-/// A worker takes no more at once.
+/// A worker takes at most this many jobs at once. More would make no difference.
 const MOST: u32 = 64;
-/// Those of bound jobs, for which no other worker can step in, within one in so many of it.
+/// Bound jobs must be run within this fraction of `AHEAD`, because no other worker can step in for them.
 const BOUND: u32 = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     1
 } else {
     4
 };
-/// Jobs are so short that waiting for more of them pays.
+/// At or below this time per job, waiting for more jobs pays.
 const TINY: u32 = 300;
-/// So many times at most it does not wait for more jobs after that was in vain.
+/// After lingering in vain, a worker skips lingering at most this many times.
 const MOST_SKIPPED: u8 = 15;
-/// The clock is read once for this many jobs: it costs as much as a tiny one.
+/// The clock is read once for this many jobs, because one reading costs as much as a tiny job.
 const SAMPLE: u32 = 16;
-/// Once in so many looks for jobs, those that others took ahead come first.
+/// Every this many searches, a worker looks first at what others took ahead.
 const SEE_TO_OTHERS: u8 = 8;
 
-/// Times are in nanoseconds.
+/// What a worker knows of its own pace. Times are in nanoseconds.
 #[derive(Debug)]
 pub(crate) struct Hand {
-    /// Jobs in the tray, or fewer if others took some.
+    /// Jobs in the tray; an upper bound, because others may have taken some.
     pub(crate) ahead: u32,
-    /// Its last look at the desk left jobs there that others could run, and nobody was called for them yet.
+    /// The last visit to the desk left jobs that others could run, and nobody was woken for them yet.
     pub(crate) leaves_more: bool,
-    /// Times that it looked for more.
+    /// How many times it searched for more.
     looks: u8,
-    /// When to wait for more jobs.
+    /// When to linger for more jobs.
     pub(crate) linger: Backoff,
-    /// Of one job, as strategies are told; zero until it was measured.
+    /// Time per job, as told to strategies; zero until it was measured.
     service: u64,
-    /// The same of the quicker of each two samples in a row: one slow sample by itself is about a thread that
-    /// had to wait for its core, and that is no reason to take fewer jobs. (Up to four seconds.)
+    /// The same, of the quicker of each two consecutive samples: a single slow sample mostly means that the thread
+    /// waited for its core, which is no reason to take fewer jobs. (Up to four seconds.)
     average: u32,
-    /// The last sample, as far.
+    /// The last sample, with the same limit.
     last: u32,
     appetite: Appetite,
-    /// The sample under way: its jobs, the time they took up to the last pause, and since when the
-    /// worker has been at it again.
+    /// The sample under way: its jobs, the time they took up to the last pause, and when the worker resumed.
     jobs: u32,
     busy: u64,
     since: Option<Instant>,
@@ -63,18 +64,18 @@ pub(crate) struct Appetite(u32);
 impl Appetite {
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
     pub(crate) fn of_jobs_that_take(nanos: u32) -> Self {
-        // By a clock that stands still, nothing is known.
+        // A clock that stands still says nothing.
         let jobs = AHEAD.checked_div(nanos.into()).unwrap_or(1);
         Appetite(jobs.clamp(1, u64::from(BOUND * MOST)) as u32)
     }
 
-    /// How many jobs to take at once, of those that others may take, too.
+    /// Returns how many jobs to take at once if other workers may take them too.
     #[inline]
     pub(crate) fn of_common(self) -> u32 {
         self.0.min(MOST)
     }
 
-    /// How many of those that are bound to the worker; if they are tiny, so many times as many.
+    /// Returns how many jobs to take at once if they are bound to this worker; `rarely` times as many if they are tiny.
     pub(crate) fn of_bound(self, rarely: u32) -> u32 {
         match (self.0 / BOUND).max(1) {
             MOST => MOST * rarely,
@@ -84,8 +85,8 @@ impl Appetite {
     }
 }
 
-/// The appetite of the worker that was measured last: what those go by who have not run enough jobs yet, and how many
-/// jobs one worker is called for.
+/// The appetite of the worker that was measured last. Workers that have not run enough jobs yet use it, and it says for
+/// how many jobs one worker is woken.
 pub(crate) struct Usual(AtomicU32);
 
 impl Usual {
@@ -123,7 +124,8 @@ impl Hand {
         }
     }
 
-    /// How many jobs to take now, those before being done. Strategies read the time they took in `vitals`.
+    /// Returns how many jobs to take now that the previous ones are done. Publishes the measured time per job in
+    /// `vitals`, for strategies.
     #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
     pub(crate) fn appetite(
         &mut self,
@@ -154,7 +156,7 @@ impl Hand {
         self.appetite = Appetite::of_jobs_that_take(self.average);
     }
 
-    /// For a model: one job to run, and one or two ahead, alone or in one envelope. It has no clock.
+    /// In a model there is no clock: one job to run, and one or two ahead, alone or in one envelope.
     #[cfg(any(fanpool_loom, fanpool_shuttle))]
     pub(crate) fn appetite(&mut self, _: &Vitals, _: &Usual, _: impl Fn() -> Instant) -> Appetite {
         let _ = (AHEAD, SAMPLE, follow, self.appetite);
@@ -162,13 +164,13 @@ impl Hand {
         Appetite(3)
     }
 
-    /// Whether jobs are so short that waiting for more of them pays.
+    /// Returns whether jobs are so short that waiting for more of them pays.
     pub(crate) fn pays_to_linger(&self) -> bool {
         (1..=TINY).contains(&self.average)
     }
 
-    /// Whether it is time to see to what others took ahead, so that those who block are not for ever
-    /// passed over by a stream of later jobs.
+    /// Returns whether it is time to look at what others took ahead. Otherwise a stream of later jobs could pass over
+    /// the jobs behind a blocked worker for ever.
     pub(crate) fn sees_to_others(&mut self) -> bool {
         self.looks = self.looks.wrapping_add(1);
         self.looks % SEE_TO_OTHERS == 0
@@ -182,7 +184,7 @@ impl Hand {
         }
     }
 
-    /// The worker has nothing to do: the time until it has is not its jobs'.
+    /// The worker has nothing to do: this time is not charged to its jobs.
     pub(crate) fn pause(&mut self, now: impl Fn() -> Instant) {
         if let Some(since) = self.since.take() {
             self.busy += nanos(now() - since);
@@ -190,12 +192,12 @@ impl Hand {
     }
 }
 
-/// Of five hundred years at most.
+/// Saturates after five hundred years.
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Up at once, down by and by: to take too few jobs is the cheaper mistake.
+/// Rises at once and falls slowly, because taking too few jobs is the cheaper mistake.
 fn follow(average: u64, each: u64) -> u64 {
     if each < average {
         average - (average - each) / 4

@@ -1,4 +1,4 @@
-//! The backlog: jobs that are not routed yet, in the queue order's hands, which is foreign code.
+//! The backlog: jobs that are not routed yet, held by the queue order, which is foreign code.
 
 use super::{Desk, count_keyed};
 use crate::queue::envelope::Queued;
@@ -6,7 +6,7 @@ use crate::queue_order::{Fifo, QueueOrder};
 use crate::sync::panics::{contain, dispose};
 use std::collections::VecDeque;
 
-/// What an order is asked to do.
+/// A request to the queue order.
 pub(super) enum Ask<'a, J> {
     #[cfg(any(test, feature = "sim", feature = "testing"))]
     Push(&'a mut Option<Queued<J>>),
@@ -28,12 +28,12 @@ impl<J: Send + 'static> Desk<J> {
     pub(crate) fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
         self.keyed += count_keyed(jobs, 0);
         if !self.ordered(Ask::Append(jobs)) {
-            // It broke on the way; its replacement takes the rest.
+            // The order panicked half way; its replacement takes the rest.
             self.ordered(Ask::Append(jobs));
         }
     }
 
-    /// How many wait that may go to anyone, or are yet to be routed.
+    /// Returns how many jobs may go to any worker or are not routed yet.
     pub(crate) fn backlog(&self) -> usize {
         self.spare.len() + self.returned.len() + self.waiting
     }
@@ -44,7 +44,7 @@ impl<J: Send + 'static> Desk<J> {
         match &job {
             Some(job) => self.keyed = self.keyed.saturating_sub(job.stays_with_desk().into()),
             None if self.waiting > 0 => {
-                // It hides a job. Whoever asks again would ask for ever.
+                // The order hides a job: a worker that asks again would ask for ever.
                 self.quarantine();
                 self.ordered(Ask::Pop(&mut job));
             }
@@ -53,14 +53,14 @@ impl<J: Send + 'static> Desk<J> {
         job
     }
 
-    /// Those from the `first` on have left the backlog.
+    /// Counts the jobs from `first` on as gone from the backlog.
     pub(super) fn note_popped(&mut self, jobs: &VecDeque<Queued<J>>, first: usize) {
         if self.keyed > 0 {
             self.keyed = self.keyed.saturating_sub(count_keyed(jobs, first));
         }
     }
 
-    /// Whether there was no panic.
+    /// Returns whether the order did not panic.
     #[inline(never)]
     pub(super) fn ordered(&mut self, what: Ask<'_, J>) -> bool {
         let order = &mut **self.order;
@@ -72,7 +72,7 @@ impl<J: Send + 'static> Desk<J> {
             Ask::Append(jobs) => order.append(jobs),
             Ask::Retain(keep) => order.retain(keep),
         });
-        // By itself, so that nothing that was taken out is lost with it.
+        // Contained separately, so that a panic here does not lose a job that was taken out.
         let counted = contain(|| order.len());
         match &counted {
             Ok(waiting) if acted.is_ok() => self.waiting = *waiting,
@@ -84,7 +84,7 @@ impl<J: Send + 'static> Desk<J> {
         acted.map_err(dispose).is_ok()
     }
 
-    /// Replaces a queue order that broke its contract by a plain one. What cannot be got out of it is
+    /// Replaces a queue order that broke its contract by a plain one. Jobs that the broken order does not give out are
     /// dropped with it, and so abandoned.
     #[cold]
     pub(super) fn quarantine(&mut self) {

@@ -1,22 +1,20 @@
-//! Jobs that have left the backlog and wait on the desk: those that a strategy has bound to one worker, and those that
-//! may go to anyone.
+//! Jobs that have left the backlog and wait on the desk: bound to one worker by the strategy, or free to go to any.
 //!
-//! Jobs and what the desk knows of them lie in two rows and not in one of pairs: a pair would be put together by words
-//! and moved in greater parts, and for that a processor waits until all that it wrote before has reached the cache, while
-//! everybody waits for the desk.
+//! Jobs and their marks lie in two parallel rows, not in one row of pairs. A pair is written word by word and moved in
+//! larger parts; for that a processor waits until all its earlier writes have reached the cache, while all workers wait
+//! for the desk.
 
 use crate::keys::holders::Mark;
 use crate::queue::block::move_first;
 use crate::queue::envelope::Queued;
 use std::collections::VecDeque;
 
-/// Greater buffers are not changed for others: what one burst needed would go round among all workers.
+/// Larger buffers are not swapped: otherwise the buffer that one burst needed would travel from worker to worker.
 const SWAPPED: usize = 1024;
 
-/// A worker's inbox, say. The first row is as long as the second, and in the same order.
+/// A row of jobs, such as a worker's inbox. Both deques have the same length and the same order.
 ///
-/// Little of what a deque can do is used, and much of that by way of the ends alone: all of it is compiled again for each
-/// type of jobs.
+/// Uses few of a deque's operations, and mostly those at its ends: each is compiled again for every job type.
 pub(crate) struct Row<J> {
     jobs: VecDeque<Queued<J>>,
     marks: VecDeque<Mark>,
@@ -52,7 +50,7 @@ impl<J> Row<J> {
         self.jobs.pop_front().map(|job| (job, mark))
     }
 
-    /// Moves the first `count` jobs to the end of `to`: if they are all, and it is empty, the two mostly change their
+    /// Moves the first `count` jobs to the end of `to`. If these are all jobs and `to` is empty, mostly swaps the
     /// buffers.
     pub(crate) fn move_to(&mut self, count: usize, to: &mut VecDeque<Queued<J>>) {
         drop_first(&mut self.marks, count);
@@ -70,7 +68,7 @@ impl<J> Row<J> {
         self.jobs.push_front(job);
     }
 
-    /// Moves all to the end of `to`.
+    /// Moves all jobs to the end of `to`.
     #[inline(never)]
     pub(crate) fn append_to(&mut self, to: &mut Row<J>) {
         to.marks.append(&mut self.marks);
@@ -85,7 +83,7 @@ impl<J> Row<J> {
         &self.marks
     }
 
-    /// Takes out the first job that is for the workers of any desk.
+    /// Takes out the first job that workers of any desk may run.
     #[inline(never)]
     pub(crate) fn pop_first_unkeyed(&mut self) -> Option<Queued<J>> {
         let mut found = None;
@@ -103,17 +101,17 @@ impl<J> Row<J> {
         found
     }
 
-    /// Nobody keeps them together any more.
+    /// Forgets the keys, because nobody keeps these jobs together any more.
     pub(crate) fn forget_keys(&mut self) {
         forget_keys(&mut self.marks);
     }
 
-    /// Takes out those whose job was cancelled.
+    /// Takes out the envelopes of cancelled jobs.
     pub(crate) fn take_tombstones(&mut self) -> Row<J> {
         self.take_out(|job, _| !job.is_full())
     }
 
-    /// Takes out those that `which` says yes to. The others keep their order.
+    /// Takes out the jobs that `which` selects. The others keep their order.
     #[inline(never)]
     pub(crate) fn take_out(&mut self, mut which: impl FnMut(&Queued<J>, Mark) -> bool) -> Row<J> {
         let mut out = Row::default();
@@ -129,10 +127,10 @@ impl<J> Row<J> {
         out
     }
 
-    /// Puts each of another row among those here by its turn, behind its equals.
+    /// Inserts the jobs of another row by their turns, behind equal ones.
     #[inline(never)]
     pub(crate) fn merge(&mut self, mut others: Row<J>) {
-        // Mostly once: what a strategy was asked about again lies behind what has later turns.
+        // Mostly one pass: jobs that a strategy was asked about again lie behind jobs with later turns.
         while !others.is_empty() {
             let mut last = 0;
             for _ in 0..self.len() {
@@ -148,7 +146,7 @@ impl<J> Row<J> {
         }
     }
 
-    /// Moves the first to the end.
+    /// Moves the first job to the end.
     #[inline(never)]
     fn turn_over(&mut self) {
         if let Some((job, mark)) = self.pop() {
@@ -165,13 +163,14 @@ impl<J> Row<J> {
     }
 }
 
-// Of marks alone, so compiled once.
+// These functions see only marks, so they are compiled once for all job types.
 
 fn drop_first(marks: &mut VecDeque<Mark>, count: usize) {
     marks.drain(..count);
 }
 
-/// How many of the first have turns that do not fall, from `last` on and below a limit. `last` goes on to the last of them.
+/// Returns how many of the first marks have ascending turns, from `last` on and below `limit`. Sets `last` to the last
+/// of these turns.
 fn ascending(marks: &VecDeque<Mark>, last: &mut u64, limit: u64) -> usize {
     let in_turn = |mark: &&Mark| {
         let fits = (*last..limit).contains(&mark.turn);
@@ -208,7 +207,7 @@ mod tests {
         bound
     }
 
-    /// Of both rows, which are to be the same.
+    /// Reads the numbers from both rows, which must agree.
     fn numbers(bound: &Row<usize>) -> Vec<u64> {
         let jobs: Vec<_> = bound.jobs().iter().map(|job| job.id().get()).collect();
         let marks: Vec<_> = bound.marks().iter().map(|mark| mark.turn).collect();

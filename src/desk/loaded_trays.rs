@@ -1,15 +1,16 @@
-//! Which workers of a desk may have jobs in their trays that others may take.
+//! Which trays of a desk's workers may hold jobs that others may take.
 //!
-//! A worker's mark is set and cleared under its tray's lock: set when something for others comes in, and
-//! left set when the tray has been emptied, since it will be filled again soon. Whoever looks into the tray in vain, its
-//! worker before it sleeps or another, clears the mark. `count` is changed after the mark is set and before it is
-//! cleared; so whoever sees by it that a tray may be loaded finds a mark, unless the tray has been emptied since.
+//! - A worker's mark is set and cleared under its tray's lock.
+//! - It is set when a job for others goes in, and stays set when the tray runs empty, which will soon be filled again.
+//! - A worker that looks into the tray in vain clears the mark: the owner before it sleeps, or another worker.
+//! - `count` changes after a mark is set and before a mark is cleared. So a worker that sees by `count` that a tray may
+//!   be loaded finds a mark, unless the tray has been emptied since.
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 
 pub(crate) struct LoadedTrays {
     count: AtomicUsize,
-    /// A bit for each worker: a desk may have thousands, of which few are awake.
+    /// One bit per worker: a desk may have thousands, of which few are awake.
     marks: Box<[AtomicU64]>,
 }
 
@@ -23,7 +24,8 @@ impl LoadedTrays {
         }
     }
 
-    /// Most often it is set already, which costs nobody a cache line. Once for many jobs, so kept out of the way of each.
+    /// Mostly finds the mark already set, which costs no other worker a cache line. Called once for many jobs, so kept
+    /// out of line.
     #[inline(never)]
     pub(crate) fn set(&self, worker: usize) {
         let (word, bit) = self.mark(worker);
@@ -50,7 +52,7 @@ impl LoadedTrays {
         self.count.load(SeqCst) > 0
     }
 
-    /// The workers whose mark is set, from `start` on and round to it.
+    /// Returns the workers whose mark is set, from `start` on and around to it.
     pub(crate) fn from(&self, start: usize) -> Round<'_> {
         let words = self.marks.len();
         let (first, below) = (start / 64 % words, (1 << (start % 64)) - 1);
@@ -66,12 +68,12 @@ impl LoadedTrays {
 
 pub(crate) struct Round<'a> {
     loaded: &'a LoadedTrays,
-    /// The word in which it begins, and the bits in it that come last.
+    /// The word in which the round begins, and the bits in it that come last.
     first: usize,
     below: u64,
-    /// How many words it is beyond that one.
+    /// How many words the round is beyond the first.
     step: usize,
-    /// What is left of that word.
+    /// The marks of the current word not yet visited.
     marks: u64,
 }
 

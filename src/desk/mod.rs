@@ -1,18 +1,21 @@
-//! A dispatcher at work: its backlog, its strategy, its workers' inboxes, and who of them sleeps.
+//! The desk: the state machine of one dispatcher, with its backlog, strategy, inboxes and list of sleepers.
 //!
-//! A plain state machine, without threads, clocks, wakers or locks: desk/live/mod.rs puts one behind a lock
-//! for the live pool. Dispatching is a role, not a thread: whoever holds the desk moves jobs along.
+//! The desk has no threads, clocks, wakers or locks; desk/live/mod.rs puts it behind a lock for the live pool.
+//! Dispatching is a role, not a thread: the thread that holds the desk moves jobs along.
 //!
-//! A job is in one of three places: in the *backlog*, whose order decides when it is next; in
-//! *spare*, when it is next and may go to anyone (the strategy said `Any`, or its worker was lost);
-//! or in one worker's *inbox*, bound to it.
+//! A job on the desk is in one of four places:
 //!
-//! While something is spare, nothing is routed: what waits behind it stays in the backlog, where the
-//! order still decides. And a worker takes whichever left the backlog first, from its inbox or from
-//! spare; so bound jobs and unbound ones never pass each other by.
+//! - the *backlog*: the queue order decides when the job is next;
+//! - *spare*: the job is next and may go to any worker (the strategy said `Any`, or its worker was lost);
+//! - a worker's *inbox*: the job is bound to that worker;
+//! - *returned*: the job's worker was lost and the strategy keeps the jobs of a key together, so the strategy is asked
+//!   about the job again, before anything in the backlog. (Without such a strategy, the jobs of a lost worker go to
+//!   spare.)
 //!
-//! When a worker is lost, what was bound to it goes to spare; but where a strategy keeps the jobs of a key
-//! together, it is asked again about each of them (*returned*), before anything in the backlog.
+//! Two rules keep bound and unbound jobs from overtaking each other:
+//!
+//! - While something is spare, nothing is routed: what waits behind it stays in the backlog, under the order's control.
+//! - A worker takes from its inbox or from spare, whichever job left the backlog first.
 
 mod answer;
 pub(crate) mod appetite;
@@ -38,62 +41,61 @@ use crate::sync::panics::Contained;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How many jobs may be bound to a worker ahead of its asking. Row jobs cannot go elsewhere, so
-/// few; fewer than four and workers wait for the desk between tiny jobs.
+/// How many jobs may be bound to a worker before it asks. Bound jobs cannot go elsewhere, so the depth is small; below
+/// four, workers wait for the desk between tiny jobs.
 pub(crate) const INBOX_DEPTH: usize = 4;
-/// As good as unbounded, and their sum over all workers fits a word.
+/// As good as unbounded, and the sum over all workers still fits a word.
 pub(crate) const MAX_INBOX_DEPTH: usize = u32::MAX as usize;
 
 pub(crate) struct Desk<J> {
     dispatcher: usize,
     order: Contained<Box<dyn QueueOrder<J>>>,
     strategy: Strategy<J>,
-    /// The order only ever gives the job that came first. Asked once.
+    /// The order always gives out the job that came first. Asked once.
     arrival_order: bool,
     spare: Row<J>,
-    /// Jobs that were bound to a worker that is lost, for the strategy to bind again; and others that left
-    /// the backlog and are next.
+    /// Jobs of a lost worker, for the strategy to bind again, and other jobs that left the backlog and are next.
     returned: Row<J>,
-    /// Empty, and kept for its buffer.
+    /// Empty between calls; kept for its buffer.
     drawn: VecDeque<Queued<J>>,
     places: Vec<Place>,
     vitals: Arc<[Vitals]>,
-    /// One for each worker, or none as long as nothing was ever bound.
+    /// One per worker, or none until a job is first bound.
     inboxes: Vec<Row<J>>,
     depth: usize,
-    /// How many jobs are in the backlog, by the order's own account after it was last called.
+    /// How many jobs are in the backlog, as the order said after its last call.
     waiting: usize,
-    /// How many jobs are in the backlog whose key belongs to this desk of several. Below the truth if an
-    /// order forgets what it was given.
+    /// How many jobs in the backlog have a key that belongs to this desk, if there are several desks. Too low if an
+    /// order loses jobs.
     keyed: usize,
     /// Empty without affinity.
     holders: Holders,
     in_hand: InHand,
-    /// Jobs that have left the backlog to be routed.
+    /// How many jobs have left the backlog to be routed.
     routed: u64,
-    /// How many jobs the inboxes of present workers take up to the depth.
+    /// How many more jobs the inboxes of present workers take, up to the depth.
     room: usize,
-    /// Sleeping workers; the last one to lie down is woken first, its caches being warmest.
+    /// Sleeping workers. The last to fall asleep is woken first, because its caches are warmest.
     asleep: Vec<usize>,
-    /// For each worker, where in `asleep` it is.
+    /// For each worker, its position in `asleep`.
     bed: Vec<Option<u32>>,
-    /// Counts the events of workers going idle.
+    /// Counts how often workers went idle.
     idle_events: u64,
-    /// Contained panics and broken contracts, until somebody collects the count.
+    /// Contained panics and broken contracts, until the count is collected.
     pub(crate) faults: u64,
-    /// Tombstones that were met and dropped, until then.
+    /// Tombstones met and dropped, until the count is collected.
     pub(crate) met: usize,
 }
 
-/// A strategy, and what it was asked once, where a panic hurts nobody: it is foreign code.
+/// A strategy and its answers to what is asked once, outside the desk: it is foreign code and may panic.
 pub(crate) struct Strategy<J> {
     dispatcher: Contained<Box<dyn Dispatcher<J>>>,
-    /// It only ever says `Any`, so jobs go straight from the backlog to who asks.
+    /// The strategy only ever says `Any`, so jobs go straight from the backlog to the worker that asks.
     late: bool,
-    /// Which jobs it keeps together.
+    /// Which jobs the strategy keeps together.
     affinity: Option<Affinity<J>>,
-    /// How it is asked about what waits. Reached from here alone, so that nobody has to compile it whose pools have no
-    /// strategy of this kind.
+    /// Routes what waits. The routing code is reached only from here, so it is not compiled for pools whose strategies
+    /// do not route.
     route: Option<Route<J>>,
 }
 
@@ -149,8 +151,8 @@ impl<J: Send + 'static> Desk<J> {
         desk
     }
 
-    /// Whether jobs may stay in the intake until a worker has nothing else: nobody needs to see them
-    /// all to say which is next, or where it goes.
+    /// Returns whether jobs may stay in the intake until a worker is free: neither the order nor the strategy needs to
+    /// see them all.
     pub(crate) fn may_leave_in_intake(&self) -> bool {
         self.strategy.late && self.arrival_order
     }
@@ -159,12 +161,12 @@ impl<J: Send + 'static> Desk<J> {
         self.arrival_order
     }
 
-    /// How many jobs can be bound now.
+    /// Returns how many jobs can be bound now.
     pub(crate) fn room(&self) -> usize {
         self.room
     }
 
-    /// Whether somebody has to ask the strategy before a worker can take.
+    /// Returns whether the strategy must be asked before a worker can take a job.
     pub(crate) fn routes(&self) -> bool {
         !self.strategy.late
     }
@@ -173,19 +175,19 @@ impl<J: Send + 'static> Desk<J> {
         self.strategy.affinity()
     }
 
-    /// What each worker writes for strategies to read.
+    /// Returns what each worker publishes for strategies.
     pub(crate) fn vitals(&self) -> Arc<[Vitals]> {
         self.vitals.clone()
     }
 
-    /// Puts another strategy in the place of the one there is, which is answered, to be dropped elsewhere.
-    /// What is bound stays so, and what waits is the new one's.
+    /// Replaces the strategy and returns the old one, to be dropped elsewhere. Bound jobs stay bound; the new strategy
+    /// routes what waits.
     #[inline(never)]
     pub(crate) fn set_strategy(&mut self, strategy: Strategy<J>) -> Strategy<J> {
         let old = std::mem::replace(&mut self.strategy, strategy);
         self.holders.begin_era();
         if self.strategy.affinity.is_none() {
-            // Nobody would see to them again.
+            // Without affinity, nobody would release these keys.
             self.holders = Holders::default();
             self.in_hand = InHand::default();
             for inbox in &mut self.inboxes {
@@ -194,7 +196,7 @@ impl<J: Send + 'static> Desk<J> {
         }
         self.make_hands();
         if self.strategy.late {
-            // Nobody would ask it.
+            // A late strategy is never asked about returned jobs.
             self.returned.append_to(&mut self.spare);
         }
         old
@@ -207,7 +209,7 @@ impl<J: Send + 'static> Desk<J> {
     }
 }
 
-/// How many jobs from the `first` on are for the workers of this desk.
+/// Returns how many jobs from `first` on only this desk's workers may run.
 fn count_keyed<J>(jobs: &VecDeque<Queued<J>>, first: usize) -> usize {
     let mut keyed = 0;
     for job in jobs.iter().skip(first) {
@@ -216,7 +218,7 @@ fn count_keyed<J>(jobs: &VecDeque<Queued<J>>, first: usize) -> usize {
     keyed
 }
 
-/// What the first `count` jobs weigh.
+/// Returns the total weight of the first `count` jobs.
 fn weight_of<J>(jobs: &VecDeque<Queued<J>>, count: usize) -> u64 {
     let mut weight = 0;
     for job in jobs.iter().take(count) {
@@ -233,7 +235,7 @@ fn no_beds(workers: usize) -> Vec<Option<u32>> {
     vec![None; workers]
 }
 
-/// How many of the first left the backlog before all of the others.
+/// Returns how many of the first jobs left the backlog before all of the others.
 fn count_sooner(marks: &VecDeque<Mark>, others: &VecDeque<Mark>) -> usize {
     let limit = others.front().map_or(u64::MAX, |other| other.turn);
     match marks.back() {

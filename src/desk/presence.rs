@@ -1,4 +1,4 @@
-//! Which workers are here, and which of them sleep. What was bound to one that leaves goes back, in order.
+//! Which workers are present, and which of them sleep. When a worker leaves, its bound jobs go back, in order.
 
 use super::{Desk, weight_of};
 use crate::desk::inboxes::Row;
@@ -7,9 +7,8 @@ use crate::id::JobId;
 use crate::keys::holders::Mark;
 
 impl<J: Send + 'static> Desk<J> {
-    /// The worker can take jobs now, or cannot. What waits for one that cannot goes to anyone, before
-    /// what is not routed yet, in order; or, if its key is to stay with one worker, to whom the strategy
-    /// says.
+    /// Sets whether the worker can take jobs. If not, its bound jobs go to spare, in order and before what is not
+    /// routed yet; jobs whose key stays with one worker are routed again by the strategy.
     pub(crate) fn set_present(&mut self, worker: usize, present: bool) {
         self.places[worker].hired = present;
         self.places[worker].seen = true;
@@ -20,15 +19,15 @@ impl<J: Send + 'static> Desk<J> {
         self.places[worker].present
     }
 
-    /// The worker is gone for a moment only: it is worth waiting for.
+    /// The worker will be back in a moment, so it is worth waiting for.
     pub(crate) fn expect(&mut self, worker: usize) {
         self.places[worker].seen = false;
     }
 
-    /// The worker's job waits for this very pool, so it takes none, or it goes on.
+    /// The worker's job waits for this very pool, so the worker takes no jobs; or the job goes on.
     pub(crate) fn set_away(&mut self, worker: usize, away: bool) {
         self.places[worker].away = away;
-        // Who waits is not worth waiting for.
+        // A worker that waits is not worth waiting for.
         self.places[worker].seen |= away;
         self.see_who_is_present(worker);
     }
@@ -50,14 +49,13 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// Whether nobody here can take jobs. Then those with a key are for the workers of other desks, too: else
-    /// a job that waits for one of them, on the last worker of its desk, would wait for ever.
+    /// Returns whether no worker here can take jobs. Then workers of other desks may take jobs with a key, too:
+    /// otherwise a job that waits for one of them, on the last worker of its desk, would wait for ever.
     pub(crate) fn is_deserted(&self) -> bool {
         self.places.iter().all(|place| place.seen && !place.present)
     }
 
-    /// Nothing more for this worker, which finishes what it runs; but what waits of a key that it is
-    /// running stays with it.
+    /// The worker finishes what it runs and gets nothing more, except waiting jobs of a key that it is running.
     #[cfg(any(test, feature = "testing"))]
     #[inline(never)]
     pub(crate) fn retire(&mut self, worker: usize) {
@@ -74,11 +72,11 @@ impl<J: Send + 'static> Desk<J> {
         self.give_back(out);
     }
 
-    /// What was taken out of an inbox is to be routed again or to go to anyone.
+    /// Jobs taken out of an inbox are routed again or may go to any worker.
     #[inline(never)]
     pub(super) fn give_back(&mut self, mut back: Row<J>) {
         back.forget_keys();
-        // Behind what left the backlog sooner.
+        // Behind jobs that left the backlog earlier.
         if self.strategy.affinity.is_some() {
             self.returned.merge(back);
         } else {
@@ -95,7 +93,7 @@ impl<J: Send + 'static> Desk<J> {
         all
     }
 
-    /// These are not in the worker's inbox any more, and their keys are not held for them.
+    /// Accounts for jobs taken out of the worker's inbox, and releases their keys.
     #[inline(never)]
     pub(super) fn left_inbox(&mut self, worker: usize, out: &Row<J>) {
         self.places[worker].queued_weight -= weight_of(out.jobs(), out.len());
@@ -121,7 +119,7 @@ impl<J: Send + 'static> Desk<J> {
         self.asleep.push(worker);
     }
 
-    /// Takes `worker` off the sleepers. Answers whether it was one.
+    /// Takes `worker` off the sleepers. Returns whether it was one.
     pub(crate) fn wake(&mut self, worker: usize) -> bool {
         let Some(at) = self.bed[worker].take() else {
             return false;
@@ -140,7 +138,7 @@ impl<J: Send + 'static> Desk<J> {
         Some(worker)
     }
 
-    /// How many sleep.
+    /// Returns how many workers sleep.
     #[cfg(feature = "sim")]
     pub(crate) fn sleepers(&self) -> usize {
         self.asleep.len()

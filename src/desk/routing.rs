@@ -1,4 +1,4 @@
-//! Routing: the strategy is asked about the next jobs, and they go where it says.
+//! Routing: asks the strategy about the next jobs and sends them where it says.
 
 use super::answer::{Answer, Taker};
 use super::backlog::Ask;
@@ -11,7 +11,7 @@ use crate::sync::panics::{Contained, contain, dispose};
 use std::collections::VecDeque;
 
 impl<J: Send + 'static> Strategy<J> {
-    /// Jobs go to whoever asks: the default.
+    /// Jobs go to the worker that asks: the default.
     pub(crate) fn any() -> Self {
         Strategy {
             dispatcher: Contained::new(Box::new(Any::new())),
@@ -21,7 +21,7 @@ impl<J: Send + 'static> Strategy<J> {
         }
     }
 
-    /// Not under a lock.
+    /// Runs foreign code: call outside the lock.
     #[inline(never)]
     pub(crate) fn new(dispatcher: Box<dyn Dispatcher<J>>) -> Self {
         let dispatcher = Contained::new(dispatcher);
@@ -41,16 +41,16 @@ impl<J: Send + 'static> Strategy<J> {
 }
 
 impl<J: Send + 'static> Desk<J> {
-    /// Asks the strategy about the backlog's next jobs while some inbox has room. Answers with the
-    /// sleeping workers that got one; they count as called.
+    /// Routes the backlog's next jobs while an inbox has room. Returns the sleeping workers that got one; they are
+    /// already off the list of sleepers.
     pub(crate) fn route(&mut self) -> Vec<usize> {
         let mut called = Vec::new();
         self.route_with(&mut None, &mut called);
         called
     }
 
-    /// The same for a worker that takes what the strategy gives it at once, up to `most` jobs in its tray, as if each
-    /// came by way of its inbox. After `take_many_bound`, so that what is in its inbox goes there first.
+    /// Routes, and puts up to `most` jobs for `worker` directly into its tray, as if each passed through its inbox.
+    /// Call after `take_many_bound`, so that jobs in the inbox go first.
     pub(crate) fn route_and_take(
         &mut self,
         worker: usize,
@@ -84,8 +84,8 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// The same for as many as can be bound now, if their order is settled: they leave the backlog by one call, and
-    /// each is moved once more, to where it goes. Answers whether there were any.
+    /// Routes as many jobs as can be bound now, if their order is settled. They leave the backlog in one call, and each
+    /// is moved only once more, to its destination. Returns whether there were any.
     pub(super) fn route_many(
         &mut self,
         taker: &mut Option<Taker<'_, J>>,
@@ -120,7 +120,7 @@ impl<J: Send + 'static> Desk<J> {
             drawn.clear();
         }
         while let Some(job) = drawn.pop_front() {
-            // Those that were sent left an empty envelope.
+            // Jobs already sent left an empty envelope.
             if sent > 0 {
                 sent -= 1;
                 continue;
@@ -163,7 +163,7 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// A job goes to a worker's tray, and its key is held until it is known to be over.
+    /// Accounts for a job that goes to a worker's tray. Its key is held until the job is known to be over.
     pub(super) fn hand(&mut self, worker: usize, key: Option<Slot>, job: &Queued<J>) {
         if let Some(key) = key {
             self.holders.bind(key, worker);
@@ -174,7 +174,7 @@ impl<J: Send + 'static> Desk<J> {
         place.taken_weight += job.weight();
     }
 
-    /// And its turn.
+    /// Returns the next job and its turn.
     pub(super) fn next_to_route(&mut self) -> Option<(Queued<J>, u64)> {
         if let Some((job, mark)) = self.returned.pop() {
             return Some((job, mark.turn));
@@ -188,7 +188,7 @@ impl<J: Send + 'static> Desk<J> {
         Some((job, self.routed))
     }
 
-    /// Where a job goes. `None`: a tombstone.
+    /// Asks the strategy where a job goes. `None` means a tombstone.
     #[inline]
     pub(super) fn ask_strategy(&mut self, job: &Queued<J>) -> Option<Answer> {
         let Strategy {
@@ -227,7 +227,7 @@ impl<J: Send + 'static> Desk<J> {
         }))
     }
 
-    /// After a job was taken: what was kept back behind it may be for somebody who sleeps.
+    /// Routes after a job was taken: a job held back behind it may be for a sleeper.
     pub(crate) fn route_for_sleepers(&mut self) -> Vec<usize> {
         if self.asleep.is_empty() {
             return Vec::new();
@@ -235,8 +235,8 @@ impl<J: Send + 'static> Desk<J> {
         self.route()
     }
 
-    /// Whether the worker that a strategy named can take the job. One that retires takes jobs of a key that
-    /// it still holds, and no others.
+    /// Returns whether the worker that a strategy named can take the job. A retiring worker takes only jobs of a key
+    /// that it still holds.
     pub(super) fn takes(&self, worker: usize, key: Option<Slot>) -> bool {
         let holds = || key.and_then(|key| self.holders.holder(key)) == Some(worker);
         self.places
@@ -263,7 +263,7 @@ impl<J: Send + 'static> Desk<J> {
         self.inboxes[worker].push(job, Mark { turn, id, key });
     }
 
-    /// The key of what it answers is still held.
+    /// Takes the next job out of a worker's inbox. Its key stays held.
     pub(super) fn unbind(&mut self, worker: usize) -> Option<(Queued<J>, Mark)> {
         let (job, mark) = self.inboxes.get_mut(worker)?.pop()?;
         self.places[worker].queued_weight -= job.weight();
@@ -275,7 +275,7 @@ impl<J: Send + 'static> Desk<J> {
         self.inboxes.get(worker)
     }
 
-    /// After a change of an inbox, or of whether its worker takes jobs.
+    /// Recounts after a change of an inbox, or of whether its worker takes jobs.
     pub(super) fn count_inbox(&mut self, worker: usize) {
         let before = self.room_of(worker);
         self.places[worker].queued = self.inbox(worker).map_or(0, Row::len);

@@ -1,5 +1,5 @@
-//! A worker's place in the pool, which outlives each of its lives: who it is, what it runs, what it has done, and the
-//! jobs that it took ahead.
+//! A worker's seat: its place in the pool, which outlives each of its lives. Holds its id, what it runs, what it has
+//! done, and its tray.
 
 use crate::dispatcher::Vitals;
 use crate::gate::Lane;
@@ -12,30 +12,30 @@ use crate::sync::{Mutex, lock};
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// On a pair of cache lines of its own, like `Padded`: its worker writes here for every job.
+/// On its own pair of cache lines, like `Padded`: its worker writes here for every job.
 #[repr(align(128))]
 pub(crate) struct Seat<J> {
     pub(crate) id: WorkerId,
     pub(crate) lane: Lane,
-    /// Of all of the desk's workers, side by side: for each by itself, an allocator would leave a gap.
+    /// The vitals of all workers of the desk, side by side: allocated one by one, they would leave gaps.
     vitals: Arc<[Vitals]>,
-    /// The running job's number, or 0. Set under the lock of the place that the job is taken from, so
-    /// that a visit finds it in one of the two; cleared when the outcome is known.
+    /// The running job's number, or 0. Set under the lock of the place that the job is taken from, so that a visit
+    /// finds the job in one of the two; cleared once the outcome is known.
     running: AtomicU64,
-    /// Numbers of further jobs that its worker has in its hands. A job is entered here before it leaves
-    /// `running`, so a visit that looks there first finds it in one of the two.
+    /// Numbers of further jobs in the worker's hands. A job is entered here before it leaves `running`, so a visit that
+    /// reads `running` first finds it in one of the two.
     detached: Mutex<Vec<JobId>>,
-    /// How many there are: written under the lock.
+    /// The length of `detached`, written under its lock.
     held: AtomicU32,
-    /// Jobs that this worker will run next; unless they are bound to it, others may be quicker. Filled and emptied as a
-    /// whole under the desk's lock, taken from one by one under its own.
+    /// Jobs that this worker will run next. Unless they are bound to it, other workers may take them first. Filled and
+    /// emptied as a whole under the desk's lock; jobs are taken one by one under the tray's own lock.
     pub(crate) tray: SpinLock<Tray<J>>,
 }
 
-/// What a worker took ahead.
+/// The jobs a worker took ahead.
 pub(crate) struct Tray<J> {
     pub(crate) jobs: Block<J>,
-    /// A strategy chose this worker for them: no other takes them.
+    /// A strategy chose this worker for them: no other worker takes them.
     pub(crate) bound: bool,
 }
 
@@ -55,7 +55,7 @@ impl<J> Seat<J> {
         }
     }
 
-    /// What it has done.
+    /// Returns what the worker has done.
     #[inline]
     pub(crate) fn vitals(&self) -> &Vitals {
         Vitals::of_worker(&self.vitals, self.id.index())
@@ -70,15 +70,15 @@ impl<J> Seat<J> {
         self.running.store(id.get(), Release);
     }
 
-    /// Sequentially consistent, as is the number that joins set afterwards: see engine/joins.rs.
+    /// Sequentially consistent, like the number that joins set afterwards: see engine/joins.rs.
     pub(crate) fn end(&self) {
         self.running.swap(0, SeqCst);
     }
 
-    /// Starts the next job in the tray where it lies, for the worker whose seat this is. (An envelope that is moved on
-    /// its way is written by words and read by pairs of them, for which a processor waits each time.) Once the seat says
-    /// so, `count` is called, still under the lock. `false`: there is nothing, or a tombstone, by what `start` says; that
-    /// stays where it is.
+    /// Starts the next job of the tray in place, for the worker whose seat this is. (An envelope moved on its way is
+    /// written by words and read by pairs of words, and a processor stalls for that each time.) `count` is called once
+    /// the seat names the job, still under the lock. Returns `false` if the tray is empty or `start` says that the
+    /// first envelope is a tombstone, which stays there.
     #[inline(always)]
     pub(crate) fn start_from_tray<R>(
         &self,
@@ -105,7 +105,7 @@ impl<J> Seat<J> {
         self.change_detached(|detached| detached.push(id));
     }
 
-    /// A job that went on beside others is over.
+    /// A detached job is over.
     pub(crate) fn reattach(&self, id: JobId) {
         self.change_detached(|detached| detached.retain(|&other| other != id));
     }
@@ -120,7 +120,7 @@ impl<J> Seat<J> {
         self.held.load(SeqCst) > 0 && lock(&self.detached).contains(&id)
     }
 
-    /// The jobs that it has in its hands.
+    /// Returns the jobs in the worker's hands.
     pub(crate) fn running(&self) -> Vec<JobId> {
         numbers(&self.running, &self.detached)
     }
@@ -130,7 +130,7 @@ impl<J> Seat<J> {
     }
 }
 
-/// Those of the running job and of the detached ones.
+/// Returns the numbers of the running job and of the detached ones.
 fn numbers(running: &AtomicU64, detached: &Mutex<Vec<JobId>>) -> Vec<JobId> {
     let number = running.load(SeqCst);
     let mut numbers: Vec<_> = number
@@ -142,7 +142,7 @@ fn numbers(running: &AtomicU64, detached: &Mutex<Vec<JobId>>) -> Vec<JobId> {
     numbers
 }
 
-/// A seat, for its worker to keep.
+/// A seat as held by its worker.
 pub(crate) struct OwnSeat<J> {
     seats: Arc<[Seat<J>]>,
     index: usize,

@@ -1,4 +1,4 @@
-//! Everything at once: what waits is taken out, shown, or rid of what was cancelled.
+//! Bulk operations: take out, show, or clean up everything that waits.
 
 use super::Desk;
 use super::backlog::Ask;
@@ -6,7 +6,7 @@ use crate::desk::inboxes::Row;
 use crate::queue::envelope::Queued;
 
 impl<J: Send + 'static> Desk<J> {
-    /// Takes out all that waits here, in the order in which it would have been started.
+    /// Takes out all waiting jobs, in the order in which they would have started.
     #[inline(never)]
     pub(crate) fn sweep(&mut self, swept: &mut Vec<Queued<J>>) {
         let mut bound = Row::default();
@@ -24,7 +24,7 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// Shows all that waits here.
+    /// Shows all waiting jobs.
     #[inline(never)]
     pub(crate) fn visit(&mut self, visit: &mut dyn FnMut(&Queued<J>)) {
         for waiting in self.inboxes.iter().chain([&self.spare, &self.returned]) {
@@ -38,7 +38,7 @@ impl<J: Send + 'static> Desk<J> {
         }));
     }
 
-    /// Drops the envelopes whose job was cancelled; answers how many.
+    /// Drops the envelopes of cancelled jobs. Returns how many there were.
     #[inline(never)]
     pub(crate) fn drop_tombstones(&mut self) -> usize {
         let mut dropped = 0;
@@ -57,7 +57,7 @@ impl<J: Send + 'static> Desk<J> {
             keyed += usize::from(keep && job.stays_with_desk());
             keep
         }));
-        // Unless it broke, and was replaced and counted.
+        // If the order broke, its replacement was counted already.
         self.keyed = keyed.min(self.waiting);
         dropped
     }

@@ -1,4 +1,4 @@
-//! Taking jobs off the desk: for one of its workers, or for the worker of another desk; and giving them back.
+//! Taking jobs off the desk, for its own workers or for those of other desks, and putting them back.
 
 use super::backlog::Ask;
 use super::{Desk, count_sooner, weight_of};
@@ -10,14 +10,14 @@ use crate::queue::envelope::Queued;
 use std::collections::VecDeque;
 
 impl<J: Send + 'static> Desk<J> {
-    /// What `worker` had taken is over, but for what it has in its hands still.
+    /// Releases the keys of the jobs that `worker` had taken, except those still in its hands.
     #[inline]
     pub(crate) fn release_keys(&mut self, worker: usize, in_hands: &dyn Fn(JobId) -> bool) {
         self.in_hand.release(worker, in_hands, &mut self.holders);
     }
 
-    /// Takes the next job for `worker`: from its inbox, or one that may go to anyone. `in_hands` tells
-    /// which of those that it took before are not over.
+    /// Takes the next job for `worker`, from its inbox or from the jobs that may go to any worker. `in_hands` tells
+    /// which of the jobs it took before are not over.
     pub(crate) fn take(
         &mut self,
         worker: usize,
@@ -42,7 +42,7 @@ impl<J: Send + 'static> Desk<J> {
         job
     }
 
-    /// Takes the next job of a worker's inbox. Its key is held until it is known to be over.
+    /// Takes the next job of a worker's inbox. Its key is held until the job is known to be over.
     #[inline(never)]
     pub(super) fn take_own(&mut self, worker: usize) -> Option<Queued<J>> {
         let (job, mark) = self.unbind(worker)?;
@@ -52,19 +52,18 @@ impl<J: Send + 'static> Desk<J> {
         Some(job)
     }
 
-    /// Whether something waits in the worker's inbox.
+    /// Returns whether the worker's inbox holds a job.
     pub(crate) fn has_bound(&self, worker: usize) -> bool {
         self.inbox(worker).is_some_and(|inbox| !inbox.is_empty())
     }
 
-    /// How many jobs `take_many_bound` would find.
+    /// Returns how many jobs `take_many_bound` would find.
     pub(crate) fn count_bound(&self, worker: usize) -> usize {
         let inbox = self.inbox(worker);
         inbox.map_or(0, |inbox| count_sooner(inbox.marks(), self.spare.marks()))
     }
 
-    /// Takes up to `most` further jobs of a worker's inbox: none that left the backlog behind one that may
-    /// go to anyone.
+    /// Takes up to `most` further jobs of a worker's inbox, but none that left the backlog after a spare job.
     pub(crate) fn take_many_bound(
         &mut self,
         worker: usize,
@@ -76,7 +75,7 @@ impl<J: Send + 'static> Desk<J> {
             return;
         };
         let place = &mut self.places[worker];
-        // All of them together are not looked at: their worker will, on its own core.
+        // When all jobs are taken, their weight is known: the worker reads the envelopes later, on its own core.
         let weight = if most == inbox.len() {
             place.queued_weight
         } else {
@@ -90,7 +89,7 @@ impl<J: Send + 'static> Desk<J> {
         self.count_inbox(worker);
     }
 
-    /// Takes up to `most` further jobs that may go to anyone.
+    /// Takes up to `most` further jobs that may go to any worker.
     pub(crate) fn take_many(&mut self, most: usize, out: &mut VecDeque<Queued<J>>) {
         let from_spare = most.min(self.spare.len());
         if from_spare > 0 {
@@ -103,8 +102,8 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// Takes jobs back that `worker` had taken ahead: they are next, and may go to anyone, or to whom the
-    /// strategy says if they were `bound` and it keeps the jobs of a key together.
+    /// Puts back jobs that `worker` had taken ahead. They are next, and may go to any worker; if they were `bound` and
+    /// the strategy keeps the jobs of a key together, it is asked again.
     #[inline(never)]
     pub(crate) fn put_back(&mut self, worker: usize, mut jobs: VecDeque<Queued<J>>, bound: bool) {
         self.places[worker].ahead = 0;
@@ -125,7 +124,7 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// Takes the next job that may go to anyone.
+    /// Takes the next job that may go to any worker.
     #[inline(never)]
     pub(crate) fn take_spare(&mut self) -> Option<Queued<J>> {
         match self.spare.pop() {
@@ -134,9 +133,8 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// Takes a job that is not bound, for the worker of another desk: none of a key, since a key's jobs
-    /// stay with their desk while anybody is there. After a `route`, what is left in the backlog has no
-    /// worker here to go to.
+    /// Takes an unbound job for the worker of another desk. Jobs with a key are excluded, because they stay with their
+    /// desk while a worker is present. After `route`, jobs left in the backlog have no worker here to go to.
     #[inline(never)]
     pub(crate) fn take_unbound(&mut self) -> Option<Queued<J>> {
         let any = self.is_deserted();
@@ -159,7 +157,7 @@ impl<J: Send + 'static> Desk<J> {
             if any || !job.stays_with_desk() {
                 return Some(job);
             }
-            // Not passed by: it is the next one here.
+            // The job is not passed over: it is the next one here.
             let to = if self.strategy.late {
                 &mut self.spare
             } else {
@@ -171,7 +169,7 @@ impl<J: Send + 'static> Desk<J> {
         None
     }
 
-    /// Whether `take_unbound` would find something.
+    /// Returns whether `take_unbound` would find a job.
     #[inline(never)]
     pub(crate) fn has_spare(&mut self) -> bool {
         let any = self.is_deserted();
@@ -186,13 +184,13 @@ impl<J: Send + 'static> Desk<J> {
         free(&self.spare) || free(&self.returned) || self.has_free(any)
     }
 
-    /// Whether the backlog has a job for other desks.
+    /// Returns whether the backlog has a job for other desks.
     pub(super) fn has_free(&mut self, any: bool) -> bool {
         let keyed = if any { 0 } else { self.keyed };
         self.waiting > keyed
     }
 
-    /// Whether `take` would find something for `worker`, perhaps after a `route`.
+    /// Returns whether `take` would find a job for `worker`, perhaps after `route`.
     pub(crate) fn has_work_for(&mut self, worker: usize) -> bool {
         if self.places[worker].retiring {
             return self.has_bound(worker);
@@ -201,7 +199,7 @@ impl<J: Send + 'static> Desk<J> {
         self.has_bound(worker) || !self.spare.is_empty() || routable && self.has_unbound()
     }
 
-    /// Whether there is a job that is not bound to a worker.
+    /// Returns whether there is a job that is not bound to a worker.
     pub(crate) fn has_unbound(&mut self) -> bool {
         !self.spare.is_empty() || !self.returned.is_empty() || self.waiting > 0
     }

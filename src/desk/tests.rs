@@ -97,7 +97,7 @@ fn who_takes_while_jobs_are_routed_gets_no_more_than_it_wants_and_all_in_order()
     let (mut tray, mut called) = (VecDeque::new(), Vec::new());
     desk.route_and_take(0, 5, &mut tray, &mut called);
     assert_eq!(tray.len(), 5);
-    // What came by for the other, and what this one gets in its inbox after that.
+    // What was routed to the other worker, and what this one got in its inbox afterwards.
     let mut taken = [tray, VecDeque::new()];
     for _ in 0..20 {
         for (worker, taken) in taken.iter_mut().enumerate() {
@@ -131,7 +131,7 @@ fn what_a_worker_gives_back_weighs_on_it_no_more() {
     let running = desk.take(0, &|_| false);
     let mut tray = VecDeque::new();
     desk.take_many_bound(0, 3, &mut tray);
-    // It waits for its own pool: the others go elsewhere.
+    // The worker waits for its own pool: the others go elsewhere.
     desk.set_away(0, true);
     desk.put_back(0, tray, true);
     desk.set_away(0, false);

@@ -1,16 +1,16 @@
 use super::{Dispatcher, Target, Workers};
 use crate::job::Job;
 
-/// Late binding: a job waits in the queue until a worker asks, so no job ever waits for a busy worker
-/// while another is idle.
+/// Late binding: a job waits in the queue until a worker asks for it, so no job waits for a busy worker while another
+/// is idle.
 ///
-/// The default. No strategy that binds jobs earlier has a lower mean wait when workers are alike; bind
-/// early for what it cannot give, such as jobs that follow their data to one worker.
+/// This is the default. When workers are alike, no strategy that binds jobs earlier has a lower mean wait. Bind early
+/// only for what late binding cannot give, such as sending jobs to the worker that has their data.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Any;
 
 impl Any {
-    /// The strategy.
+    /// Creates the strategy.
     pub fn new() -> Self {
         Any
     }

@@ -4,29 +4,29 @@ use crate::keys::affinity::Affinity;
 use crate::sync::hash;
 use std::fmt;
 
-/// The jobs of a key all to one worker, and so one after the other, in the order in which they left the
+/// Sends all jobs of a key to one worker, where they run one after the other, in the order in which they left the
 /// queue.
 ///
-/// A key that has jobs waiting in an inbox or running is with that worker, whatever comes or goes
-/// meanwhile, and even if the inbox is full: its jobs pile up there, and the other keys go on. A key that
-/// has none goes by rendezvous hashing (Thaler and Ravishankar, *Using Name-Based Mappings to Increase Hit
-/// Rates*, IEEE/ACM ToN 6(1), 1998) to one of the workers that take jobs: so when a worker retires or is
-/// lost, its keys spread over the others, when it comes back they return, and no other key moves.
+/// - A key with jobs running or waiting in an inbox stays with that worker, whatever workers come or go meanwhile, and
+///   even if the inbox is full: its jobs pile up there, and the other keys go on.
+/// - A key without such jobs goes to a worker chosen by rendezvous hashing (Thaler and Ravishankar, *Using Name-Based
+///   Mappings to Increase Hit Rates*, IEEE/ACM ToN 6(1), 1998) among those that take jobs. When a worker retires or is
+///   lost, its keys spread over the others; when it comes back, they return; no other key moves.
+/// - A job without a key goes to [`Target::Any`]: to the first worker that asks.
 ///
-/// A job without a key goes to [`Target::Any`]: to the first worker that asks.
+/// Bad at sharing out work: a worker with a hot key may be busy while others are idle, and keys are spread by number,
+/// not by load. Use it where the jobs of a key must not overlap or overtake each other, or should find their data warm.
 ///
-/// Bad at: sharing out work. A worker with a hot key may be busy while others are idle, and keys are spread
-/// by number, not by load. Take it where a key's jobs must not run at once or pass each other, or find their
-/// data warm. O(1) a job whose key is with a worker or was lately, else O(workers); and the pool keeps an account
-/// of keys, those that were there lately and those in inboxes and hands, which is one entry of a hash map for each, and
-/// 16 KiB for each dispatcher once it has met a key.
+/// With several dispatchers, all jobs of a key go to one of them, and the order holds across all dispatchers. It holds
+/// for jobs submitted after the strategy was installed: a [swap](crate::Submitter::set_dispatcher) does not move jobs
+/// that wait elsewhere.
 ///
-/// With several dispatchers, all jobs of a key go to one of them, and this promise holds across them all. It holds
-/// for what is submitted after such a strategy is there: a [swap](crate::Submitter::set_dispatcher) does not move what
-/// waits elsewhere.
+/// While a job waits for another job of its own pool, its worker takes no jobs, and later jobs of its key may run
+/// elsewhere. They still start in order.
 ///
-/// A job that waits for another one of its own pool stands aside: meanwhile its worker takes no jobs, and
-/// later ones of its key may run elsewhere. They start in order all the same.
+/// Cost: O(1) per job whose key is with a worker or was so recently, else O(workers). The pool also keeps one hash-map
+/// entry per key that is in an inbox, in a worker's hands, or was recently, and 16 KiB per dispatcher once it has seen
+/// a key.
 ///
 /// ```
 /// use fanpool::{Job, KeyAffinity, Pool, handler_fn};
@@ -44,15 +44,15 @@ pub struct KeyAffinity<J> {
 }
 
 impl<J> KeyAffinity<J> {
-    /// By the [key](crate::JobBuilder::key) that jobs were submitted with.
+    /// Uses the [key](crate::JobBuilder::key) that jobs were submitted with.
     pub fn new() -> Self {
         KeyAffinity {
             affinity: Affinity::by_key(),
         }
     }
 
-    /// By what `key_of` makes of a job: a key, or `None` for a job that may go to anyone. For when and how it
-    /// is called, see [`Affinity::by`].
+    /// Uses the key that `key_of` returns, or `None` for a job that may go to any worker. See [`Affinity::by`] for when
+    /// and how the closure is called.
     pub fn by<K: Into<Option<u64>>>(key_of: impl Fn(&Job<J>) -> K + Send + Sync + 'static) -> Self {
         KeyAffinity {
             affinity: Affinity::by(key_of),
@@ -117,13 +117,13 @@ mod tests {
         desk.route();
     }
 
-    /// A worker is done with what it has and takes the next job. Answers its number.
+    /// Finishes the worker's jobs and takes its next. Returns that job's number.
     fn take(desk: &mut Desk<u64>, worker: usize) -> Option<u64> {
         let job = desk.take(worker, &|_| false);
         job.map(|job| job.id().get() - 1)
     }
 
-    /// Where each of many keys goes while nobody holds it.
+    /// Where each of many keys goes while no worker holds it.
     fn key_desks(desk: &mut Desk<u64>) -> Vec<usize> {
         (0..1000)
             .map(|key| {
@@ -184,7 +184,7 @@ mod tests {
         let old = held.unwrap();
         push(&mut desk, 2, 7);
         desk.retire(old);
-        // One waits there, one runs: further ones go there, too, and nobody else gets any.
+        // One job waits and one runs: further ones go there, too, and no other worker gets any.
         push(&mut desk, 3, 7);
         let others = (0..WORKERS).filter(|&worker| worker != old);
         let to_others = |desk: &mut Desk<u64>| {

@@ -1,16 +1,17 @@
 use super::{Dispatcher, Target, WorkerView, Workers};
 use crate::job::Job;
 
-/// The worker with the fewest jobs waiting and running; of several, the one idle longest.
+/// Sends a job to the worker with the fewest jobs waiting and running; among several, to the one idle longest.
 ///
-/// Join the bounded shortest queue, JBSQ(k) (Kogias et al., *R2P2*, USENIX ATC 2019): jobs beyond the
-/// depth of the inboxes stay in the common queue until a worker has room. Bad at: jobs of very unequal
-/// length, since it counts them, and very many workers. O(workers) a job.
+/// This is "join the bounded shortest queue", JBSQ(k) (Kogias et al., *R2P2*, USENIX ATC 2019): jobs beyond the depth
+/// of the inboxes stay in the common queue until a worker has room.
+///
+/// Bad at jobs of very unequal length, because it counts jobs, and at very many workers. Cost: O(workers) per job.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LeastBusy;
 
 impl LeastBusy {
-    /// The strategy.
+    /// Creates the strategy.
     pub fn new() -> Self {
         LeastBusy
     }

@@ -1,21 +1,21 @@
-//! Which worker gets a job: the strategy of a dispatcher.
+//! Strategies: which worker of a dispatcher gets a job.
 //!
 //! | strategy | a job goes to | bad at | cost a job |
 //! |---|---|---|---|
-//! | [`Any`] | the first worker that asks (the default, and hard to beat) | sending jobs after their data | O(1) |
+//! | [`Any`] | the first worker that asks (the default, and hard to beat) | sending jobs to their data | O(1) |
 //! | [`RoundRobin`] | the next worker in turn | jobs of unequal length | O(1) |
 //! | [`LeastBusy`] | the worker with the fewest jobs waiting and running | very many workers | O(workers) |
 //! | [`TwoChoices`] | the less busy of two drawn at random | finding the last idle worker | O(1) |
 //! | [`Random`] | one drawn at random | most things: a yardstick | O(1) |
-//! | [`Weighted`] | the next in turn, some more often than others | weights that are not true | O(workers) |
+//! | [`Weighted`] | the next in turn, some more often than others | wrong weights | O(workers) |
 //! | [`KeyAffinity`] | the worker that has its key's jobs | sharing out work | O(1) to O(workers) |
 //! | [`Steer`], or a closure `\|job: &Job<_>, workers: &Workers<'_>\| -> Target` | wherever it says | | its own |
 //!
-//! Where the cost is O(1) there are exceptions while inboxes are full. All but `Any` bind jobs to workers
-//! early, which costs time beside: a job then may wait for a busy worker while another is idle.
+//! The O(1) costs have exceptions while inboxes are full. All strategies but `Any` bind jobs to workers early, which
+//! also costs waiting time: a job may wait for a busy worker while another is idle.
 //!
-//! What a strategy binds to a worker waits in that worker's inbox, of which the pool fills four places
-//! ahead ([`inbox_depth`](crate::PoolBuilder::inbox_depth)); nobody else takes it from there while that worker lives.
+//! Jobs bound to a worker wait in that worker's inbox. The pool fills four places of it ahead
+//! ([`inbox_depth`](crate::PoolBuilder::inbox_depth)). No other worker takes jobs from there while that worker lives.
 
 mod any;
 mod key_affinity;
@@ -49,18 +49,18 @@ use std::time::Duration;
 ///
 /// # Contract
 ///
-/// The pool calls [`dispatch`](Self::dispatch) once for each job, in queue order, when at least one
-/// worker has room in its inbox. It may rely on nothing else: not on a thread (whoever has a moment
-/// dispatches: a worker, or a submitter), and not on the time.
+/// The pool calls [`dispatch`](Self::dispatch) once per job, in queue order, while at least one worker has room in its
+/// inbox. Nothing else is promised: neither the calling thread (a worker or a submitter dispatches) nor the time of the
+/// call.
 ///
-/// An implementation chooses, and does nothing else: no I/O, no clock, no waiting. It runs under the
-/// dispatcher's lock, so all its workers wait for it. It may submit to the pool and read its metrics;
-/// a call that would wait for the pool gives `WouldDeadlock`. If it panics, the job goes to
-/// [`Target::Any`] and [`Metrics::faults`](crate::Metrics::faults) counts it.
+/// An implementation only chooses: no I/O, no clock, no waiting. It runs under the dispatcher's lock, so all of the
+/// dispatcher's workers wait for it. It may submit to the pool and read its metrics; a call that would wait for the
+/// pool returns `WouldDeadlock`. If it panics, the job goes to [`Target::Any`], and
+/// [`Metrics::faults`](crate::Metrics::faults) counts the panic.
 ///
 /// # Example
 ///
-/// Small jobs to whoever asks, big ones to the first worker that is idle:
+/// Small jobs go to the worker that asks first, big ones to the first idle worker:
 ///
 /// ```
 /// use fanpool::{Job, Target, Workers};
@@ -78,25 +78,24 @@ use std::time::Duration;
 /// # check(strategy);
 /// ```
 ///
-/// Wrong: a `WorkerId` that was kept from an earlier call. Its worker may be gone by now, and then
-/// the job goes to `Any`.
+/// Do not keep a `WorkerId` from an earlier call: its worker may be gone by now, and then the job goes to `Any`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not choose workers for jobs of type `{J}`",
     note = "a closure does: `|job: &Job<_>, workers: &Workers<'_>| -> Target {{ .. }}`, `Send + 'static`"
 )]
 pub trait Dispatcher<J>: Send + 'static {
-    /// Chooses for `job`. `workers` shows those that can take one.
+    /// Chooses a worker for `job`. `workers` shows the workers that can take one.
     fn dispatch(&mut self, job: &Job<J>, workers: &Workers<'_>) -> Target;
 
-    /// Whether every answer is [`Target::Any`]. Then the pool does not ask, and jobs wait in the queue
-    /// until a worker takes one.
+    /// Returns whether every answer is [`Target::Any`]. If so, the pool does not ask, and jobs wait in the queue until
+    /// a worker takes one.
     fn late_binding(&self) -> bool {
         false
     }
 
-    /// Which jobs are to stay together, if any: then the pool keeps account of keys, and
-    /// [`dispatch`](Self::dispatch) finds the job's key by [`Workers::key`] and who has its other jobs by
-    /// [`Workers::holder_of`]. Asked once. With several dispatchers, the first one's answer holds for all.
+    /// Returns which jobs must stay together, if any. The pool then tracks keys: [`dispatch`](Self::dispatch) finds the
+    /// job's key by [`Workers::key`], and the worker that has its other jobs by [`Workers::holder_of`]. Called once.
+    /// With several dispatchers, the first one's answer holds for all.
     fn affinity(&self) -> Option<Affinity<J>> {
         None
     }
@@ -128,26 +127,25 @@ impl<J: 'static> Dispatcher<J> for Box<dyn Dispatcher<J>> {
 /// Where a job goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// To the first worker that asks for one. Until somebody does, no job behind it is dispatched.
+    /// To the first worker that asks for a job. Until one does, no job behind it is dispatched.
     Any,
-    /// To this worker's inbox, even if it is full: the job waits for it and is given to no other
-    /// while that worker lives.
+    /// To this worker's inbox, even if it is full. The job waits for the worker, and no other gets it while that worker
+    /// lives.
     Worker(WorkerId),
 }
 
 /// The workers of one dispatcher, as a strategy sees them.
 ///
-/// Looking costs nothing for jobs whose strategy does not look: what only some strategies ask for is read
-/// when they ask.
+/// The view is lazy: what only some strategies need is read when they ask for it, so it costs the others nothing.
 #[derive(Clone, Copy)]
 pub struct Workers<'a> {
     all: &'a All<'a>,
-    /// Of the job that is dispatched, and where it was found.
+    /// The dispatched job's key, and the slot in which it was found.
     key: Option<(u64, Slot)>,
 }
 
-/// What there is to be seen of a desk's workers. By reference, so that views of single workers, of which strategies
-/// make, compare and throw away many, are small.
+/// What can be seen of a desk's workers. Held by reference, so that views of single workers, which strategies create,
+/// compare and discard in numbers, are small.
 pub(crate) struct All<'a> {
     pub(crate) dispatcher: usize,
     pub(crate) places: &'a [Place],
@@ -159,32 +157,32 @@ pub(crate) struct All<'a> {
 /// What the desk knows of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
-    /// Has a handler.
+    /// It has a handler.
     pub(crate) hired: bool,
     /// Its job waits for this very pool.
     pub(crate) away: bool,
-    /// There, and able to take jobs: hired and not away.
+    /// It can take jobs: hired and not away.
     pub(crate) present: bool,
-    /// Was there, or will not come: one that has yet to come is worth waiting for.
+    /// It was present once, or will not come. A worker that has yet to come is worth waiting for.
     pub(crate) seen: bool,
-    /// Runs what it has, and gets nothing more.
+    /// It runs what it has, and gets nothing more.
     pub(crate) retiring: bool,
     pub(crate) busy: bool,
     pub(crate) queued: usize,
-    /// Jobs that it took along with the one it runs.
+    /// Jobs it took along with the one it runs.
     pub(crate) ahead: usize,
-    /// Weight of what waits in the inbox.
+    /// Weight of the jobs in its inbox.
     pub(crate) queued_weight: u64,
-    /// Weight of what was taken last, which runs while the worker is busy.
+    /// Weight of the jobs taken last, which run while the worker is busy.
     pub(crate) taken_weight: u64,
     /// When it last went idle, on the desk's count of such events.
     pub(crate) idle_since: u64,
 }
 
-/// In larger pools, workers are packed densely.
+/// Up to this many workers get a pair of cache lines each; larger pools are packed densely.
 const FEW: usize = 64;
 
-/// What a worker writes, and a strategy may read: a cache line of its own.
+/// What a worker writes and a strategy may read, on a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct Vitals {
@@ -194,8 +192,8 @@ pub(crate) struct Vitals {
 }
 
 impl Vitals {
-    /// Of so many workers. Those of a few lie a pair of cache lines apart, because current x86-64 processors fetch
-    /// lines in pairs; of many, neighbours are seldom at work at the same time.
+    /// The vitals of `workers` workers. In a small pool they lie a pair of cache lines apart, because current x86-64
+    /// processors fetch lines in pairs; in a large one, neighbours are seldom at work at the same time.
     pub(crate) fn of(workers: usize) -> Arc<[Vitals]> {
         let apart = if workers <= FEW {
             2 * workers
@@ -210,7 +208,7 @@ impl Vitals {
         &all[Vitals::place(all, worker)]
     }
 
-    /// Where a worker's are among all.
+    /// Returns the position of a worker's vitals among all.
     pub(crate) fn place(all: &[Vitals], worker: usize) -> usize {
         let few = all.len() <= 2 * FEW;
         worker << usize::from(few)
@@ -227,37 +225,37 @@ impl<'a> Workers<'a> {
         Workers { all, key }
     }
 
-    /// The dispatcher's number of places: indices are below it. Some may be vacant.
+    /// Returns the dispatcher's number of places. Indices are below it; some places may be vacant.
     pub fn len(&self) -> usize {
         self.all.places.len()
     }
 
-    /// Never, while jobs are dispatched.
+    /// Returns whether there are no places, which is never the case while jobs are dispatched.
     pub fn is_empty(&self) -> bool {
         self.all.places.is_empty()
     }
 
-    /// The worker at `index`, unless it is gone or cannot take jobs now. O(1).
+    /// Returns the worker at `index`, unless it is gone or cannot take jobs now. O(1).
     pub fn get(&self, index: usize) -> Option<WorkerView<'a>> {
         let all = self.all;
         let place = all.places.get(index)?;
         place.present.then_some(WorkerView { index, place, all })
     }
 
-    /// Those that can take jobs, by index.
+    /// Iterates over the workers that can take jobs, by index.
     pub fn iter(&self) -> impl Iterator<Item = WorkerView<'a>> + use<'a> {
         let workers = *self;
         (0..self.len()).filter_map(move |index| workers.get(index))
     }
 
-    /// The key of the job that is dispatched, by the strategy's [affinity](Dispatcher::affinity), if it has
-    /// one.
+    /// Returns the dispatched job's key by the strategy's [affinity](Dispatcher::affinity), if it has one.
     pub fn key(&self) -> Option<u64> {
         self.key.map(|(key, _)| key)
     }
 
-    /// The worker that has jobs of this key, waiting in its inbox or running: to go there keeps the key's
-    /// jobs in order. `None`: there are none, or the strategy has no [affinity](Dispatcher::affinity). O(1).
+    /// Returns the worker that has jobs of this key running or waiting in its inbox. Sending the job there keeps the
+    /// key's jobs in order. Returns `None` if there is no such worker, or if the strategy has no
+    /// [affinity](Dispatcher::affinity). O(1).
     pub fn holder_of(&self, key: u64) -> Option<WorkerView<'a>> {
         let holder = match self.key {
             Some((known, slot)) if known == key => self.all.holders.holder(slot),
@@ -266,10 +264,9 @@ impl<'a> Workers<'a> {
         self.get(holder?)
     }
 
-    /// The worker that had jobs of this key last, if it got them after the last change of the workers: none
-    /// came, went, stood aside or began to retire since, nor was the strategy swapped. For strategies to which
-    /// a key belongs as long as nothing changes, and to spare them looking for the place again. Keys that
-    /// nobody holds are remembered for a while only. O(1).
+    /// Returns the worker that last had jobs of this key, if nothing has changed since it got them: no worker came,
+    /// went, stood aside or began to retire, and the strategy was not swapped. Spares strategies that tie keys to
+    /// workers from computing the worker again. Keys that no worker holds are remembered only for a while. O(1).
     pub fn last_holder_of(&self, key: u64) -> Option<WorkerView<'a>> {
         let holder = match self.key {
             Some((known, slot)) if known == key => self.all.holders.last_holder(slot),
@@ -294,48 +291,48 @@ pub struct WorkerView<'a> {
 }
 
 impl WorkerView<'_> {
-    /// To name it in [`Target::Worker`].
+    /// Returns its id, for [`Target::Worker`].
     pub fn id(&self) -> WorkerId {
         WorkerId::new(self.all.dispatcher, self.index)
     }
 
-    /// Its index among the dispatcher's places.
+    /// Returns its index among the dispatcher's places.
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// It finishes what it has and takes nothing more: a job sent there goes to [`Target::Any`].
+    /// Returns whether it finishes what it has and takes nothing more. A job sent there goes to [`Target::Any`].
     pub fn is_retiring(&self) -> bool {
         self.place.retiring
     }
 
-    /// It has taken a job and not asked for another since.
+    /// Returns whether it has taken a job and not asked for another since.
     pub fn is_busy(&self) -> bool {
         self.place.busy
     }
 
-    /// Neither runs a job nor has one waiting.
+    /// Returns whether it neither runs a job nor has one waiting.
     pub fn is_idle(&self) -> bool {
         self.load() == 0
     }
 
-    /// Jobs that wait in its inbox.
+    /// Returns how many jobs wait in its inbox.
     pub fn queued(&self) -> usize {
         self.place.queued
     }
 
-    /// Up to how many jobs the pool binds ahead: [`inbox_depth`](crate::PoolBuilder::inbox_depth).
+    /// Returns how many jobs the pool binds ahead at most: [`inbox_depth`](crate::PoolBuilder::inbox_depth).
     pub fn depth(&self) -> usize {
         self.all.depth
     }
 
-    /// Jobs that wait in its inbox or run. Of tiny jobs, a worker takes several out at once; they count as
-    /// running until it asks for more.
+    /// Returns how many jobs run or wait in its inbox. A worker takes several tiny jobs at once; they count as running
+    /// until it asks for more.
     pub fn load(&self) -> usize {
         self.place.queued + usize::from(self.place.busy) + self.place.ahead
     }
 
-    /// Weight of the jobs that wait in its inbox or run, in units of the queue's capacity.
+    /// Returns the weight of the jobs that run or wait in its inbox, in units of the queue's capacity.
     pub fn weight(&self) -> u64 {
         let running = if self.place.busy {
             self.place.taken_weight
@@ -345,23 +342,23 @@ impl WorkerView<'_> {
         self.place.queued_weight + running
     }
 
-    /// Whether it takes jobs and its inbox is below the depth.
+    /// Returns whether it takes jobs and its inbox is below the depth.
     pub fn has_room(&self) -> bool {
         !self.place.retiring && self.place.queued < self.all.depth
     }
 
-    /// When it last had nothing to do, as a count that only grows: the lower, the longer ago.
+    /// Returns when it last went idle, as a count that only grows: the lower, the longer ago.
     pub fn idle_since(&self) -> u64 {
         self.place.idle_since
     }
 
-    /// Jobs that it has brought to an end so far, well or not, or detached. Five loads.
+    /// Returns how many jobs it has ended so far, whether they succeeded, failed or were detached. Five loads.
     pub fn completed(&self) -> u64 {
         self.vitals().counts.total_finished()
     }
 
-    /// A moving average of how long its jobs took lately; `None` before it was measured. Workers on
-    /// threads of the pool's own and on executors measure one job in sixteen or so. One load.
+    /// Returns a moving average of how long its recent jobs took, or `None` before it was measured. Workers on the
+    /// pool's own threads and on executors measure about one job in sixteen. One load.
     pub fn service_time(&self) -> Option<Duration> {
         let nanos = self.vitals().service.load(Relaxed);
         (nanos > 0).then(|| Duration::from_nanos(nanos))

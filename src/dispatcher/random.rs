@@ -2,25 +2,25 @@ use super::{Dispatcher, Target, WorkerView, Workers};
 use crate::job::Job;
 use crate::sync::rng::Rng;
 
-/// So many draws at most before those with room are counted.
+/// After this many draws, the workers with room are counted instead: draws are cheaper while most have room.
 const DRAWS: usize = 4;
 
-/// Any worker whose inbox has room, each as likely as the others.
+/// Sends a job to a random worker whose inbox has room, each with the same probability.
 ///
-/// Needs no state that outlives a job and falls into no step with the jobs, as
-/// [`RoundRobin`](super::RoundRobin) may when every n-th job is a long one. Bad at everything else: some
-/// workers get several jobs in a row while others are idle. A yardstick for other strategies, above all.
+/// It keeps no state between jobs, and does not fall into step with them, as [`RoundRobin`](super::RoundRobin) may when
+/// every n-th job is a long one. Bad at everything else: some workers get several jobs in a row while others are idle.
+/// Mostly a yardstick for other strategies.
 ///
-/// O(1) a job, and O(workers) when most inboxes are full.
+/// Cost: O(1) per job, and O(workers) when most inboxes are full.
 #[derive(Debug, Clone)]
 pub struct Random {
     rng: Rng,
 }
 
 impl Random {
-    /// The same seed and the same course of events give the same workers.
+    /// Creates the strategy. The same seed and the same sequence of events give the same workers.
     ///
-    /// Give each dispatcher of a pool a seed of its own, or all of them draw alike.
+    /// Give each dispatcher of a pool a seed of its own; otherwise all of them draw alike.
     pub fn new(seed: u64) -> Self {
         Random {
             rng: Rng::new(seed),

@@ -1,17 +1,17 @@
 use super::{Dispatcher, Target, WorkerView, Workers};
 use crate::job::Job;
 
-/// The workers in turn, passing over those whose inbox is full.
+/// Sends jobs to the workers in turn, skipping those whose inbox is full.
 ///
-/// Spreads jobs evenly by number, not by work: behind a long job, others wait although a worker may be
-/// idle. O(1) a job unless inboxes are full.
+/// Spreads jobs evenly by number, not by work: jobs wait behind a long one although another worker may be idle. Cost:
+/// O(1) per job unless inboxes are full.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RoundRobin {
     next: usize,
 }
 
 impl RoundRobin {
-    /// Starts with the first worker.
+    /// Creates the strategy. The first worker is the first in turn.
     pub fn new() -> Self {
         RoundRobin::default()
     }

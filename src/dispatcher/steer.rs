@@ -2,11 +2,10 @@ use super::{Dispatcher, Target, Workers};
 use crate::job::Job;
 use std::fmt;
 
-/// Wherever a closure says.
+/// Sends a job wherever a closure says.
 ///
-/// A closure is a strategy by itself, but only with its arguments' types written out; given to
-/// [`Steer::new`] it needs none, or that of the job if it looks at the job's data. Costs what the closure
-/// does.
+/// A closure is a strategy by itself, but only with its argument types written out. Given to [`Steer::new`] it needs
+/// none, or only the job's if it looks at the job's data. Costs what the closure costs.
 ///
 /// ```
 /// use fanpool::{Pool, Steer, Target, handler_fn};
@@ -32,7 +31,7 @@ pub struct Steer<F> {
 }
 
 impl<F> Steer<F> {
-    /// See [`Dispatcher`] for what the closure may do.
+    /// Creates a strategy from a closure. See [`Dispatcher`] for what the closure may do.
     pub fn new<J>(choose: F) -> Self
     where
         F: FnMut(&Job<J>, &Workers<'_>) -> Target,

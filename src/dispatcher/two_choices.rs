@@ -3,21 +3,21 @@ use super::{Dispatcher, Target, WorkerView, Workers};
 use crate::job::Job;
 use crate::sync::rng::Rng;
 
-/// Of two workers drawn at random, the one with the fewer jobs waiting and running.
+/// Draws two workers at random and sends the job to the one with fewer jobs waiting and running.
 ///
-/// The power of two choices (Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, IEEE
-/// TPDS 12(10), 2001): the second look shortens the longest line from about log n / log log n to log log n,
-/// for the price of two looks; a third gains little more. Nearly as good as
-/// [`LeastBusy`](super::LeastBusy), whose cost grows with the workers: so it is for many workers. With few,
-/// take that.
+/// The power of two choices (Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, IEEE TPDS 12(10),
+/// 2001): the second draw shortens the longest line from about log n / log log n to log log n, for the price of two
+/// looks; a third gains little more. Nearly as good as [`LeastBusy`](super::LeastBusy), whose cost grows with the
+/// number of workers, so use this one for many workers and `LeastBusy` for few.
 ///
-/// Bad at: using the last idle worker. Two busy ones may be drawn while another has nothing to do.
+/// Bad at using the last idle worker: two busy ones may be drawn while another has nothing to do.
 ///
-/// Draws are with replacement, among all places; ties go to the first that was drawn. Those that are gone,
-/// retire, or have a full inbox are passed over; if no other was drawn, the job goes where `LeastBusy`
-/// would send it. So with an [`inbox_depth`](crate::PoolBuilder::inbox_depth) beyond the queue's capacity
-/// and all workers there, this is exactly the model of the paper. O(choices) a job, and O(workers) for one
-/// whose draws were all in vain.
+/// Draws are with replacement, among all places; ties go to the first drawn. Workers that are gone, retiring, or have a
+/// full inbox are skipped; if no other was drawn, the job goes where `LeastBusy` would send it. So with an
+/// [`inbox_depth`](crate::PoolBuilder::inbox_depth) beyond the queue's capacity and all workers present, this is
+/// exactly the model of the paper.
+///
+/// Cost: O(choices) per job, and O(workers) for a job whose draws were all in vain.
 #[derive(Debug, Clone)]
 pub struct TwoChoices {
     rng: Rng,
@@ -25,9 +25,9 @@ pub struct TwoChoices {
 }
 
 impl TwoChoices {
-    /// Two choices. The same seed and the same course of events give the same workers.
+    /// Creates the strategy with two choices. The same seed and the same sequence of events give the same workers.
     ///
-    /// Give each dispatcher of a pool a seed of its own, or all of them draw alike.
+    /// Give each dispatcher of a pool a seed of its own; otherwise all of them draw alike.
     pub fn new(seed: u64) -> Self {
         TwoChoices {
             rng: Rng::new(seed),
@@ -35,8 +35,8 @@ impl TwoChoices {
         }
     }
 
-    /// How many are drawn for each job; at least one is, and with one this is [`Random`](super::Random) but
-    /// for what it does about full inboxes.
+    /// Sets how many workers are drawn per job, at least one. With one, this is [`Random`](super::Random), except for
+    /// how it treats full inboxes.
     pub fn choices(mut self, choices: usize) -> Self {
         self.choices = choices.max(1);
         self
@@ -47,7 +47,7 @@ impl<J> Dispatcher<J> for TwoChoices {
     fn dispatch(&mut self, job: &Job<J>, workers: &Workers<'_>) -> Target {
         let places = workers.len();
         (0..self.choices)
-            // Drawn before it is looked at: what comes next does not depend on who is there.
+            // Drawn before it is looked at, so that later draws do not depend on which workers are present.
             .filter_map(|_| workers.get(self.rng.below(places)))
             .filter(WorkerView::has_room)
             .min_by_key(WorkerView::load)

@@ -2,15 +2,15 @@ use super::{Dispatcher, Target, WorkerView, Workers};
 use crate::error::BuildError;
 use crate::job::Job;
 
-/// The workers in turn, each as often as its weight says: for workers that are not alike.
+/// Sends jobs to the workers in turn, each as often as its weight says: for workers that are not alike.
 ///
-/// Smooth weighted round robin, as in nginx (`ngx_http_upstream_round_robin.c`, since 1.3.1): with weights
-/// 3, 1 and 1 the turns are 0, 1, 0, 2, 0, so that the heavy worker's jobs are spread out. Workers whose
-/// inbox is full are passed over and get no turn on credit.
+/// Smooth weighted round robin, as in nginx (`ngx_http_upstream_round_robin.c`, since 1.3.1): with weights 3, 1 and 1
+/// the turns are 0, 1, 0, 2, 0, so that the heavy worker's jobs are spread out. Workers whose inbox is full are skipped
+/// and get no turn on credit.
 ///
-/// Bad at: weights that are not true. [`LeastBusy`](super::LeastBusy) finds out by itself who is quick, and
-/// suits most pools better; take this where the shares themselves are what is wanted. While all inboxes are
-/// full, jobs go wherever room comes first, whatever the weights. O(workers) a job.
+/// Bad at weights that are wrong. [`LeastBusy`](super::LeastBusy) finds out by itself which workers are fast, and suits
+/// most pools better; use this one where the shares themselves matter. While all inboxes are full, jobs go wherever
+/// room comes first, whatever the weights. Cost: O(workers) per job.
 ///
 /// ```
 /// use fanpool::{Pool, Weighted, handler_fn};
@@ -25,17 +25,17 @@ use crate::job::Job;
 #[derive(Debug, Clone)]
 pub struct Weighted {
     weights: Box<[u32]>,
-    /// For each place, how far behind its share it is. The sum of all is 0 while nobody is passed over.
+    /// For each place, how far behind its share it is. The sum is 0 while no worker is skipped.
     credit: Vec<i64>,
 }
 
 impl Weighted {
-    /// The weight of each worker, by index. Those beyond the list count as 1, and weights beyond the last
-    /// worker as nothing.
+    /// Creates the strategy from the weight of each worker, by index. Workers beyond the list have weight 1; weights
+    /// beyond the last worker are ignored.
     ///
     /// # Errors
     ///
-    /// [`BuildError::Setting`], for an empty list or a weight of 0.
+    /// Returns [`BuildError::Setting`] for an empty list or a weight of 0.
     pub fn new(weights: impl IntoIterator<Item = u32>) -> Result<Self, BuildError> {
         let weights: Box<[u32]> = weights.into_iter().collect();
         if weights.is_empty() || weights.contains(&0) {

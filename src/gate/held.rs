@@ -1,4 +1,4 @@
-//! Room that is held for later: a permit is used, or goes back.
+//! Room held for later: a permit is used, or goes back.
 
 use super::{Gate, Lane, Refusal};
 use crate::sync::atomic::Ordering::*;
@@ -6,19 +6,19 @@ use crate::sync::fault::{Fault, seeded};
 use crate::sync::lock;
 
 impl Gate {
-    /// Turns held units into one waiting job's. Refused once the gate is closed; then they are still held.
+    /// Turns held units into those of one waiting job. Refused once the gate is closed; then they are still held.
     pub(crate) fn redeem(&self, units: u64) -> Result<(), Refusal> {
         let closed = lock(&self.apart.closed);
         if *closed && !seeded(Fault::PermitApart) {
             return Err(Refusal::Closed);
         }
         self.apart.surplus.fetch_sub(1, Relaxed);
-        // SeqCst, as the tickets: a worker that stops searching compares it.
+        // SeqCst, like the tickets: a worker that stops searching compares it.
         self.apart.held.fetch_sub(units, SeqCst);
         Ok(())
     }
 
-    /// Gives held units back. Answers whether that drained a closed gate.
+    /// Gives held units back. Returns whether that drained a closed gate.
     pub(crate) fn give_back(&self, held: u64) -> bool {
         if seeded(Fault::HeldTooLong) {
             let drained = self.release(held, Lane::COMMON);

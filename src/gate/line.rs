@@ -1,49 +1,48 @@
-//! Who waits for room in turn: the line that forms while somebody needs more than one unit.
+//! The line: waiting for room in turn, while a waiter needs more than one unit.
 //!
-//! Without it, newcomers that need one unit would take each one as it frees, and who needs many would
-//! never see them together. So while somebody *heavy* waits, the gate sends newcomers here, too, and
-//! only those who are *called* may try for what is free; the one in front may try at any time.
+//! Without it, newcomers that need one unit would take each unit as it frees, and a waiter that needs many would never
+//! see them together. So while a *heavy* waiter (one that needs more than one unit) is in line, the gate sends
+//! newcomers here, too. Only waiters that are *called* may try for free room; the one in front may try at any time.
 //!
-//! - **Calling.** Whoever makes room, and whoever leaves the line, calls from the front as many as the
-//!   free room is enough for, and stops at the first that needs more. So nobody waits longer than those
-//!   in front need. Nothing is set aside for the called: those who came before the line formed may be
-//!   quicker. One who finds too little waits on, at the same place. Who could use more than it needs
-//!   takes more only in front: the rest may be what somebody before it was called for.
-//! - **Passing over.** One who was called and does not come may be slow, or forgotten
-//!   (`mem::forget`), and nobody can tell. When a worker goes to sleep while there is room, or room is
-//!   made while one sleeps, those who did not come are *passed over*, and all others are called for
-//!   whom the room is enough, and are in nobody's way from then on, either. One who was only slow has its
-//!   place back as soon as it is polled, and is then *spared* for some milliseconds, more each time: else
-//!   who is always a little late would lose its turn to newcomers again and again.
-//! - **Dissolving.** When nobody heavy is left (served, dropped or passed over), the line is no more:
-//!   newcomers are let in by the plain way again, and those who still stand here are called to do so,
-//!   too.
+//! - **Calling.** A release, and a waiter that leaves the line, call waiters from the front as far as the free room
+//!   goes, and stop at the first that needs more. So nobody waits longer than those in front need. Nothing is set aside
+//!   for the called waiters: those that came before the line formed may be quicker. A called waiter that finds too
+//!   little waits on, at the same place. A waiter that could use more than it needs takes more only in front: the rest
+//!   may be what an earlier waiter was called for.
+//! - **Passing over.** A called waiter that does not come may be slow or forgotten (`mem::forget`), and the two look
+//!   alike. When a worker goes to sleep while there is room, or room is made while one sleeps, the waiters that did not
+//!   come are *passed over*: all others that the room suffices for are called, and are from then on in nobody's way,
+//!   either. A waiter that was only slow has its place back as soon as it is polled, and is then *spared* for some
+//!   milliseconds, longer each time. Otherwise a waiter that is always a little late would lose its turn to newcomers
+//!   again and again.
+//! - **Dissolving.** When no heavy waiter is left (all are served, dropped or passed over), the line dissolves:
+//!   newcomers use the plain path again, and the waiters that still stand here are called to do so, too.
 //!
-//! A place is taken, and the gate's marks set, before the look at what is free; a release counts first
-//! and then looks at the marks. So one of the two sees the other: as in the gate.
+//! A waiter takes its place and sets the gate's flags before it looks at what is free; a release counts first and then
+//! reads the flags. So one of the two sees the other, as in the gate.
 
 use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// How long one who was passed over and came back is not passed over again; twice as long each time. (A
-/// model has no time.)
+/// How long a waiter that was passed over and came back is not passed over again; twice as long each time. (A model has
+/// no time.)
 const PATIENCE: Duration = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     Duration::ZERO
 } else {
     Duration::from_millis(16)
 };
 
-/// Behind the gate's lock; calls no wakers itself.
+/// Protected by the gate's lock; calls no wakers itself.
 #[derive(Debug)]
 pub(crate) struct Line {
     next: u64,
     /// By number: the lowest came first.
     places: BTreeMap<u64, Place>,
-    /// How many heavy ones wait and are not passed over.
+    /// How many heavy waiters are not passed over.
     heavy: usize,
     called: Vec<Waker>,
-    /// When somebody will look again whose patience is over.
+    /// When the line will be looked at again for waiters that are spared no longer.
     alarm: Option<Instant>,
 }
 
@@ -51,7 +50,7 @@ pub(crate) struct Line {
 struct Place {
     need: u64,
     stage: Stage,
-    /// How often it was passed over and came all the same: it is slow, and not forgotten.
+    /// How often it was passed over and came all the same: it is slow, not forgotten.
     missed: u32,
     /// Until when it is not passed over.
     spared: Option<Instant>,
@@ -64,7 +63,7 @@ enum Stage {
     PassedOver,
 }
 
-/// What somebody in line may do.
+/// What a waiter in line may do.
 pub(crate) struct Stays {
     /// There still is a line.
     pub(crate) lined: bool,
@@ -84,12 +83,12 @@ impl Line {
         }
     }
 
-    /// Whether newcomers have to wait here.
+    /// Returns whether newcomers have to wait here.
     pub(crate) fn is_heavy(&self) -> bool {
         self.heavy > 0
     }
 
-    /// Waits, from now on or on: at the same place. Takes the waker, or leaves an old one.
+    /// Begins to wait, or waits on at the same place. Takes the waker, and leaves an old one in its place.
     pub(crate) fn stay(
         &mut self,
         place: &mut Option<u64>,
@@ -139,7 +138,7 @@ impl Line {
         }
     }
 
-    /// Leaves the line; answers the waker, to be dropped elsewhere.
+    /// Leaves the line. Returns the waker, to be dropped elsewhere.
     pub(crate) fn leave(&mut self, place: u64) -> Option<Waker> {
         let left = self.places.remove(&place)?;
         self.heavy -= usize::from(left.counts());
@@ -149,7 +148,7 @@ impl Line {
         }
     }
 
-    /// Calls from the front as many as `free` units are enough for; all, if there is no line any more.
+    /// Calls waiters from the front as far as `free` units go; all of them if the line has dissolved.
     pub(crate) fn call(&mut self, mut free: u64) {
         let dissolved = self.heavy == 0;
         for place in self.places.values_mut() {
@@ -165,15 +164,15 @@ impl Line {
         }
     }
 
-    /// Calls everybody.
+    /// Calls all waiters.
     pub(crate) fn call_all(&mut self) {
         for place in self.places.values_mut() {
             place.call(&mut self.called);
         }
     }
 
-    /// Calls everybody for whom `free` units would be enough. They, and who was called before and did not
-    /// come, stand in nobody's way any more, but for those who are spared. Answers when to look again.
+    /// Calls all waiters for which `free` units would be enough. These, and the called waiters that did not come, stand
+    /// in nobody's way any more, except the spared ones. Returns when to look again.
     pub(crate) fn pass_over(&mut self, free: u64, now: Instant) -> Option<Instant> {
         let mut again: Option<Instant> = None;
         for place in self.places.values_mut() {
@@ -202,14 +201,14 @@ impl Line {
         again
     }
 
-    /// The wakers of those who were called, to be used outside the lock.
+    /// Takes the wakers of the called waiters, to be used outside the lock.
     pub(crate) fn take_called(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.called)
     }
 }
 
 impl Place {
-    /// Whether it keeps newcomers out.
+    /// Returns whether it keeps newcomers out.
     fn counts(&self) -> bool {
         self.need > 1 && !matches!(self.stage, Stage::PassedOver)
     }

@@ -1,16 +1,16 @@
-//! How fast room is made, told by those who wait for it.
+//! How fast room is made, as told by those that wait for it.
 
 use super::Gate;
 use super::pace::Seen;
 use std::time::{Duration, Instant};
 
 impl Gate {
-    /// Whether so much is free that a submitter will not be back at once.
+    /// Returns whether so much is free that a submitter will not be back at once.
     pub(crate) fn has_half_free(&self) -> bool {
         self.free() >= self.capacity.div_ceil(2)
     }
 
-    /// In how long a quarter will be free, by how fast room was made when somebody last waited.
+    /// Returns how soon a quarter will be free, at the pace at which room was made when a submitter last waited.
     pub(crate) fn quarter_frees_in(&self) -> Option<Duration> {
         self.pace.frees_in(self.capacity / 4)
     }
@@ -20,7 +20,7 @@ impl Gate {
         self.pace.set(each.as_nanos() as u64);
     }
 
-    /// Runs somebody's wait for room, and keeps in mind how fast room was made. (A model has no time.)
+    /// Runs a wait for room and records how fast room was made. (A model has no time.)
     pub(crate) fn measure_pace<R>(&self, wait_for: impl FnOnce() -> R) -> R {
         if cfg!(any(fanpool_loom, fanpool_shuttle)) {
             return wait_for();
@@ -33,7 +33,7 @@ impl Gate {
 
     pub(super) fn seen(&self) -> Seen {
         let capacity = self.capacity;
-        // The lanes are summed up once: they are what workers write for every job.
+        // Sums the lanes once, because workers write them for every job.
         let (now, released) = (Instant::now(), self.released());
         let occupied = self.issued() - released;
         Seen {

@@ -1,80 +1,86 @@
-//! The bound: how much may be accepted and not started, and who waits for room.
+//! The gate: the bound on what is accepted and not started, and the queue of those that wait for room.
 //!
-//! Counters that only grow. `tickets` counts the units of room that were let in, `lanes` those that were
-//! let go again; the difference is what is taken up, wherever it waits. A job takes as many units as it
-//! weighs, from the moment it is accepted until a worker starts it or it ends without running; a permit
-//! takes its units until it is used or dropped. Each worker lets go in a lane of its
-//! own, because a word that all workers write for every job was the dearest part of a tiny job; what
-//! was let go is the sum of the lanes.
+//! The gate counts with counters that only grow. `tickets` counts the units of room let in, `lanes` the units released;
+//! the difference is the room taken up, wherever it waits.
+//!
+//! - A job takes as many units as it weighs, from its acceptance until a worker starts it or it ends without running.
+//! - A permit takes its units until it is used or dropped.
+//! - Each worker releases in a lane of its own, because a word that all workers write for every job was the dearest
+//!   part of a tiny job. The units released are the sum of the lanes.
 //!
 //! # Exact bound
 //!
-//! A ticket is issued by a compare-exchange on `tickets` that ends at most at `limit`, and `limit` is
-//! never more than `released + capacity` was at some earlier moment: lanes only grow, so a sum that is
-//! read one by one is never more than the true sum at its end. Hence `tickets <= released + capacity`
-//! at every moment. And a sum is never less than the true sum at its beginning, so room that was made
-//! before a call is seen by it.
+//! - A ticket is issued by a compare-exchange on `tickets` that ends at most at `limit`.
+//! - `limit` never exceeds what `released + capacity` was at some earlier moment: lanes only grow, so a sum read lane
+//!   by lane never exceeds the true sum at its end.
+//! - Hence `tickets <= released + capacity` at every moment.
+//! - A sum is never less than the true sum at its beginning, so a call sees all room that was made before it.
 //!
 //! # Close against acceptance
 //!
-//! The closed bit sits in `tickets`, the word that each acceptance changes. An acceptance is therefore
-//! either before the close, and counted in the tickets that the close sees, or refused. When
-//! `released` has reached the tickets of a closed gate, nothing waits anywhere and nothing ever will
-//! again: the gate is *drained*. A submitter between its ticket and its push to the intake holds the
-//! gate undrained, so no sweep can miss it.
+//! The closed bit sits in `tickets`, the word that each acceptance changes. So an acceptance either comes before the
+//! close and is counted in the tickets that the close sees, or it is refused.
+//!
+//! A closed gate is *drained* when `released` has reached the tickets: nothing waits anywhere, and nothing ever will
+//! again. A submitter between its ticket and its push to the intake keeps the gate undrained, so no sweep can miss its
+//! job.
 //!
 //! # Permits and weights
 //!
-//! Room that does not stand for one job of one unit is entered in `apart`, under a lock that the plain
-//! way in never takes. A permit's units are *held*: they are no job yet, and a gate on which all units
-//! are released or held is drained, so a permit that somebody keeps or forgets keeps no shutdown waiting.
-//! Using a permit moves its units from held to waiting, and is refused once `apart` is closed: again the
-//! closed bit lies beside what the acceptance changes. A permit that goes back is first taken off the
-//! held units and then released, and who asks for *drained* reads the released ones first: so no unit is
-//! seen in both, and a job that waits is never overlooked.
+//! Room that does not stand for one job of one unit is entered in `apart`, under a lock that the plain path never
+//! takes.
 //!
-//! `surplus` is by how much the units issued exceed the jobs accepted. It changes under the lock,
-//! together with the tickets that it is about, so their difference is exact under the lock.
+//! - A permit's units are *held*: they are no job yet. A gate on which all units are released or held is drained, so a
+//!   permit that is kept or forgotten delays no shutdown.
+//! - Using a permit moves its units from held to waiting. It is refused once `apart` is closed: again the closed bit
+//!   lies beside what the acceptance changes.
+//! - A permit that goes back is first taken off the held units, then released. A check for *drained* reads the released
+//!   units first. So no unit is seen in both, and no waiting job is overlooked.
+//! - `surplus` is by how much the units issued exceed the jobs accepted. It changes under the lock together with its
+//!   tickets, so under the lock the difference is exact.
 //!
 //! # Waiting for room
 //!
-//! `flags` says what a release has to do beyond counting:
+//! `flags` says what a release must do besides counting:
 //!
-//! - A waiter listens, sets `WAITING`, and tries again. A release counts in its lane, then reads
-//!   `flags`. These four are sequentially consistent: either the release sees the flag, or the second
-//!   try sees its room.
-//! - The release that turns `WAITING` into `WOKEN` notifies one waiter; that waiter carries the
-//!   *baton*. Releases that find only `WOKEN` notify nobody: the carrier is on its way, and a wake-up
-//!   costs more than dozens of jobs. So waiters are woken as soon as the first slot frees, but not
-//!   once for each slot.
-//! - The carrier tries again, then passes the baton: it turns `WOKEN` back into `WAITING`, and if
-//!   room is left it wakes the next itself.
-//! - A carrier that is dropped hands its notification to the next listener (`event-listener` does
-//!   so). A carrier that is forgotten cannot, and nobody can tell it from one that is slow. So one more
-//!   is notified whenever the free room has doubled, everybody once half of the room is free, and
-//!   everybody by each worker that goes to sleep ([`Gate::wake_at_rest`]). In a big queue a lane looks at
-//!   this once in a while only (`look_every`), by which up to an eighth of the room may have freed unseen. What
-//!   is left: in a queue of four or more, one forgotten waiter can keep the others from the few slots that
-//!   are free while no other frees and no worker comes to rest.
+//! - **Wait.** A waiter listens, sets `WAITING`, and tries again. A release counts in its lane, then reads `flags`.
+//!   These four steps are sequentially consistent: either the release sees the flag, or the second try sees the
+//!   release's room.
+//! - **Wake.** The release that turns `WAITING` into `WOKEN` notifies one waiter, which now carries the *baton*.
+//!   Releases that find only `WOKEN` notify nobody: the carrier is on its way, and a wake-up costs more than dozens of
+//!   jobs. So waiters are woken as soon as the first slot frees, but not once per slot.
+//! - **Pass on.** The carrier tries again, then passes the baton: it turns `WOKEN` back into `WAITING`, and if room is
+//!   left it wakes the next waiter itself.
+//! - **Lost carriers.** A carrier that is dropped hands its notification to the next listener (`event-listener` does
+//!   so). A carrier that is forgotten cannot, and looks the same as a slow one. So further waiters are notified: one
+//!   whenever the free room has doubled, all once half of the room is free, and all by each worker that goes to sleep
+//!   ([`Gate::wake_at_rest`]). In a big queue, a lane checks this only once in `look_every` releases, by which up to an
+//!   eighth of the room may have freed unseen. What remains: in a queue of four or more, one forgotten waiter can keep
+//!   the others from the few free slots while no further slot frees and no worker comes to rest.
 //!
-//! Who needs more than one unit waits in `line` instead, and while somebody does, newcomers may not take
-//! what is free: they go to the end of the line (gate/line.rs). Those who wait on `room` came before, and
-//! still take their one unit when they are notified.
+//! A waiter that needs more than one unit waits in `line` instead. While one does, newcomers may not take free room:
+//! they go to the end of the line (gate/line.rs). Waiters on `room` came earlier, and still take their one unit when
+//! notified.
 //!
-//! The last release of a closed gate is found in the same way: a close sets `CLOSING` and then sums up;
-//! a release counts, and if it sees `CLOSING` sums up, too. Whichever is last sees all.
+//! The last release of a closed gate is found in the same way: a close sets `CLOSING`, then sums up; a release counts,
+//! and sums up too if it sees `CLOSING`. The last of them sees everything.
 //!
 //! # Releases under a lock
 //!
-//! A sequentially consistent count is a locked word, and a worker has just taken a lock anyway: that of the tray from
-//! which it starts the job. So it counts under that lock by a plain write ([`Gate::count`]), and reads `flags` after it
-//! ([`Gate::counted`]). In return, whoever sets a flag *passes* all these locks, takes each and gives it back, before it
-//! looks at what is free. Of a worker's lock and the passing one, either comes first: if it is the worker's, the count is
-//! seen; if it is the passing one, the worker sees the flag. Two who sum up after they saw the same flag need a fence
-//! between their own count and the sum ([`Gate::after_count`]), and so does a worker that comes to rest.
+//! A sequentially consistent count is a locked instruction, and a worker has just taken a lock anyway: that of the tray
+//! from which it starts the job.
 //!
-//! A lane that is counted in by plain writes has one writer. Where workers outnumber the lanes, they share them, and
-//! each count is a locked word.
+//! - **Worker.** It counts under that lock by a plain write ([`Gate::count`]), and reads `flags` afterwards
+//!   ([`Gate::counted`]).
+//! - **Setter of a flag.** It *passes* all these locks, taking each and giving it back, before it looks at what is
+//!   free.
+//! - Of the worker's critical section and the pass, one comes first. If it is the worker's, its count is seen; if it is
+//!   the pass, the worker sees the flag.
+//! - Two workers that both sum up after seeing the same flag need a fence between their own count and the sum
+//!   ([`Gate::after_count`]). So does a worker that comes to rest.
+//!
+//! A lane counted by plain writes has a single writer. Where workers outnumber the lanes, they share lanes, and each
+//! count is a locked instruction.
 
 mod held;
 pub(crate) mod line;
@@ -91,28 +97,28 @@ use crate::wait::signal::Signal;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// In `tickets`: no more of them.
+/// In `tickets`: no more tickets are issued.
 const CLOSED: u64 = 1 << 63;
-/// In `tickets`: somebody in the line needs more than one unit, so newcomers have to wait there, too.
+/// In `tickets`: a waiter in line needs more than one unit, so newcomers must wait there, too.
 const LINED: u64 = 1 << 62;
 const FLAGS: u64 = CLOSED | LINED;
-/// So many units are let in during a gate's life, and it is as good as closed then: 2⁶¹, some exabytes if
-/// they are bytes.
+/// This many units are let in during a gate's life; after that it is as good as closed. 2⁶¹: some exabytes if they are
+/// bytes.
 const LIFETIME: u64 = LINED / 2;
 
-/// Somebody waits on `room`, and no wake-up is under way.
+/// A waiter waits on `room`, and no wake-up is under way.
 const WAITING: u8 = 1;
 /// A woken waiter is on its way.
 const WOKEN: u8 = 2;
 /// The gate is closed, so releases watch for the last one.
 const CLOSING: u8 = 4;
-/// As `LINED`, so releases see to the line.
+/// Like `LINED`: releases see to the line.
 const LINE: u8 = 8;
 
 /// Enough for machines with few cores, and few enough to sum up; workers beyond share lanes.
 const LANES: usize = if cfg!(fanpool_loom) { 3 } else { 16 };
 
-/// Who releases: workers by their number, everybody else in lane 0.
+/// Where a release is counted: workers by their number, everything else in lane 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lane(u8);
 
@@ -124,14 +130,14 @@ impl Lane {
     }
 }
 
-/// Takes every lock under which a lane is counted in, and gives it back.
+/// Takes each lock under which a lane is counted, and gives it back.
 pub(crate) type Pass = Box<dyn Fn() + Send + Sync>;
 
-/// The number of a unit of room. The first one of a job is its number: unique in its pool.
+/// The number of a unit of room. A job's first ticket is its number, unique in its pool.
 pub(crate) type Ticket = u64;
 
-/// What somebody asks of the gate: how much room, and for what. (Two words, which go in registers: a call that
-/// is made for each job should not have to write them down.)
+/// A request for room: how much, and for what. (Two words, which go in registers: a call made for each job should not
+/// have to write them to memory.)
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Want {
     most: u64,
@@ -158,7 +164,7 @@ impl Want {
         Want { most: weight, what }
     }
 
-    /// Room for at least one and up to so many plain jobs.
+    /// Room for at least one and at most `most` plain jobs.
     pub(crate) fn jobs(most: u64) -> Self {
         let what = What::Jobs;
         Want { most, what }
@@ -170,13 +176,13 @@ impl Want {
         Want { most: units, what }
     }
 
-    /// At least one and up to so many units for later.
+    /// At least one and at most `most` units for later.
     pub(crate) fn permits(most: u64) -> Self {
         let what = What::Permits;
         Want { most, what }
     }
 
-    /// Whether one unit will do.
+    /// Returns whether one unit is enough.
     pub(crate) fn is_for_one(self) -> bool {
         self.least() == 1
     }
@@ -188,7 +194,7 @@ impl Want {
         }
     }
 
-    /// The same for no more than it needs.
+    /// Returns the same request for no more than it needs.
     fn sparing(self) -> Self {
         Want {
             most: self.least(),
@@ -208,37 +214,37 @@ pub(crate) enum Refusal {
 pub(crate) struct Gate {
     head: Padded<Head>,
     lanes: [Padded<AtomicU64>; LANES],
-    /// So many lanes from the first on are in use: to sum up the others would be in vain.
+    /// How many lanes are in use, from the first on. Summing up the others would be in vain.
     used: usize,
-    /// While a waiter is on its way, a lane looks at what is free once in so many releases.
+    /// While a waiter is on its way, a lane looks at what is free once in this many releases.
     look_every: u64,
     flags: Padded<AtomicU8>,
-    /// `None`: all who release count by locked words.
+    /// `None`: all releases are counted by locked instructions.
     pass: Option<Pass>,
     capacity: u64,
     room: Signal,
     pace: Pace,
-    /// (An `Arc` for the sake of its drop, as in engine/joins.rs.)
+    /// (An `Arc` because of its drop, as in engine/joins.rs.)
     line: Arc<Mutex<Line>>,
     apart: Padded<Apart>,
 }
 
 #[derive(Debug)]
 struct Head {
-    /// `CLOSED`, `LINED`, and the tickets issued so far.
+    /// `CLOSED`, `LINED`, and the number of tickets issued so far.
     tickets: AtomicU64,
-    /// Tickets may be issued up to here without a look at the lanes, which releases keep busy.
+    /// Tickets may be issued up to here without reading the lanes, which releases keep busy.
     limit: AtomicU64,
 }
 
-/// Written under the lock only.
+/// Written only under the lock.
 #[derive(Debug)]
 struct Apart {
-    /// No permit is used any more.
+    /// Permits can no longer be used.
     closed: Mutex<bool>,
     /// Units of permits that are neither used nor dropped.
     held: AtomicU64,
-    /// Units issued beyond one for each job.
+    /// Units issued beyond one per job.
     surplus: AtomicU64,
 }
 
@@ -267,31 +273,32 @@ impl Gate {
         }
     }
 
-    /// Lets so many workers count under locks, if there are lanes enough.
+    /// Lets this many workers count under locks, if there are lanes enough.
     pub(crate) fn counted_under(mut self, pass: Pass, workers: usize) -> Self {
         self.pass = (workers < LANES).then_some(pass);
         self
     }
 
-    /// To be called between a flag that was set and a look at what is free.
+    /// Passes the locks. Call it between setting a flag and looking at what is free.
     fn pass_locks(&self) {
         if let Some(pass) = &self.pass {
             if !seeded(Fault::LocksNotPassed) {
                 pass();
             }
-            // Who counted before it was passed is seen here, and by those who count later only after this.
+            // A count made before the pass is seen from here on. A later count is followed by a read that sees the
+            // flag.
             fence(SeqCst);
         }
         loom_fence();
     }
 
-    /// Takes room if it is free now and nobody waits in line for it.
+    /// Takes room if it is free now and no waiter stands in line for it.
     #[inline]
     pub(crate) fn try_enter(&self, want: Want) -> Result<Range<Ticket>, Refusal> {
         self.try_enter_or(want, || ())
     }
 
-    /// The same; calls `lost` when another submitter was quicker, before the next try.
+    /// Does the same; calls `lost` when another submitter was quicker, before the next try.
     #[inline]
     pub(crate) fn try_enter_or(
         &self,
@@ -299,8 +306,8 @@ impl Gate {
         lost: impl FnOnce(),
     ) -> Result<Range<Ticket>, Refusal> {
         if want.what == What::Jobs && want.most == 1 && !seeded(Fault::ClosedApart) {
-            // The common case by itself: one job, room that is known of, and nobody in the way. (With a
-            // flag set, `head` is above every limit.)
+            // The common case by itself: one job, known room, and nobody in the way. (With a flag set, `head` is above
+            // every limit.)
             let head = self.head.tickets.load(Acquire);
             if head < self.head.limit.load(Acquire) {
                 let next = head + 1;
@@ -317,7 +324,7 @@ impl Gate {
         self.attempt(want, FLAGS)
     }
 
-    /// The same for those who heed only some of the flags in `tickets`.
+    /// Does the same, heeding only the flags of `tickets` in `heed`.
     #[inline(never)]
     fn attempt(&self, want: Want, heed: u64) -> Result<Range<Ticket>, Refusal> {
         if want.what == What::Jobs {
@@ -351,8 +358,8 @@ impl Gate {
             if issued + most > limit {
                 limit = (self.released() + self.capacity).min(LIFETIME);
                 if issued + want.least() > limit {
-                    // Full, unless others moved `head` since: then room may have come and gone,
-                    // and the comparison mixed two moments.
+                    // Full, unless others moved `head` meanwhile: then room may have come and gone, and the comparison
+                    // mixed two moments.
                     let now = self.head.tickets.load(Acquire);
                     if now & !FLAGS == issued {
                         return Err(self.refusal(now, want));
@@ -364,14 +371,14 @@ impl Gate {
             }
             let n = most.min(limit - issued);
             if seeded(Fault::ClosedApart) {
-                // Long enough for a whole shutdown, so that a random schedule finds it soon.
+                // Long enough for a whole shutdown, so that a random schedule finds the fault soon.
                 #[cfg(fanpool_shuttle)]
                 (0..100).for_each(|_| crate::sync::thread::yield_now());
                 let first = self.head.tickets.fetch_add(n, SeqCst) & !FLAGS;
                 return Ok(first..first + n);
             }
-            // SeqCst: a worker that stops searching compares this with the count of searchers
-            // (desk/live/mod.rs, "Found").
+            // SeqCst: a worker that stops searching compares this with the count of searchers (desk/live/mod.rs,
+            // "Found").
             match self
                 .head
                 .tickets
@@ -396,7 +403,7 @@ impl Gate {
         }
     }
 
-    /// Gives `n` units of room back. Answers whether that drained a closed gate.
+    /// Gives `n` units of room back. Returns whether that drained a closed gate.
     #[inline]
     pub(crate) fn release(&self, n: u64, lane: Lane) -> bool {
         self.add(n, lane);
@@ -406,7 +413,7 @@ impl Gate {
         }
     }
 
-    /// The first half of a release by the only one who counts in this lane, under a lock that [`Pass`] takes.
+    /// Counts a release: the first half, for the lane's only writer, under a lock that [`Pass`] takes.
     #[inline]
     pub(crate) fn count(&self, n: u64, lane: Lane) {
         if self.pass.is_some() {
@@ -423,7 +430,7 @@ impl Gate {
         loom_fence();
     }
 
-    /// The second half, after that lock. Answers as `release`.
+    /// Completes a release: the second half, after that lock. Returns the same as `release`.
     #[inline]
     pub(crate) fn counted(&self, n: u64, lane: Lane) -> bool {
         match self.flags.load(SeqCst) {
@@ -439,8 +446,7 @@ impl Gate {
 
     // ---- the end ----------------------------------------------------------------------------
 
-    /// Refuses all that comes from now on. The first answer: was it this call that closed; the
-    /// second: is the gate drained.
+    /// Refuses all further requests. Returns whether this call closed the gate, and whether the gate is drained.
     pub(crate) fn close(&self) -> (bool, bool) {
         let first = self.head.tickets.fetch_or(CLOSED, SeqCst) & CLOSED == 0;
         *lock(&self.apart.closed) = true;
@@ -455,32 +461,32 @@ impl Gate {
         self.head.tickets.load(Acquire) & CLOSED != 0
     }
 
-    /// Closed, and nothing accepted waits to be started; then it stays so, but for the moments in which permits go
-    /// back.
+    /// Returns whether the gate is closed and no accepted job waits to be started. It stays so, except for moments in
+    /// which permits go back.
     pub(crate) fn is_drained(&self) -> bool {
-        // First, so that nothing is accepted, and no permit used, after the count.
+        // Read first, so that nothing is accepted, and no permit used, after the count.
         self.is_closed() && *lock(&self.apart.closed) && self.waiting() == 0
     }
 
     // ---- what is inside ---------------------------------------------------------------------
 
-    /// Tickets issued so far: no job that was accepted so far has a higher one.
+    /// Returns how many tickets are issued so far. No job accepted so far has a higher ticket.
     pub(crate) fn issued(&self) -> u64 {
         self.head.tickets.load(SeqCst) & !FLAGS
     }
 
-    /// Jobs accepted so far. Takes a lock.
+    /// Returns how many jobs are accepted so far. Takes a lock.
     pub(crate) fn accepted(&self) -> u64 {
         let _writes = lock(&self.apart.closed);
         self.issued() - self.apart.surplus.load(Relaxed)
     }
 
-    /// Whether each unit was one job so far.
+    /// Returns whether each unit so far was one job.
     pub(crate) fn counts_jobs(&self) -> bool {
         self.apart.surplus.load(Relaxed) == 0
     }
 
-    /// About how many jobs were accepted so far.
+    /// Returns about how many jobs are accepted so far.
     pub(crate) fn about_accepted(&self) -> u64 {
         self.issued()
             .saturating_sub(self.apart.surplus.load(Relaxed))
@@ -490,25 +496,25 @@ impl Gate {
         self.capacity
     }
 
-    /// Units of jobs that wait: exact when quiet, else a moment old, and above zero whenever a job
-    /// waited before the call and still does.
+    /// Returns the units of waiting jobs: exact when quiet, else a moment old, and above zero whenever a job waited
+    /// before the call and still does.
     pub(crate) fn waiting(&self) -> u64 {
         self.taken_apart().0
     }
 
-    /// Units of permits that are neither used nor dropped.
+    /// Returns the units of permits that are neither used nor dropped.
     pub(crate) fn held(&self) -> u64 {
         self.apart.held.load(SeqCst)
     }
 
-    /// Units that are not free: exact when quiet, else a moment old.
+    /// Returns the units that are not free: exact when quiet, else a moment old.
     pub(crate) fn occupied(&self) -> u64 {
         let released = self.released();
         self.issued() - released
     }
 
-    /// Units of jobs that wait, and units that permits hold: each as by itself, and never more than the
-    /// capacity together.
+    /// Returns the units of waiting jobs and the units held by permits, each as on its own, and together never more
+    /// than the capacity.
     pub(crate) fn taken_up(&self) -> (u64, u64) {
         let (waiting, held) = self.taken_apart();
         (waiting.min(self.capacity - held), held)
@@ -531,8 +537,8 @@ impl Gate {
     }
 }
 
-/// loom takes sequentially consistent accesses for acquire and release (loom#180) and knows the total
-/// order of fences only: so where an order between two words is needed, its models get a fence.
+/// loom treats sequentially consistent accesses as acquire and release (loom#180) and knows the total order only of
+/// fences. So its models get a fence wherever an order between two words is needed.
 #[inline(always)]
 fn loom_fence() {
     #[cfg(fanpool_loom)]

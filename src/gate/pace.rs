@@ -1,45 +1,46 @@
-//! How fast room is made, as it was seen by those who waited for some: by it, a thread knows how long to sleep.
+//! How fast room is made, as measured by waiting threads. It tells a thread how long to sleep.
 //!
-//! A single wait tells little. It ends with the first unit that frees, and if that was because a worker had been busy
-//! at the desk before, it was long for that one unit. So waits that follow each other are taken together, with what
-//! lies between, until a good part of the queue was let go or some time has passed.
+//! A single wait tells little. It ends with the first unit that frees; if a worker had been busy at the desk before,
+//! the wait was long for that one unit. So consecutive waits are measured together, with the time between them, until a
+//! good part of the queue was released or some time has passed.
 //!
-//! By the real time, whatever the pool's clock, since it is about how long a thread sleeps.
+//! Uses real time, whatever the pool's clock, because it is about how long a thread sleeps.
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Mutex, try_lock};
 use std::time::{Duration, Instant};
 
-/// Long enough to tell from what was let go in this time, however little it was.
+/// A measurement over this time tells enough, however little was released in it.
 const TELLING: Duration = Duration::from_micros(500);
-/// As many units tell, if they are no small part of the queue.
+/// So does one over this many units, if they are no small part of the queue.
 const TELLING_UNITS: u64 = 16;
-/// Who waits again after a longer pause, and longer than the last wait, may have left the workers with nothing to do.
+/// A waiter that returns after a longer pause than this, and longer than its last wait, may have left the workers with
+/// nothing to do.
 const PAUSE: Duration = Duration::from_micros(100);
-/// A pace at most doubles, or becomes twice this: one slow job does not make the next thread sleep while the others
-/// are over.
+/// A measurement at most doubles the pace, or sets it to twice this value: one slow job does not make the next thread
+/// sleep past the others.
 const QUICK: u64 = 1000;
 
 pub(crate) struct Pace {
-    /// In how many nanoseconds one unit was let go; 0: not known.
+    /// Nanoseconds per released unit; 0 if not known.
     each: AtomicU64,
-    /// How many wait.
+    /// How many threads wait.
     waiting: AtomicUsize,
-    /// Those who find it locked leave it to others.
+    /// A thread that finds it locked leaves the measuring to others.
     spell: Mutex<Option<Spell>>,
 }
 
-/// Waits that follow each other, or overlap.
+/// Waits that follow each other or overlap.
 struct Spell {
     begun: Instant,
-    /// Units let go until then.
+    /// Units released up to then.
     released: u64,
-    /// When the last wait that is over ended, and how long it took.
+    /// When the last completed wait ended, and how long it took.
     seen: Instant,
     waited: Duration,
 }
 
-/// What can be seen of a gate: when, how many units were let go so far, how many are free, and how many there are.
+/// A snapshot of a gate: the time, the units released so far, the free units, and the capacity.
 #[derive(Clone, Copy)]
 pub(crate) struct Seen {
     pub(crate) now: Instant,
@@ -57,7 +58,7 @@ impl Pace {
         }
     }
 
-    /// In how long so many units are let go, if that is known.
+    /// Returns how soon this many units are released, if that is known.
     pub(crate) fn frees_in(&self, units: u64) -> Option<Duration> {
         match self.each.load(Relaxed) {
             0 => None,
@@ -65,7 +66,7 @@ impl Pace {
         }
     }
 
-    /// Somebody begins to wait, until the answer is dropped.
+    /// Begins a wait, which lasts until the result is dropped.
     pub(crate) fn begin(&self, Seen { now, released, .. }: Seen) -> Wait<'_> {
         let first = self.waiting.fetch_add(1, Relaxed) == 0;
         let wait = Wait {
@@ -93,7 +94,7 @@ impl Pace {
     }
 }
 
-/// Somebody's wait.
+/// A wait under way.
 pub(crate) struct Wait<'a> {
     pace: &'a Pace,
     begun: Instant,
@@ -138,7 +139,7 @@ impl Drop for Wait<'_> {
 mod tests {
     use super::*;
 
-    /// In front of a queue of a thousand, of which little is free.
+    /// A snapshot of a queue of a thousand, of which little is free.
     fn seen(now: Instant, released: u64) -> Seen {
         Seen {
             now,
@@ -152,8 +153,8 @@ mod tests {
         pace.frees_in(1).map(|each| each.as_nanos() as u64)
     }
 
-    /// Waits, by how long after the last one they began, how long they took and how many units were let go before and
-    /// meanwhile. Answers in how long one is let go then, in nanoseconds.
+    /// Simulates waits, each given by the pause before it, its length, and the units released before and during it.
+    /// Returns the resulting nanoseconds per unit.
     fn after(waits: impl IntoIterator<Item = (u64, u64, u64, u64)>) -> Option<u64> {
         let pace = Pace::new();
         let (mut now, mut released) = (Instant::now(), 0);
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_short_wait_for_the_first_unit_is_no_pace() {
-        // 50 ns each, of which none is let go while somebody waits but the last.
+        // 50 ns per unit, but only the last one is released while a thread waits.
         let short = (10, 50, 1000, 1);
         assert_eq!(after([short]), None);
         let each = after([short; 9]).expect("thousands were let go");
@@ -181,7 +182,7 @@ mod tests {
     fn units_that_are_let_go_slowly_are_told_after_some_time_or_some_waits() {
         assert_eq!(after([(0, 600, 0, 0)]), None, "none was let go");
         assert_eq!(after([(0, 600, 0, 300)]), Some(2000));
-        // By and by.
+        // Slows down step by step.
         let slow = (0, 5000, 0, 1);
         let each: Vec<_> = (1..5)
             .map(|n| after([slow; 4].into_iter().take(n)))
@@ -190,14 +191,14 @@ mod tests {
         let many = (0, 100, 0, 40);
         assert_eq!(after([many; 4]), None);
         assert_eq!(after([many; 5]), Some(2000));
-        // Down at once.
+        // Speeds up at once.
         let quick = (0, 100, 0, 1000);
         assert_eq!(after([slow, slow, slow, quick]), Some(100));
     }
 
     #[test]
     fn a_submitter_that_takes_its_time_is_told_if_it_waits_as_long() {
-        // A unit each 300 µs.
+        // One unit per 300 µs.
         let of = |pause| after([(pause, 300 - pause, 0, 1); 20]);
         assert!(
             [10, 90, 150]
@@ -206,7 +207,7 @@ mod tests {
                 .all(|each| *each == Some(300_000))
         );
         assert_eq!(of(250), None, "it hardly waits");
-        // And seldom comes back.
+        // Seldom comes back.
         assert_eq!(after([(10_000, 50, 500, 1); 9]), None);
     }
 

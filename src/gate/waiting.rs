@@ -1,4 +1,4 @@
-//! Waiting for room: who waits, and who wakes. The protocol is stated at the head of mod.rs.
+//! Waiting for room and waking waiters: mod.rs states the protocol.
 
 use super::{
     CLOSED, CLOSING, Gate, LINE, LINED, Lane, Refusal, Ticket, WAITING, WOKEN, Want, loom_fence,
@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-/// Somebody's turn in the line, from the first poll of the wait to its end.
+/// A waiter's turn in the line, from the first poll of the wait to its end.
 struct Turn<'a> {
     gate: &'a Gate,
     place: Option<u64>,
@@ -56,18 +56,18 @@ impl Drop for Turn<'_> {
             } else {
                 Line::call
             };
-            // Its waker is dropped outside the lock.
+            // The waker is dropped outside the lock.
             drop(self.gate.with_line(|line| line.leave(place), call_whom));
         }
     }
 }
 
 impl Gate {
-    /// Takes room, waiting for it: for those whom `try_enter` refused as `Full`.
+    /// Takes room, waiting for it if necessary. For requests that `try_enter` refused as `Full`.
     ///
-    /// Dropping the future leaves nothing behind.
+    /// Cancel safe: dropping the future leaves nothing behind.
     pub(crate) async fn enter(&self, want: Want) -> Result<Range<Ticket>, Refusal> {
-        // Who waits on `room` already does not go behind those who came later.
+        // A waiter already on `room` does not go behind those that came later.
         let mut came_before = false;
         loop {
             if want.least() > 1 || !came_before && self.head.tickets.load(Acquire) & LINED != 0 {
@@ -96,7 +96,7 @@ impl Gate {
         }
     }
 
-    /// Waits in line. `None`: nobody there needs more than one unit any more, so there is no line.
+    /// Waits in line. `None`: no waiter there needs more than one unit any more, so there is no line.
     pub(super) async fn enter_in_line(&self, want: Want) -> Option<Result<Range<Ticket>, Refusal>> {
         let mut turn = Turn {
             gate: self,
@@ -105,7 +105,7 @@ impl Gate {
         poll_fn(|cx| turn.poll(want, cx)).await
     }
 
-    /// Changes the line, lets it say who is to be called, and calls them.
+    /// Changes the line, lets it say which waiters to call, and calls them.
     pub(super) fn with_line<R>(
         &self,
         change: impl FnOnce(&mut Line) -> R,
@@ -134,7 +134,7 @@ impl Gate {
 
     #[cold]
     pub(super) fn after_count(&self, n: u64, lane: Lane, flags: u8) -> bool {
-        // Others may be here, too: each is to see the others' counts, or be seen.
+        // Others may be here, too: each must see the others' counts, or be seen.
         if !seeded(Fault::NotFenced) {
             fence(SeqCst);
         }
@@ -143,8 +143,8 @@ impl Gate {
 
     #[cold]
     pub(super) fn after_release(&self, n: u64, lane: Lane, flags: u8) -> bool {
-        // Each look at what is free reads what the workers write for every job. While a waiter is on its way,
-        // one look in so many releases is enough.
+        // Summing up what is free reads what the workers write for every job. While a waiter is on its way, once in a
+        // number of releases is enough.
         let look = flags & WAITING != 0 || self.lane(lane).load(Relaxed) % self.look_every < n;
         if flags & (WAITING | WOKEN) != 0 && look {
             let free = self.free();
@@ -164,13 +164,13 @@ impl Gate {
         flags & CLOSING != 0 && self.is_drained()
     }
 
-    /// Turns `WAITING` into `WOKEN` and notifies one waiter, unless somebody else just did.
+    /// Turns `WAITING` into `WOKEN` and notifies one waiter, unless another thread just did.
     pub(super) fn wake_one(&self) {
         let turn = self.flags.fetch_update(SeqCst, SeqCst, |flags| {
             (flags & WAITING != 0).then_some(flags & !WAITING | WOKEN)
         });
         if turn.is_ok() && self.room.notify(1) == 0 {
-            // The waiter got its room by its second look and is gone.
+            // The waiter got its room at its second look and is gone.
             self.flags.fetch_and(!WOKEN, SeqCst);
         }
     }
@@ -180,12 +180,12 @@ impl Gate {
         self.room.notify_all();
     }
 
-    /// What a notified waiter does once it has looked, whether or not it got room.
+    /// Passes the baton on: called by a notified waiter once it has tried, whether or not it got room.
     pub(super) fn pass_baton(&self) {
         let _ = self
             .flags
             .fetch_update(SeqCst, SeqCst, |flags| Some(flags & !WOKEN | WAITING));
-        // A release that saw `WOKEN` may not have looked, and its count not have been seen. (The models do not show
+        // A release that saw `WOKEN` may not have looked, and its count may not have been seen. (The models do not show
         // that this pass is needed: loom explores no order in which it is missed.)
         self.pass_locks();
         if self.free() > 0 {
@@ -193,16 +193,16 @@ impl Gate {
         }
     }
 
-    /// Whether somebody waits for room.
+    /// Returns whether anyone waits for room.
     pub(crate) fn has_waiters(&self) -> bool {
         self.flags.load(SeqCst) & (WAITING | WOKEN | LINE) != 0
     }
 
-    /// When a worker goes to sleep, and when room is made while all of them do: if somebody waits although
-    /// there is room, wakes all, so that a forgotten waiter keeps nobody waiting. Answers when to look again
-    /// at the latest, if at all.
+    /// Wakes all waiters if some wait although there is room, so that a forgotten waiter blocks nobody. Called when a
+    /// worker goes to sleep, and when room is made while all workers sleep. Returns when to look again at the latest,
+    /// if at all.
     pub(crate) fn wake_at_rest(&self, now: impl FnOnce() -> Instant) -> Option<Instant> {
-        // As in `after_count`: the last who comes to rest sees all.
+        // As in `after_count`: the last worker that comes to rest sees all counts.
         fence(SeqCst);
         let flags = self.flags.load(SeqCst);
         if flags & (WAITING | WOKEN | LINE) == 0

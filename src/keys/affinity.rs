@@ -2,12 +2,12 @@ use crate::job::Job;
 use std::fmt;
 use std::sync::Arc;
 
-/// Which jobs belong together: those of the same key.
+/// Says which jobs belong together: those with the same key.
 ///
-/// A strategy that [has one](crate::Dispatcher::affinity) gets the pool to keep account of who holds which
-/// key, and, with several dispatchers, to bring all jobs of a key to one of them.
+/// If a strategy [has an affinity](crate::Dispatcher::affinity), the pool tracks which worker holds which key and, with
+/// several dispatchers, brings all jobs of a key to one of them.
 ///
-/// Clones share the closure. To clone costs a reference count, to ask what the closure costs.
+/// Clones share the closure. Cloning costs a reference count; asking for a key costs what the closure costs.
 pub struct Affinity<J> {
     /// `None`: the key that the job was submitted with.
     key_of: Option<Arc<KeyOf<J>>>,
@@ -16,25 +16,24 @@ pub struct Affinity<J> {
 type KeyOf<J> = dyn Fn(&Job<J>) -> Option<u64> + Send + Sync;
 
 impl<J> Affinity<J> {
-    /// By the [key](crate::JobBuilder::key) that jobs were submitted with.
+    /// Uses the [key](crate::JobBuilder::key) that jobs were submitted with.
     pub fn by_key() -> Self {
         Affinity { key_of: None }
     }
 
-    /// By what `key_of` makes of a job: a key, or `None` for a job that may go to anyone.
+    /// Uses the key that `key_of` returns, or `None` for a job that may go to any worker.
     ///
-    /// It is called by whoever submits or dispatches, once for each dispatching and, with several dispatchers,
-    /// once where the job is submitted. Like a strategy it decides and does nothing else: all workers of the
-    /// dispatcher wait for it, and a call that would wait for the pool gives `WouldDeadlock`. It has to give
-    /// the same key each time. If it panics, the job has no key, and
-    /// [`Metrics::faults`](crate::Metrics::faults) counts it.
+    /// The closure is called once per dispatch and, with several dispatchers, once more where the job is submitted.
+    /// Like a strategy it must only decide: all workers of the dispatcher wait for it, and a call that would wait for
+    /// the pool returns `WouldDeadlock`. It must return the same key each time. If it panics, the job has no key, and
+    /// [`Metrics::faults`](crate::Metrics::faults) counts the panic.
     pub fn by<K: Into<Option<u64>>>(key_of: impl Fn(&Job<J>) -> K + Send + Sync + 'static) -> Self {
         Affinity {
             key_of: Some(Arc::new(move |job| key_of(job).into())),
         }
     }
 
-    /// The key of a job, if it has one.
+    /// Returns the key of a job, if it has one.
     pub fn key_of(&self, job: &Job<J>) -> Option<u64> {
         match &self.key_of {
             Some(key_of) => key_of(job),
@@ -42,7 +41,7 @@ impl<J> Affinity<J> {
         }
     }
 
-    /// Whether the key is the one that the job was submitted with.
+    /// Returns whether the key is the one that the job was submitted with.
     pub(crate) fn is_by_key(&self) -> bool {
         self.key_of.is_none()
     }

@@ -1,9 +1,9 @@
-//! Which desk a job belongs to, when there are several: all jobs of a key to one, where a strategy can keep
-//! them together and an order can share turns among keys.
+//! Which of several desks a job belongs to: all jobs of a key go to one desk, where a strategy can keep them together
+//! and an order can share turns among keys.
 //!
-//! Decided where a job comes in, because from there on its key's jobs pass through one queue. A strategy with
-//! keys of its own making says how they are made ([`Affinity`]); the key that a job was submitted with is
-//! known without asking.
+//! The desk is chosen where a job comes in, because from there on the jobs of its key pass through one queue. A
+//! strategy with keys of its own says how they are made ([`Affinity`]); the key that a job was submitted with is known
+//! without asking.
 
 use crate::keys::affinity::Affinity;
 use crate::queue::envelope::Queued;
@@ -14,9 +14,9 @@ use crate::sync::{Mutex, lock};
 
 pub(crate) struct KeyDesks<J> {
     desks: usize,
-    /// How the strategies make keys, if not by the jobs' own.
+    /// How strategies make keys, if not by the jobs' own.
     affinity: Mutex<Option<Affinity<J>>>,
-    /// Whether there is one.
+    /// Whether there is such an affinity.
     asks: AtomicBool,
 }
 
@@ -31,28 +31,28 @@ impl<J> KeyDesks<J> {
         key_desks
     }
 
-    /// From now on, the strategies have this affinity.
+    /// Sets the strategies' affinity.
     #[inline(never)]
     pub(crate) fn set(&self, affinity: Option<Affinity<J>>) {
         let made = affinity.filter(|affinity| !affinity.is_by_key());
         let asks = made.is_some();
         let old = std::mem::replace(&mut *lock(&self.affinity), made);
         self.asks.store(asks, Release);
-        // Foreign code: not under the lock.
+        // Foreign code: dropped outside the lock.
         drop(old);
     }
 
-    /// Whether the strategies' own closure has to be asked, which is foreign code.
+    /// Returns whether the strategies' closure must be asked, which is foreign code.
     pub(crate) fn asks(&self) -> bool {
         self.desks > 1 && self.asks.load(Acquire)
     }
 
-    /// The desk that a job belongs to: none, if it has no key.
+    /// Returns the desk that a job belongs to, or `None` without a key.
     pub(crate) fn of(&self, job: &Queued<J>) -> Option<usize> {
         job.key().map(|key| jump(key, self.desks))
     }
 
-    /// The same by the strategies' closure, or by the job's key if that makes none.
+    /// Does the same by the strategies' closure, or by the job's own key if the closure returns none.
     #[inline(never)]
     pub(crate) fn ask(&self, job: &Queued<J>) -> Result<Option<usize>, Panic> {
         let affinity = lock(&self.affinity).clone();

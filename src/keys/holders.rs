@@ -1,29 +1,32 @@
-//! Which worker holds a key: has jobs of it in its inbox, or runs one.
+//! Holders: which worker holds a key, that is, runs a job of it or has one in its inbox or tray.
 //!
-//! A key is held from the moment one of its jobs is bound to a worker until the last one that worker was
-//! given is over. Kept for strategies with an affinity only. A key is looked up once a job; from then on it is
-//! known by its slot. Slots of keys that nobody holds are kept, because many a key comes again; when there are
-//! too many, all of them are given up at once.
+//! - A key is held from the moment one of its jobs is bound to a worker until the last job of it that the worker was
+//!   given is over.
+//! - Holders are tracked only for strategies with an affinity.
+//! - A key is looked up once per job; from then on it is known by its slot.
+//! - Slots of keys that nobody holds are kept, because many keys come again. When there are too many, all of them are
+//!   freed at once.
 
 use crate::id::JobId;
 use crate::sync::hash::Mixing;
 use std::collections::{HashMap, VecDeque};
 
-/// So many keys that nobody holds are remembered, or as many as there are keys that are held.
+/// This many keys that nobody holds are remembered, or as many as there are held keys: it saves making their slots
+/// anew.
 const IDLE: usize = 1024;
 
-/// So many slots can be guessed: enough that of a thousand keys few share a guess. 16 KiB.
+/// This many slots can be guessed: of a thousand keys, few share a guess. 16 KiB.
 const GUESSES: usize = 4096;
 
-/// Part of a desk, behind its lock.
+/// Part of a desk, protected by its lock.
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
     slots: HashMap<u64, Slot, Mixing>,
-    /// For some bits of a key, the slot of the key that was looked up last with the same ones. A guess that is right saves
-    /// the map, which is a cache miss or two while everybody waits for the desk. Empty until the first key.
+    /// For some bits of a key, the slot of the key last looked up with the same bits. A right guess saves the map,
+    /// which is a cache miss or two while all workers wait for the desk. Empty until the first key.
     guesses: Vec<Slot>,
-    /// By slot, as is the next one: two rows, since this one is seldom written. What workers on other cores write by turns
-    /// has to come over first, while everybody waits for the desk.
+    /// By slot, like `holders`. Two rows, because this one is seldom written: what workers on other cores write in turn
+    /// has to be fetched first, while all workers wait for the desk.
     keys: Vec<Key>,
     holders: Vec<Holder>,
     /// Slots without a key.
@@ -34,14 +37,14 @@ pub(crate) struct Holders {
     era: u32,
 }
 
-/// A job that has left the backlog, apart from the job itself.
+/// What the desk knows of a job that has left the backlog, kept apart from the job.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
-    /// How many left it before; 0 for those that were taken ahead and came back, which are first.
+    /// How many jobs left the backlog before; 0 for jobs that were taken ahead and came back, which are first.
     pub(crate) turn: u64,
-    /// The job's, so that the job need not be looked at, which may be in another core's cache.
+    /// The job's number, so that the job need not be read, which may be in another core's cache.
     pub(crate) id: JobId,
-    /// Kept with one worker, if the strategy has an affinity.
+    /// The key that keeps the job with one worker, if the strategy has an affinity.
     pub(crate) key: Option<Slot>,
 }
 
@@ -53,7 +56,7 @@ impl Mark {
     }
 }
 
-/// Where a key is, as long as it is held; before that, until the next key is looked up.
+/// Where a key is kept. Valid while the key is held; before that, until the next key is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot(u32);
 
@@ -70,22 +73,22 @@ impl Slot {
 #[derive(Debug)]
 struct Key {
     key: u64,
-    /// When its last holder got it.
+    /// The era in which its last holder got it.
     era: u32,
 }
 
 #[derive(Debug)]
 struct Holder {
     worker: u32,
-    /// Bound to the worker and not over.
+    /// Jobs bound to the worker and not over.
     jobs: u32,
 }
 
 impl Holders {
-    /// Looks a key up, which need not be held.
+    /// Looks up a key, which need not be held.
     #[inline]
     pub(crate) fn slot_of(&mut self, key: u64) -> Slot {
-        // Neighbours side by side, and those that are far apart not all at one place.
+        // Puts neighbours side by side, and keys that are far apart not all at one place.
         let at = (key ^ key >> 12 ^ key >> 24) as usize % GUESSES;
         if let Some(&guess) = self.guesses.get(at) {
             let known = self.keys.get(guess.0 as usize);
@@ -112,7 +115,7 @@ impl Holders {
             self.forget_idle();
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            // The last number is no slot's: see `Answer`, desk/mod.rs.
+            // The last number is never a slot's: see `Answer` in desk/answer.rs.
             let at = u32::try_from(self.holders.len() + 1).map(|next| next - 1);
             let at = at.expect("fewer keys than jobs in inboxes");
             self.keys.push(Key { key, era: 0 });
@@ -121,7 +124,7 @@ impl Holders {
         });
         self.slots.insert(key, slot);
         self.idle += 1;
-        // It was with nobody in this era.
+        // In this era, no worker had the key.
         let era = self.era.wrapping_sub(1);
         self.keys[slot.0 as usize] = Key { key, era };
         slot
@@ -135,7 +138,7 @@ impl Holders {
             };
             return;
         }
-        // They may be of slots that are free now.
+        // Guesses may point to slots that are free now.
         self.guesses.clear();
         let (holders, free) = (&self.holders, &mut self.free);
         self.slots.retain(|_, slot| {
@@ -148,7 +151,7 @@ impl Holders {
         self.idle = 0;
     }
 
-    /// How many keys are held.
+    /// Returns how many keys are held.
     pub(crate) fn held(&self) -> usize {
         self.slots.len() - self.idle
     }
@@ -166,25 +169,25 @@ impl Holders {
         (holder.jobs > 0).then_some(holder.worker as usize)
     }
 
-    /// Who held the key last, if nothing changed since it got it.
+    /// Returns the last holder of the key, if nothing has changed since it got the key.
     pub(crate) fn last_holder(&self, slot: Slot) -> Option<usize> {
         let at = slot.0 as usize;
         (self.keys[at].era == self.era).then(|| self.holders[at].worker as usize)
     }
 
-    /// Keys may belong elsewhere from now on: a worker came or went, or the strategy is another one.
+    /// Begins a new era, in which keys may belong elsewhere: a worker came or went, or the strategy was replaced.
     pub(crate) fn begin_era(&mut self) {
         self.era = self.era.wrapping_add(1);
     }
 
-    /// A job of the key is bound to `worker`. A strategy that moves a key gives its order up, and the key
-    /// is then with whom it got last.
+    /// Binds a job of the key to `worker`. A strategy that moves a key gives up the order of its jobs, and the key is
+    /// held by the worker that got it last.
     pub(crate) fn bind(&mut self, slot: Slot, worker: usize) {
         let holder = &mut self.holders[slot.0 as usize];
         if holder.jobs == 0 {
             self.idle -= 1;
             let known = &mut self.keys[slot.0 as usize];
-            // Only if it changes: the row is to stay in all caches.
+            // Written only on a change, so that the row stays in all caches.
             if known.era != self.era {
                 known.era = self.era;
             }
@@ -193,14 +196,14 @@ impl Holders {
         holder.jobs += 1;
     }
 
-    /// A job of the key that was bound is over, or bound no more.
+    /// Notes that a bound job of the key is over, or no longer bound.
     pub(crate) fn release(&mut self, slot: Slot) {
         let holder = &mut self.holders[slot.0 as usize];
         holder.jobs -= 1;
         self.idle += usize::from(holder.jobs == 0);
     }
 
-    /// The same for the keys of jobs that do not go where they were bound to.
+    /// Does the same for jobs that do not go to the worker that they were bound to.
     pub(crate) fn release_all(&mut self, marks: &VecDeque<Mark>) {
         for key in marks.iter().filter_map(|mark| mark.key) {
             self.release(key);

@@ -1,13 +1,13 @@
-//! Keys of jobs that workers have taken.
+//! Keys of the jobs that workers have taken.
 
 use super::holders::{Holders, Mark, Slot};
 use crate::id::JobId;
 use std::collections::VecDeque;
 
-/// For each worker, the keys of the jobs that it took and that are not known to be over. Without affinity, there is nothing
-/// here, not even workers.
+/// For each worker, the keys of the jobs that it took and that are not known to be over. Empty without affinity: not
+/// even the workers are entered.
 ///
-/// (By itself, since what does not depend on the type of jobs should not be compiled for each.)
+/// (A type of its own, because code that does not depend on the job's type should not be compiled for each.)
 #[derive(Default)]
 pub(crate) struct InHand(Vec<Vec<(JobId, Slot)>>);
 
@@ -21,7 +21,7 @@ impl InHand {
         self.0[worker].push((id, key));
     }
 
-    /// What `worker` had taken is over, but for what it has in its hands still.
+    /// Releases the keys of the jobs that `worker` had taken, except those still in its hands.
     #[inline]
     pub(crate) fn release(
         &mut self,
@@ -49,7 +49,7 @@ impl InHand {
         });
     }
 
-    /// The worker gives one back.
+    /// Releases the key of a job that the worker gives back.
     pub(crate) fn take_back(&mut self, worker: usize, job: JobId, holders: &mut Holders) {
         let Some(in_hand) = self.0.get_mut(worker) else {
             return;
@@ -60,7 +60,7 @@ impl InHand {
         }
     }
 
-    /// The worker takes the first `count`, whose keys are held until they are known to be over.
+    /// Enters the first `count` jobs. Their keys are held until the jobs are known to be over.
     #[inline]
     pub(crate) fn take(&mut self, worker: usize, marks: &VecDeque<Mark>, count: usize) {
         if !self.0.is_empty() {

@@ -1,4 +1,5 @@
-//! Keys of jobs: which jobs belong together, which desk they go to, who holds a key, and how many of each wait.
+//! Keys: which jobs belong together, which desk they go to, which worker holds a key, and how many jobs of each key
+//! wait.
 
 pub(crate) mod affinity;
 pub(crate) mod holders;

@@ -1,8 +1,8 @@
-//! How many jobs of each key wait, for queue orders that bound it: so that the room that one key's jobs take
-//! up is known before one more is let in.
+//! How many jobs of each key wait, for queue orders that bound this number. The room that a key's jobs take up must be
+//! known before another is let in.
 //!
-//! A job is counted before it asks the gate for room, and until it is started or ends without running: from
-//! then on its room is free, too. A pool whose order sets no bound keeps no such account.
+//! A job is counted before it asks the gate for room, and until it is started or ends without running, when its room is
+//! free, too. A pool whose order sets no bound keeps no such count.
 
 use crate::job::Job;
 use crate::sync::hash::{Mixing, mix};
@@ -10,16 +10,16 @@ use crate::sync::{Mutex, lock};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// Enough that submitters seldom meet.
+/// Enough shards that submitters seldom meet.
 const SHARDS: usize = 16;
 
 pub(crate) struct Keys {
     bound: usize,
-    /// How many jobs of each key wait; keys of which none does are not here.
+    /// How many jobs of each key wait. Keys without waiting jobs are absent.
     waiting: [Mutex<HashMap<u64, usize, Mixing>>; SHARDS],
 }
 
-/// Who the key is that has as many jobs waiting as it may.
+/// The key that has as many waiting jobs as it may.
 #[derive(Debug)]
 pub(crate) struct KeyFull(pub(crate) u64);
 
@@ -35,7 +35,7 @@ impl Keys {
         &self.waiting[mix(key) as usize % SHARDS]
     }
 
-    /// Counts a job in, unless its key has its share.
+    /// Counts a job in, unless its key has reached the bound.
     pub(crate) fn enter<J>(&self, job: &Job<J>) -> Result<Entered<'_>, KeyFull> {
         let key = job.key();
         if let Some(key) = key {
@@ -49,12 +49,12 @@ impl Keys {
         Ok(Entered { keys: self, key })
     }
 
-    /// Counts a job in that has room already.
+    /// Counts in a job that already has room.
     pub(crate) fn admit(&self, key: u64) {
         *lock(self.shard(key)).entry(key).or_insert(0) += 1;
     }
 
-    /// A job of the key waits no more.
+    /// Counts out a job of the key that no longer waits.
     pub(crate) fn leave(&self, key: u64) {
         if let Entry::Occupied(mut count) = lock(self.shard(key)).entry(key) {
             *count.get_mut() -= 1;
@@ -65,14 +65,14 @@ impl Keys {
     }
 }
 
-/// A job that is counted in and not accepted yet: dropping this counts it out again.
+/// A job that is counted in but not yet accepted. Dropping this counts it out again.
 pub(crate) struct Entered<'a> {
     keys: &'a Keys,
     key: Option<u64>,
 }
 
 impl Entered<'_> {
-    /// The job is accepted.
+    /// Keeps the count: the job is accepted.
     pub(crate) fn keep(mut self) {
         self.key = None;
     }

@@ -1,7 +1,7 @@
-//! Where a job with a handle waits, and later its outcome: shared by its envelope and its handle.
+//! A cell: where a job with a handle waits, and later its outcome. Shared by the job's envelope and its handle.
 //!
-//! A cell has a *slot* for each of its jobs: one, or up to [`CELL`] of a group that was submitted at once. The
-//! slot's stage says who owns the job now:
+//! A cell has a *slot* for each of its jobs: one, or up to [`CELL`] of a group that was submitted at once. The slot's
+//! stage says who owns the job:
 //!
 //! ```text
 //! Waiting(job) ──claim──▶ Claimed ──finish──▶ Done(outcome) ──▶ Taken
@@ -11,16 +11,16 @@
 //!      Lent ─────────────────┘
 //! ```
 //!
-//! *Claim* is the one step that decides: a worker that starts the job, a cancel, a shutdown that
-//! hands it back and an envelope that is dropped all claim, under the slot's lock, and exactly one
-//! of them finds the job. That one settles the outcome: it counts it first and finishes the slot
-//! last, so whoever sees the outcome sees it counted.
+//! - **Claim** decides who gets the job. A worker that starts it, a cancel, a shutdown that hands it back and an
+//!   envelope that is dropped all claim under the slot's lock, and exactly one of them finds the job.
+//! - **Finish.** The claimer settles the outcome: it first counts it, then finishes the slot. So whoever sees the
+//!   outcome also sees it counted.
+//! - **Lend.** While a strategy looks at the job, the job is out of its slot (`Lent`), because foreign code must not
+//!   run under the slot's lock.
+//! - **Cancel while lent.** The cancel claims without the job. The borrower notices when it puts the job back, and
+//!   drops it.
 //!
-//! While a strategy looks at the job, the job is out of the slot (`Lent`), because foreign code must
-//! not run under the slot's lock. A cancel that comes meanwhile claims without the job; the borrower
-//! finds out when it puts the job back, and drops it.
-//!
-//! A cell whose outcomes were taken is used again for other jobs: see cells.rs.
+//! A cell whose outcomes were taken is reused for other jobs: see cells.rs.
 
 use super::recycler::Recycler;
 use super::views::{Reply, Settle, Token, Tracked};
@@ -40,12 +40,12 @@ use std::task::{Poll, Waker};
 pub(crate) struct Cell<J, T, E> {
     pool: PoolNumber,
     slots: Slots<J, T, E>,
-    /// Where it goes when it is over, to be used again.
+    /// Where the cell goes for reuse when it is over.
     recycler: Option<Arc<Recycler<Self>>>,
 }
 
-/// So many jobs of a group share a cell: enough to make little of its costs, and few enough for workers to run those of
-/// a cell one after the other, while they have the cell to themselves.
+/// This many jobs of a group share a cell: enough to make its costs negligible, and few enough for a worker to run the
+/// jobs of a cell one after the other while it has the cell to itself.
 pub(crate) const CELL: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     2
 } else {
@@ -64,16 +64,17 @@ struct Slot<J, T, E> {
     options: Option<Arc<Options>>,
     asked_to_stop: AtomicBool,
     stop: Signal,
-    /// The outcome is there: for those who look without the lock, under which it is set.
+    /// Whether the outcome is there. Set under the lock, read without it.
     over: AtomicBool,
-    /// The handle is gone: nobody will take the outcome. Under the lock, beside which there is room for it.
+    /// The handle is gone, so nobody will take the outcome. Protected by the lock; kept outside it because there is
+    /// room beside it.
     detached: AtomicBool,
     state: SpinLock<State<J, T, E>>,
 }
 
 struct State<J, T, E> {
     stage: Stage<J, T, E>,
-    /// Who polls the handle.
+    /// Wakes the task that polls the handle.
     waiter: Option<Waker>,
 }
 
@@ -101,7 +102,7 @@ impl<J, T, E> Slot<J, T, E> {
         }
     }
 
-    /// For the next job, when the last one is over and nobody else knows the slot.
+    /// Prepares the slot for the next job. The last job is over and nobody else knows the slot.
     #[inline(always)]
     fn use_again(&mut self, job: Job<J>) {
         self.options = job.share_options();
@@ -119,7 +120,7 @@ impl<J, T, E> Slot<J, T, E> {
         JobId::from_ticket(self.id.load(Relaxed))
     }
 
-    /// Puts `stage` in place of a job that waits, and answers the job. Inlined, as are `take` and `finish`: what goes through
+    /// Replaces a waiting job by `stage` and returns the job. Inlined, like `take` and `finish`: what goes through
     /// memory is written word by word and read in pairs, for which a processor waits.
     #[inline(always)]
     fn take_job(&self, stage: Stage<J, T, E>) -> Option<Job<J>> {
@@ -159,7 +160,7 @@ impl<J, T, E> State<J, T, E> {
 }
 
 impl<J, T, E> Drop for Slot<J, T, E> {
-    /// Whoever lets go of a cell last is in the middle of something: what is still inside is foreign, and
+    /// The thread that drops the last share in a cell is busy with something else. What is still inside is foreign, and
     /// its drop may panic.
     fn drop(&mut self) {
         let state = self.state.get_mut();
@@ -176,7 +177,7 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// For one job, and after it for others if there is a recycler.
+    /// Creates a cell for one job. With a recycler, other jobs use it afterwards.
     pub(crate) fn new(
         pool: PoolNumber,
         job: Job<J>,
@@ -190,20 +191,20 @@ where
         })
     }
 
-    /// For the next job: see cells.rs.
+    /// Reuses the cell for the next job: see cells.rs.
     pub(crate) fn use_again(&mut self, job: Job<J>) {
         if let [slot, ..] = self.slots_mut() {
             slot.use_again(job);
         }
     }
 
-    /// For the next group's jobs, of which it takes as many as it has slots.
+    /// Reuses the cell for jobs of the next group, as many as it has slots.
     pub(crate) fn use_again_for_some(&mut self, jobs: impl Iterator<Item = Job<J>>) {
         let slots = self.slots_mut().iter_mut();
         slots.zip(jobs).for_each(|(slot, job)| slot.use_again(job));
     }
 
-    /// What must not be done, for the model that shows why.
+    /// The mistake that must not be made, for the model that shows why.
     #[cold]
     pub(crate) fn use_shared(&self, job: Job<J>) {
         let slot = self.slot(0);
@@ -212,7 +213,7 @@ where
         slot.state.lock().fill(job);
     }
 
-    /// For some of a group: one allocation for all of them, and one for the cell.
+    /// Creates a cell for some jobs of a group: one allocation for all slots, and one for the cell.
     pub(crate) fn group(
         pool: PoolNumber,
         jobs: impl Iterator<Item = Job<J>>,
@@ -251,13 +252,13 @@ where
         }
     }
 
-    /// The job was accepted.
+    /// Numbers a job that was accepted.
     pub(crate) fn number(&self, at: usize, ticket: u64) -> JobId {
         self.slot(at).id.store(ticket, Relaxed);
         JobId::from_ticket(ticket)
     }
 
-    /// The jobs in these slots were accepted, one after the other. Answers the first one's number.
+    /// Numbers the jobs in these slots, which were accepted one after the other. Returns the first number.
     pub(crate) fn number_all(&self, slots: Range<usize>, ticket: u64) -> JobId {
         let first = slots.start;
         for at in slots {
@@ -266,12 +267,12 @@ where
         JobId::from_ticket(ticket)
     }
 
-    /// Takes a job back that was never accepted.
+    /// Takes back a job that was never accepted.
     pub(crate) fn withdraw(&self, at: usize) -> Option<Job<J>> {
         self.slot(at).take_job(Stage::Taken)
     }
 
-    /// Publishes the outcome. Only the one who claimed the job calls this, once.
+    /// Publishes the outcome. Called once, by the claimer of the job.
     #[inline(always)]
     pub(crate) fn finish(&self, at: usize, outcome: Result<T, JobError<E>>) {
         let (unwanted, waiter) = {
@@ -327,7 +328,7 @@ where
             home.over(slot.id());
             home.left_tombstone();
         }
-        // Last: its drop is foreign code, and may wait for the pool, which must not wait for it.
+        // Last: the drop is foreign code that may wait for the pool, and the pool must not wait for it.
         dispose(job);
         Cancellation::Removed
     }
@@ -404,8 +405,8 @@ where
 {
     fn poll(&self, at: usize, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
         let slot = self.slot(at);
-        // Cloning and dropping wakers is foreign code: not under the lock.
-        // So it is declared first, which has it dropped last.
+        // Cloning and dropping wakers is foreign code, so it happens outside the lock: declared before the guard,
+        // `waker` is dropped after it.
         let mut waker = (!slot.over.load(Acquire)).then(|| waker.clone());
         let mut state = slot.state.lock();
         match state.stage {

@@ -1,11 +1,11 @@
-//! A cell for a job, or for many of a group: one that is over, or a new one.
+//! Cells for new jobs: a used cell if there is one, else a new one.
 //!
-//! The last cell that a thread put down stays at hand there, without any lock. The worker that published the outcome may
-//! still be about to let go of the cell, and whoever keeps a [`CancelHandle`](crate::CancelHandle) or a
-//! [`JobContext`](crate::JobContext) of that job has a share in it, too. So a cell is used again only when nobody else has
-//! a share (`Arc::get_mut`): then nobody is left who could take the new job for the old one.
-//!
-//! What is at a thread's hand when its pool goes stays there, empty, until the thread puts down another one.
+//! - Each thread keeps the last cell it put down *at hand*, without any lock.
+//! - Others may still share that cell: the worker that published the outcome and is about to let go of it, and the
+//!   owner of a [`CancelHandle`](crate::CancelHandle) or [`JobContext`](crate::JobContext) of the old job. So a cell is
+//!   reused only when nobody else has a share (`Arc::get_mut`): then nobody is left who could take the new job for the
+//!   old one.
+//! - The cell that a thread has at hand when its pool goes stays there, empty, until the thread puts down another.
 
 use super::cell::{CELL, Cell};
 use super::recycler::{AnyRecycler, Recycler, Stripes};
@@ -17,12 +17,12 @@ use crate::sync::local;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-/// For so many jobs of groups, cells are kept at most: a group may be larger than the queue.
+/// Cells are kept for at most this many jobs of groups, because a group may be larger than the queue.
 const GROUPED: usize = 1024;
 
 local! { static AT_HAND: RefCell<Option<Arc<dyn Token>>> = RefCell::new(None); }
 
-/// The outcome of the cell's job was taken, and its handle goes. The thread may go on with another pool's.
+/// Keeps the cell of a job whose outcome was taken. The thread may go on with another pool's cells.
 pub(crate) fn put_down(cell: Arc<dyn Token>) {
     let mut cell = Some(cell);
     let _ = AT_HAND.try_with(|at_hand| {
@@ -40,7 +40,7 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// For up to about so many jobs that have cells of their own.
+    /// Keeps up to about `most` cells of single jobs.
     pub(crate) fn new(pool: PoolNumber, most: usize) -> Arc<Self> {
         Arc::new_cyclic(|me| Recycler {
             pool,
@@ -50,13 +50,13 @@ where
         })
     }
 
-    /// The recycler of a pool whose cells are known to be of these types.
+    /// Returns the recycler of a pool whose cells are known to have these types.
     pub(crate) fn of(recycler: &dyn AnyRecycler) -> &Self {
         let recycler = recycler.as_any().downcast_ref();
         recycler.expect("a pool's cells have its handlers' types")
     }
 
-    /// A cell with this job: one that is over, or a new one.
+    /// Returns a cell with this job: a used one, or a new one.
     pub(crate) fn cell(&self, job: Job<J>) -> Arc<Cell<J, T, E>> {
         let kept = match self.take_at_hand() {
             None => self.singles.take(),
@@ -86,15 +86,15 @@ where
         Cell::new(self.pool, job, self.me.upgrade())
     }
 
-    /// Cells with these jobs, [`CELL`] in each but the last, and how many jobs there are.
+    /// Returns cells with these jobs, [`CELL`] in each but the last, and the number of jobs.
     pub(crate) fn cells(&self, jobs: impl Iterator<Item = J>) -> (Vec<Arc<Cell<J, T, E>>>, usize) {
-        // What no memory could hold is a panic, as with any collection, and not the process's end.
+        // A group that no memory could hold panics, as with any collection, instead of aborting the process.
         let mut cells = Vec::new();
         let reserved = cells.try_reserve(jobs.size_hint().0.div_ceil(CELL));
         reserved.expect("a group of so many jobs does not fit into memory");
         let mut count = 0;
         let jobs = jobs.map(Job::new).inspect(|_| count += 1);
-        // Fused: the first that is missing is the end, also of an iterator that would go on after it.
+        // Fused: the first missing job is the end, even if the iterator would go on after it.
         let mut jobs = jobs.fuse().peekable();
         while jobs.peek().is_some() {
             cells.push(self.cell_of_some(jobs.by_ref().take(CELL)));
@@ -135,7 +135,7 @@ mod tests {
 
     type Kept = Arc<Cell<u64, u64, String>>;
 
-    /// Has run its job, and the outcome was taken.
+    /// A cell whose job has run and whose outcome was taken.
     fn over(cell: Kept) -> Kept {
         use crate::outcome::views::{Reply, Tracked};
         assert!(cell.claim(0).is_some());

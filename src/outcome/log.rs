@@ -1,7 +1,7 @@
-//! The log of what went wrong with jobs that nobody holds a handle of.
+//! The error log: failures of jobs without a handle.
 //!
-//! It has a bounded length: a worker that adds to it takes a lock for a few instructions and never waits; when it is
-//! full, the oldest entry makes room and is counted. Receivers share the entries, each of which goes to one of them.
+//! The log is bounded. A worker that adds to it holds a lock for a few instructions and never waits; when the log is
+//! full, the oldest entry is dropped and counted. Receivers share the entries: each entry goes to one of them.
 
 use super::{Ending, JobError};
 use crate::id::JobId;
@@ -24,9 +24,9 @@ use std::task::{Context, Poll};
 pub struct JobFailure<E> {
     /// The job's number.
     pub id: JobId,
-    /// The job's label, if it was given one.
+    /// The job's label, if it has one.
     pub label: Option<Cow<'static, str>>,
-    /// What became of it.
+    /// Why the job did not complete.
     pub error: JobError<E>,
 }
 
@@ -52,11 +52,11 @@ impl<E: fmt::Display> fmt::Display for JobFailure<E> {
 
 impl<E: fmt::Debug + fmt::Display> std::error::Error for JobFailure<E> {}
 
-/// The log as those see it who do not know the errors' type.
+/// The log without the errors' type.
 pub(crate) trait AnyErrorLog: Send + Sync {
-    /// A job ended without having run.
+    /// Records a job that ended without having run.
     fn unrun(&self, id: JobId, options: Option<Arc<Options>>, why: Ending);
-    /// Nothing is added any more.
+    /// Ends the log: nothing is added any more.
     fn close(&self);
     fn dropped(&self) -> u64;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
@@ -87,7 +87,7 @@ impl<E: Send + 'static> ErrorLog<E> {
         }
     }
 
-    /// The log of a pool whose errors are known to be of this type.
+    /// Returns the log of a pool whose errors are known to have this type.
     pub(crate) fn of(log: &Arc<dyn AnyErrorLog>) -> Arc<Self> {
         let log = log.clone().into_any().downcast::<Self>();
         log.expect("a pool's errors are its handlers'")
@@ -116,7 +116,7 @@ impl<E: Send + 'static> ErrorLog<E> {
         dispose(surplus);
     }
 
-    /// The oldest entry; `Some(None)`: there will never be one again.
+    /// Takes the oldest entry. `Some(None)` means that there will never be one again.
     pub(crate) fn take(&self) -> Option<Option<JobFailure<E>>> {
         let mut entries = lock(&self.entries);
         match entries.failures.pop_front() {
@@ -151,7 +151,7 @@ impl<E: Send + 'static> ErrorLog<E> {
 
 impl<E> Drop for ErrorLog<E> {
     fn drop(&mut self) {
-        // Foreign values, each of which may panic.
+        // The entries are foreign values, and the drop of each may panic.
         while let Some(unread) = lock(&self.entries).failures.pop_front() {
             dispose(unread);
         }

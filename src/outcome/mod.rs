@@ -1,4 +1,4 @@
-//! What becomes of a job.
+//! What becomes of a job: cells, errors, the error log, and the registry of pools.
 
 pub(crate) mod cell;
 pub(crate) mod cells;
@@ -14,24 +14,23 @@ use std::fmt;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JobError<E> {
-    /// The handler ran it and returned this error.
+    /// The handler ran the job and returned this error.
     Failed(E),
-    /// The handler panicked while it ran it.
+    /// The handler panicked while running the job.
     Panicked(Panic),
-    /// It was cancelled before it started, and never ran.
+    /// The job was cancelled before it started, and never ran.
     Cancelled,
-    /// Its time ran out before it started. (Nothing acts on a missed deadline yet.)
+    /// The job's time ran out before it started. (Reserved: nothing acts on a missed deadline yet.)
     Expired,
-    /// It was given up to relieve an overloaded pool. (No pool does yet.)
+    /// The job was dropped to relieve an overloaded pool. (Reserved: no pool does this yet.)
     Shed,
-    /// A shutdown gave it back to the caller, unrun: see
-    /// [`ShutdownReport::unrun`](crate::ShutdownReport::unrun).
+    /// A shutdown gave the job back to the caller, unrun: see [`ShutdownReport::unrun`](crate::ShutdownReport::unrun).
     HandedBack,
-    /// Nobody was left to run it, or to finish it: its worker was dropped half-way, its executor is
-    /// gone, or a queue order threw it away.
+    /// Nobody was left to run or finish the job: its worker was dropped half-way, its executor is gone, or a queue
+    /// order dropped it.
     Abandoned,
-    /// Waiting would never have ended: the call came from inside a job of the same pool, and no
-    /// other worker was left to make progress. The job that was waited for is not affected.
+    /// Waiting would never have ended: the call came from inside a job of the same pool, and no other worker was left
+    /// to make progress. The job waited for is not affected.
     WouldDeadlock,
 }
 
@@ -52,21 +51,21 @@ impl<E: fmt::Display> fmt::Display for JobError<E> {
     }
 }
 
-// Whatever can be shown can be passed on by `?`: strings and `anyhow::Error` are no errors themselves.
-// Hence no `source`; the text has it all, and the error itself is in `Failed`.
+// Only `Debug` and `Display` are required, so that errors that are no `std::error::Error`, such as strings and
+// `anyhow::Error`, can be passed on by `?`. Hence there is no `source`; the text says it all, and the error itself is
+// in `Failed`.
 impl<E: fmt::Debug + fmt::Display> std::error::Error for JobError<E> {}
 
 /// What a cancel achieved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a job that was only requested to stop still runs"]
 pub enum Cancellation {
-    /// The job was still waiting: it never runs, it is dropped, and its room is free already.
+    /// The job was still waiting: it never runs, it is dropped, and its room is already free.
     Removed,
-    /// The job runs (or is just being taken out of the queue): it was asked to stop, and sees so in
-    /// [`JobContext::is_cancelled`](crate::JobContext::is_cancelled). Its outcome is whatever its
-    /// handler makes of it.
+    /// The job is running (or just being taken out of the queue). It was asked to stop, and sees so in
+    /// [`JobContext::is_cancelled`](crate::JobContext::is_cancelled). Its handler decides its outcome.
     Requested,
-    /// The job has its outcome already.
+    /// The job already has its outcome.
     TooLate,
 }
 

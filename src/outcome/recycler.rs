@@ -1,8 +1,7 @@
-//! Cells that are over, kept for the jobs to come: so a job with a handle costs no allocation once the pool
-//! is in its stride.
+//! The recycler: keeps used cells for later jobs, so that in steady state a job with a handle costs no allocation.
 //!
-//! A handle that gave its outcome puts its cell here, and a submission takes one: cells.rs. A cell knows its recycler, and
-//! that holds cells; this circle is broken when the pool goes, which closes the recycler.
+//! A handle that gave its outcome puts its cell here, and a submission takes one: see cells.rs. A cell knows its
+//! recycler, and the recycler holds cells; closing the recycler, when the pool goes, breaks this cycle.
 
 use crate::id::PoolNumber;
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
@@ -11,14 +10,14 @@ use crate::sync::{Padded, local};
 use std::any::Any;
 use std::sync::{Arc, Weak};
 
-/// So that threads seldom meet.
+/// Several stripes, so that threads seldom meet.
 const STRIPES: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     1
 } else {
     4
 };
 
-/// A recycler, for those who do not know the outcomes' types.
+/// A recycler without the outcomes' types.
 pub(crate) trait AnyRecycler: Send + Sync {
     fn close(&self);
     fn as_any(&self) -> &dyn Any;
@@ -26,9 +25,9 @@ pub(crate) trait AnyRecycler: Send + Sync {
 
 pub(crate) struct Recycler<C> {
     pub(super) pool: PoolNumber,
-    /// Of one job each.
+    /// Cells of one job each.
     pub(super) singles: Stripes<C>,
-    /// Of many jobs of a group.
+    /// Cells of many jobs of a group.
     pub(super) groups: Stripes<C>,
     pub(super) me: Weak<Self>,
 }
@@ -40,17 +39,18 @@ pub(super) struct Stripes<C> {
 }
 
 pub(super) struct Stripe<C> {
-    /// About how many there are: written under the lock.
+    /// About how many cells there are. Written under the lock.
     about: AtomicUsize,
-    /// Only tried, never waited for: to make a cell, or free it, is quicker than to sleep. `None`: closed.
+    /// The lock is only tried, never waited for: making or freeing a cell is quicker than sleeping. `None` means
+    /// closed.
     pub(super) cells: SpinLock<Option<Vec<Arc<C>>>>,
 }
 
 local! { static OWN: std::cell::Cell<usize> = std::cell::Cell::new(usize::MAX); }
 
-/// The stripe that the current thread looks at first.
+/// Returns the stripe that the current thread tries first.
 fn own_stripe() -> usize {
-    // A plain counter, whatever the model checker: the numbers mean nothing.
+    // A plain counter even under a model checker: the numbers mean nothing.
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     OWN.try_with(|own| {
         if own.get() == usize::MAX {
@@ -62,7 +62,7 @@ fn own_stripe() -> usize {
 }
 
 impl<C> Stripes<C> {
-    /// For up to about `most` cells.
+    /// Keeps up to about `most` cells.
     pub(super) fn new(most: usize) -> Self {
         let stripe = |_| Stripe {
             about: AtomicUsize::new(0),
@@ -92,13 +92,13 @@ impl<C> Stripes<C> {
         self.keep(cell, false);
     }
 
-    /// Keeps one that somebody has a share in: its turn is after the others'.
+    /// Keeps a cell that is still shared, to be used after the others.
     #[cold]
     pub(super) fn put_below(&self, cell: Arc<C>) {
         self.keep(cell, true);
     }
 
-    /// One that finds no place is dropped.
+    /// Keeps a cell, or drops it if there is no place.
     fn keep(&self, cell: Arc<C>, below: bool) {
         let own = own_stripe();
         for at in own..own + STRIPES {

@@ -1,18 +1,18 @@
-//! Block in a row, of which some may stand for several jobs.
+//! A block: a row of envelopes, some of which hold several jobs.
 //!
-//! Jobs of a group travel in one envelope for each of the group's cells, so that nobody has to write, count and move
-//! an envelope for each of them. Here they are counted one by one all the same, and an envelope is split where
-//! only some of its jobs are wanted. A queue order knows nothing of this: what it is given is [`singles`](Block::singles).
+//! Jobs of a group travel in one envelope per cell of the group, so there is no need to write, count and move an
+//! envelope per job. A block still counts jobs one by one, and splits an envelope where only some of its jobs are
+//! wanted. Queue orders know nothing of this: they are given [`singles`](Block::singles).
 
 use crate::queue::envelope::Queued;
 use std::collections::VecDeque;
 
-/// Buffers for more envelopes than this are not kept when they are empty.
+/// Larger buffers than this are not kept once they are empty.
 const KEPT_BUFFER: usize = 4096;
 
 pub(crate) struct Block<J> {
     row: VecDeque<Queued<J>>,
-    /// How many more jobs than envelopes there are. Mostly none, and then nothing here costs anything.
+    /// How many more jobs than envelopes there are. Mostly zero, and then counting costs nothing.
     folded: usize,
 }
 
@@ -26,7 +26,7 @@ impl<J> Default for Block<J> {
 }
 
 impl<J> Block<J> {
-    /// How many jobs there are.
+    /// Returns how many jobs there are.
     pub(crate) fn len(&self) -> usize {
         self.row.len() + self.folded
     }
@@ -51,7 +51,7 @@ impl<J> Block<J> {
         self.row.len()
     }
 
-    /// An envelope of one job.
+    /// Pushes an envelope of one job.
     #[inline]
     pub(crate) fn push(&mut self, job: Queued<J>) {
         debug_assert_eq!(job.others(), 0);
@@ -72,7 +72,7 @@ impl<J> Block<J> {
         self.take_first_of(0)
     }
 
-    /// Takes out the first job of the first envelope that `wanted` says yes to.
+    /// Takes out the first job of the first envelope that `wanted` accepts.
     pub(crate) fn pop_first(&mut self, wanted: impl Fn(&Queued<J>) -> bool) -> Option<Queued<J>> {
         let at = self.row.iter().position(wanted)?;
         self.take_first_of(at)
@@ -88,7 +88,7 @@ impl<J> Block<J> {
         Some(envelope.take_first(1))
     }
 
-    /// Has the first job started where it lies, or not: then it stays.
+    /// Starts the first job in place. If `start` returns `None`, the job stays.
     #[inline(always)]
     pub(crate) fn start_first<R>(
         &mut self,
@@ -102,7 +102,7 @@ impl<J> Block<J> {
             "not started"
         );
         if others == 0 {
-            // It is empty, so not even its drop is missed.
+            // It is empty, so skipping its drop loses nothing.
             std::mem::forget(self.row.pop_front());
         } else {
             self.folded -= 1;
@@ -139,7 +139,7 @@ impl<J> Block<J> {
         }
     }
 
-    /// Moves everything to the end of `to`: if that is empty, the two change their buffers.
+    /// Moves all jobs to the end of `to`. If `to` is empty, swaps the buffers.
     pub(crate) fn append_to(&mut self, to: &mut Block<J>) {
         if to.is_empty() {
             return std::mem::swap(self, to);
@@ -148,14 +148,14 @@ impl<J> Block<J> {
         to.row.append(&mut self.row);
     }
 
-    /// Gives the memory of many jobs back, once they have gone.
+    /// Frees the buffer of a burst once its jobs have gone.
     pub(crate) fn forget_burst(&mut self) {
         if self.row.is_empty() && self.row.capacity() > KEPT_BUFFER {
             self.row = VecDeque::new();
         }
     }
 
-    /// The same jobs, each in an envelope of its own.
+    /// Returns the same jobs, each in an envelope of its own.
     pub(crate) fn singles(&mut self) -> &mut VecDeque<Queued<J>> {
         if self.folded > 0 {
             let mut singles = VecDeque::with_capacity(self.len());
@@ -175,13 +175,13 @@ impl<J> Block<J> {
         &self.row
     }
 
-    /// Whether some job is for the workers of any desk.
+    /// Returns whether workers of any desk may run some job.
     pub(crate) fn has_unkeyed(&self) -> bool {
         has_unkeyed(&self.row)
     }
 }
 
-/// Takes one out of a row. (By its ends, as in bound.rs.)
+/// Takes one envelope out of a row, using only the ends of the deque: see desk/inboxes.rs.
 fn take_from<J>(row: &mut VecDeque<Queued<J>>, at: usize) -> Option<Queued<J>> {
     if at == 0 {
         return row.pop_front();
@@ -216,7 +216,7 @@ pub(crate) fn move_first<J>(
     }
 }
 
-/// Whether some job is for the workers of any desk.
+/// Returns whether workers of any desk may run some job.
 pub(crate) fn has_unkeyed<J>(jobs: &VecDeque<Queued<J>>) -> bool {
     for job in jobs {
         if !job.stays_with_desk() {
@@ -242,7 +242,7 @@ pub(crate) mod tests {
         numbers.map(|n| Queued::plain(JobId::from_ticket(n as u64), POOL, Job::new(n)))
     }
 
-    /// In one envelope.
+    /// The jobs in one envelope.
     pub(crate) fn bundle(numbers: Range<usize>) -> Queued<usize> {
         let cell: Arc<Cell<usize, (), ()>> = Cell::group(POOL, numbers.clone().map(Job::new), None);
         let first = JobId::from_ticket(numbers.start as u64);
@@ -287,7 +287,7 @@ pub(crate) mod tests {
                 assert_eq!(part.len(), part.envelopes().len());
                 let first = row.pop();
                 taken.extend(first.map(|mut job| is_numbered(&mut job)));
-                // Where it lies, in an envelope of several or of one.
+                // In place, in an envelope of several jobs or of one.
                 let mut token = None;
                 let started = row.start_first(|job| {
                     let number = job.id().get() - 1;
@@ -329,7 +329,7 @@ pub(crate) mod tests {
         both[1].claim_first(&mut token, &mut stale);
         let (cell, old) = (token.unwrap().cell, stale.unwrap().cell);
         assert!(!Arc::ptr_eq(&cell, &old));
-        // Its own, and what waits.
+        // Its own share, and that of the jobs that wait.
         assert_eq!((Arc::strong_count(&cell), Arc::strong_count(&old)), (2, 2));
     }
 }

@@ -1,15 +1,14 @@
-//! An accepted job on its way: whoever holds the envelope owns the job, and an envelope that is
-//! dropped with a job inside records the outcome `Abandoned`.
+//! An envelope: an accepted job on its way. The owner of the envelope owns the job. An envelope dropped with a job
+//! inside records the outcome `Abandoned`.
 //!
-//! Two forms. A job sent without a handle travels in the envelope itself. A job with a handle stays
-//! in the cell it shares with the handle (outcome/cell.rs), so that a cancel can take it out at once; the
-//! envelope then only points there, and may arrive empty: a *tombstone*.
+//! - A job sent without a handle travels in the envelope itself.
+//! - A job with a handle stays in the cell that it shares with the handle (outcome/cell.rs), so that a cancel can take
+//!   it out at once. The envelope only points there, and may arrive empty: a *tombstone*.
+//! - Jobs of a group that lie side by side in a cell travel in one envelope, as a *bundle*, until they are wanted one
+//!   by one: see queue/block.rs.
 //!
-//! Jobs of a group that lie side by side in a cell travel in one envelope, as a *bundle*, as long as nobody wants them
-//! apart: see queue/block.rs.
-//!
-//! Neither form keeps the pool alive or costs a reference count on it: an envelope knows its pool by
-//! number and asks the registry in the rare case that it is dropped full.
+//! Envelopes neither keep the pool alive nor cost a reference count on it: an envelope knows its pool by number, and
+//! asks the registry in the rare case that it is dropped full.
 
 use crate::id::{JobId, PoolNumber};
 use crate::job::{self, Job, Options};
@@ -24,20 +23,20 @@ use std::time::Instant;
 
 /// A waiting job, as a [`QueueOrder`](crate::QueueOrder) keeps it.
 ///
-/// It can be looked at, moved and dropped, but neither made nor taken apart by an order: so an order
-/// cannot run a job twice or invent one. One that is dropped counts as
-/// [`Abandoned`](crate::JobError::Abandoned), and its handle says so.
+/// A queue order can inspect, move and drop it, but neither create it nor take it apart, so an order cannot run a job
+/// twice or invent one. If it is dropped, the job counts as [`Abandoned`](crate::JobError::Abandoned), and its handle
+/// returns that error.
 pub struct Queued<J> {
-    /// The job's number, and [`STAYS`] or not.
+    /// The job's number, with [`STAYS`] set or not.
     number: u64,
     body: Body<J>,
 }
 
-/// Set in the number of a job whose key belongs to one of several desks. (Numbers are below a gate's last.)
+/// Set in the number of a job whose key belongs to one of several desks. (Job numbers stay below this bit.)
 const STAYS: u64 = 1 << 63;
 
-/// Told apart by a whole word. With a smaller mark, the rest is moved in parts that do not match those that
-/// are read next, and the processor waits at each move: 40 bytes are quicker than 32.
+/// The tag is a whole word. With a smaller tag, the rest is moved in parts that do not match those read next, and the
+/// processor waits at each move: 40 bytes are faster than 32.
 #[repr(u64)]
 enum Body<J> {
     Plain {
@@ -51,8 +50,8 @@ enum Body<J> {
     Gone,
 }
 
-/// Slots of a cell, side by side: where the first is, and in the upper half how many others there are. One word, as
-/// what it is moved and read by.
+/// A range of slots of a cell: the first slot in the lower half, the number of further slots in the upper. One word,
+/// because it is moved and read as one.
 #[derive(Clone, Copy)]
 struct Span(u64);
 
@@ -69,7 +68,7 @@ impl Span {
         (self.0 / Self::ANOTHER) as usize
     }
 
-    /// Parts with the first `count`, and answers them.
+    /// Splits off the first `count` slots and returns them.
     fn take_first(&mut self, count: usize) -> Span {
         let (first, count) = (self.0 as u32, count as u64);
         let split = Span(u64::from(first) + (count - 1) * Self::ANOTHER);
@@ -91,7 +90,7 @@ impl<J> Queued<J> {
         Queued::bundle(id, cell, at..at + 1)
     }
 
-    /// For the jobs in these slots, whose numbers follow one another. `id` is the first one's.
+    /// An envelope for the jobs in these slots, whose numbers are consecutive. `id` is the number of the first.
     pub(crate) fn bundle(id: JobId, cell: Arc<dyn Tracked<J>>, slots: Range<usize>) -> Self {
         let (first, others) = (slots.start as u64, slots.len() as u64 - 1);
         let slots = Span(first + others * Span::ANOTHER);
@@ -101,7 +100,7 @@ impl<J> Queued<J> {
         }
     }
 
-    /// How many jobs travel with the one that this envelope is about.
+    /// Returns how many further jobs are in this envelope.
     #[inline]
     pub(crate) fn others(&self) -> usize {
         match &self.body {
@@ -110,7 +109,7 @@ impl<J> Queued<J> {
         }
     }
 
-    /// Takes the first `count` jobs out, in an envelope of their own: fewer than there are.
+    /// Takes the first `count` jobs out, in an envelope of their own. `count` must be less than the number of jobs.
     pub(crate) fn take_first(&mut self, count: usize) -> Queued<J> {
         debug_assert!(0 < count && count <= self.others());
         let number = self.number;
@@ -125,7 +124,8 @@ impl<J> Queued<J> {
         Queued { number, body }
     }
 
-    /// Leaves an empty envelope in its place. (Taken out of a deque as an option, it would be moved by parts.)
+    /// Takes the envelope and leaves an empty one in its place. (Taken out of a deque as an option, it would be moved
+    /// in parts.)
     #[inline]
     pub(crate) fn take(&mut self) -> Queued<J> {
         let gone = Queued {
@@ -135,12 +135,12 @@ impl<J> Queued<J> {
         std::mem::replace(self, gone)
     }
 
-    /// The number of the job: a lower one was let in earlier.
+    /// Returns the job's number. Jobs with lower numbers were accepted earlier.
     pub fn id(&self) -> JobId {
         JobId::from_ticket((self.number & !STAYS) - 1)
     }
 
-    /// The job is for the workers of one desk: see [`KeyedIntake`](crate::queue::intake::KeyedIntake).
+    /// Marks the job as one for the workers of one desk: see [`KeyedIntake`](crate::queue::intake::KeyedIntake).
     pub(crate) fn stay_with_desk(&mut self) {
         self.number |= STAYS;
     }
@@ -149,27 +149,27 @@ impl<J> Queued<J> {
         self.number & STAYS != 0
     }
 
-    /// As [`Job::priority`].
+    /// Returns the job's priority, as [`Job::priority`].
     pub fn priority(&self) -> i32 {
         self.options().map_or(0, |options| options.priority)
     }
 
-    /// As [`Job::key`].
+    /// Returns the job's key, as [`Job::key`].
     pub fn key(&self) -> Option<u64> {
         self.options().and_then(|options| options.key)
     }
 
-    /// As [`Job::weight`].
+    /// Returns the job's weight, as [`Job::weight`].
     pub fn weight(&self) -> u64 {
         job::weight(self.options())
     }
 
-    /// As [`Job::deadline`].
+    /// Returns the job's deadline, as [`Job::deadline`].
     pub fn deadline(&self) -> Option<Instant> {
         self.options().and_then(|options| options.deadline)
     }
 
-    /// As [`Job::label`].
+    /// Returns the job's label, as [`Job::label`].
     pub fn label(&self) -> Option<&str> {
         self.options().and_then(|options| options.label.as_deref())
     }
@@ -183,7 +183,7 @@ impl<J> Queued<J> {
         }
     }
 
-    /// Whether a job is still inside: it may have been cancelled since.
+    /// Returns whether a job is still inside. It may have been cancelled since.
     pub(crate) fn is_full(&self) -> bool {
         match &self.body {
             Body::Plain { .. } => true,
@@ -192,7 +192,7 @@ impl<J> Queued<J> {
         }
     }
 
-    /// Whether the job has its outcome. One that is being cancelled is neither full nor over.
+    /// Returns whether the job has its outcome. While it is being cancelled, it is neither full nor over.
     pub(crate) fn is_over(&self) -> bool {
         match &self.body {
             Body::Plain { .. } => false,
@@ -201,7 +201,7 @@ impl<J> Queued<J> {
         }
     }
 
-    /// The job for a look, under no lock. `None`: a tombstone.
+    /// Lends the job for a look without a lock. `None` means a tombstone.
     #[inline]
     pub(crate) fn borrow(&self) -> Option<Borrowed<'_, J>> {
         match &self.body {
@@ -211,7 +211,7 @@ impl<J> Queued<J> {
         }
     }
 
-    /// Ends the look. `false`: the job was cancelled meanwhile.
+    /// Ends the look. Returns `false` if the job was cancelled meanwhile.
     #[inline]
     pub(crate) fn put_back(&self, borrowed: Borrowed<'_, J>) -> bool {
         match (borrowed, &self.body) {
@@ -226,13 +226,13 @@ impl<J> Queued<J> {
         }
     }
 
-    /// As [`claim`](Self::claim), where a call more makes no difference.
+    /// Does the same as [`claim`](Self::claim), out of line, for paths where one more call makes no difference.
     #[inline(never)]
     pub(crate) fn claim_unrun(&mut self) -> Option<Claimed<J>> {
         self.claim()
     }
 
-    /// Takes the job out: the caller owns it now, and must settle its outcome. `None`: a tombstone.
+    /// Takes the job out: the caller now owns it and must settle its outcome. `None` means a tombstone.
     #[inline(always)]
     pub(crate) fn claim(&mut self) -> Option<Claimed<J>> {
         debug_assert_eq!(self.others(), 0);
@@ -253,8 +253,8 @@ impl<J> Queued<J> {
         }
     }
 
-    /// Takes the first job of several out. `token` is one of some other job, or none, and is this job's afterwards. If both
-    /// are in the same cell, no share in it is counted; else `stale` is what there was.
+    /// Takes out the first of several jobs. `token` is the token of an earlier job, or none, and becomes this job's. If
+    /// both jobs are in the same cell, no reference count changes; otherwise `stale` receives the old token.
     pub(crate) fn claim_first(
         &mut self,
         token: &mut Option<At<dyn Token>>,
@@ -277,7 +277,7 @@ impl<J> Queued<J> {
         Some(job)
     }
 
-    /// Shows the numbers of its jobs that have no outcome.
+    /// Shows the numbers of the jobs that have no outcome.
     pub(crate) fn for_each_waiting(&self, each: &mut dyn FnMut(JobId)) {
         for other in 0..=self.others() {
             let over = match &self.body {
@@ -291,7 +291,7 @@ impl<J> Queued<J> {
     }
 }
 
-/// A job that somebody looks at. One in a cell is taken out meanwhile.
+/// A lent job. A job in a cell is taken out of its slot meanwhile.
 pub(crate) enum Borrowed<'a, J> {
     Plain(&'a Job<J>),
     Lent(Job<J>),
@@ -313,7 +313,7 @@ fn is_same<J>(token: &Arc<dyn Token>, cell: &Arc<dyn Tracked<J>>) -> bool {
     std::ptr::addr_eq(Arc::as_ptr(token), Arc::as_ptr(cell))
 }
 
-/// A job that was taken out of its envelope, and the slot that waits for its outcome, if any.
+/// A job taken out of its envelope, and the slot that waits for its outcome, if any.
 pub(crate) struct Claimed<J> {
     pub(crate) job: Job<J>,
     pub(crate) slot: Option<At<dyn Tracked<J>>>,

@@ -1,6 +1,6 @@
-//! Tier 1: where accepted jobs wait until a desk draws them.
+//! The intake (tier 1): where accepted jobs wait until a desk draws them.
 //!
-//! Jobs travel in a flume channel, by the block:
+//! Jobs travel in blocks, through a flume channel:
 //!
 //! ```text
 //! push ─▶ open block ──full: sealed──▶ flume channel ──received──▶ a desk's front block
@@ -12,10 +12,10 @@
 //! held, so blocks are sent in the order in which they were filled. A desk receives whole blocks, under its own lock,
 //! and takes from the open block only when no sealed one is left.
 //!
-//! Nobody waits inside flume, and the queue has no bound of its own, so a push cannot fail: the gate is the bound, and
-//! its ticket is taken first. docs/decisions/0001.
+//! No thread waits inside flume. The channel has no bound, so a push cannot fail: the gate is the bound, and its ticket
+//! is taken first (docs/decisions/0001).
 //!
-//! # No job is passed by, and none is overlooked
+//! # No job is overtaken, and none is overlooked
 //!
 //! - `sealed` is counted up after a block was sent, under the open block's lock; `received` after it came out. So a desk
 //!   needs flume only if the two differ. It may find nothing there: another desk was quicker.
@@ -35,18 +35,18 @@ use crate::sync::spin_lock::SpinLock;
 #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
 use flume::{Receiver, Sender, bounded, unbounded};
 
-/// So many envelopes make a full block: enough to make little of what a seal costs. (A model has few jobs.)
+/// This many envelopes fill a block, which makes the cost of sealing negligible. (A model has few jobs.)
 pub(crate) const BLOCK: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     3
 } else {
     256
 };
 
-/// So many empty blocks are kept: more are seldom on their way at a time.
+/// This many empty blocks are kept for reuse: more are seldom under way at a time.
 const SPARES: usize = 4;
 
 pub(crate) struct Intake<J> {
-    /// On a line of its own, with its lock: it is what submitters write for every job.
+    /// On its own cache line, with its lock: submitters write it for every job.
     open: Padded<SpinLock<Block<J>>>,
     /// Blocks sealed so far. Written under the open block's lock.
     sealed: Padded<AtomicU64>,
@@ -91,7 +91,7 @@ impl<J> Intake<J> {
         }
     }
 
-    /// Several jobs in one envelope.
+    /// Pushes several jobs in one envelope.
     pub(crate) fn push_bundle(&self, jobs: Queued<J>) {
         let mut open = self.open.lock();
         open.push_bundle(jobs);
@@ -100,7 +100,7 @@ impl<J> Intake<J> {
         }
     }
 
-    /// Sends the open block, under its lock, and puts an empty one in its place.
+    /// Sends the open block, under its lock, and replaces it by an empty one.
     #[cold]
     fn seal(&self, open: &mut Block<J>) {
         let spare = self.spares.try_recv();
@@ -213,7 +213,7 @@ impl<J> Intake<J> {
         open.is_empty() && (overlooked || !self.has_sealed())
     }
 
-    /// Jobs were taken out, or went elsewhere: for a hint to those who look whether looking is worth it.
+    /// Counts jobs that were taken out or went elsewhere. Feeds the hint whether looking is worthwhile.
     pub(crate) fn note_drawn(&self, jobs: usize) {
         if jobs > 0 {
             self.out.jobs.fetch_add(jobs as u64, Relaxed);
@@ -225,14 +225,14 @@ impl<J> Intake<J> {
         self.open.lock().capacity()
     }
 
-    /// About how many are inside, given how many were ever accepted: a hint, and no lock.
+    /// Returns about how many jobs are inside, given how many were ever accepted. A hint, without a lock.
     pub(crate) fn about(&self, accepted: u64) -> u64 {
         accepted.saturating_sub(self.out.jobs.load(Relaxed))
     }
 }
 
-/// An intake of one desk, for jobs with a key when there are several desks: so that the jobs of a key meet
-/// at one desk, in the order in which they came.
+/// An intake of one desk, for jobs with a key when there are several desks. It brings the jobs of a key to one desk, in
+/// the order in which they came.
 pub(crate) struct KeyedIntake<J> {
     intake: Intake<J>,
     pushed: Padded<AtomicU64>,
@@ -247,22 +247,22 @@ impl<J> KeyedIntake<J> {
     }
 
     pub(crate) fn push(&self, job: Queued<J>) {
-        // First, and in one order with tickets and searchers: see desk/live/mod.rs, "Found".
+        // Counted first, and in one order with tickets and searchers: see desk/live/mod.rs, "Found".
         self.pushed.fetch_add(1, SeqCst);
         self.intake.push(job);
     }
 
-    /// Hands all that is inside to `each`, in portions. The caller holds the desk's lock.
+    /// Hands all jobs to `each`, in portions. The caller holds the desk's lock.
     pub(crate) fn draw_all(&self, each: impl FnMut(&mut Block<J>)) {
         self.intake.draw_all(&mut Block::default(), each);
     }
 
-    /// Looks under the lock, as [`Intake::is_empty`].
+    /// Looks under the locks, as [`Intake::is_empty`].
     pub(crate) fn is_empty(&self) -> bool {
         self.intake.is_empty()
     }
 
-    /// About how many are inside: no less than were pushed before and not drawn.
+    /// Returns about how many jobs are inside: at least those pushed before the call and not drawn.
     pub(crate) fn about(&self) -> u64 {
         self.intake.about(self.pushed.load(SeqCst))
     }
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn jobs_come_out_as_they_came_in_however_they_are_pushed_and_taken() {
-        // Around the ends of blocks, and a prime in between.
+        // At the ends of blocks, and a prime in between.
         for most in [1, 97, BLOCK - 1, BLOCK, 3 * BLOCK] {
             let (intake, mut front, mut out) = (Intake::new(), Block::default(), Vec::new());
             let mut pushed = 0;

@@ -1,16 +1,17 @@
 use super::{QueueOrder, Queued};
 use std::collections::VecDeque;
 
-/// First in, first out until overloaded, then newest first.
+/// First in, first out; while overloaded, newest first.
 ///
-/// Overloaded is while more than a threshold of jobs wait, counting the one that is about to leave. Then
-/// new jobs still run in time, and the old ones, for which it is too late anyway, wait until the load lets
-/// up: adaptive LIFO (Maurer, *Fail at Scale*, ACM Queue 13(8), 2015). O(1) a job.
+/// The queue is overloaded while more than a threshold of jobs wait, counting the job that is about to leave. Then new
+/// jobs still run in time, and the old ones, which are late anyway, wait until the load lets up: adaptive LIFO (Maurer,
+/// *Fail at Scale*, ACM Queue 13(8), 2015).
 ///
-/// It looks at nothing but the number of jobs, each time one leaves, so there is no hysteresis: around the
-/// threshold, old jobs and new ones take turns. Under an overload that lasts, the oldest do not run, and
-/// hold their room in the queue. A threshold that the pool's
-/// [capacity](crate::PoolBuilder::queue_capacity) does not exceed is never passed.
+/// Only the number of jobs matters, each time one leaves, so there is no hysteresis: around the threshold, old and new
+/// jobs alternate. Under a lasting overload, the oldest jobs do not run, and keep their room in the queue. A threshold
+/// at or above the pool's [capacity](crate::PoolBuilder::queue_capacity) is never exceeded.
+///
+/// Cost: O(1) per job.
 #[derive(Debug)]
 pub struct AdaptiveLifo<J> {
     jobs: VecDeque<Queued<J>>,
@@ -18,8 +19,8 @@ pub struct AdaptiveLifo<J> {
 }
 
 impl<J> AdaptiveLifo<J> {
-    /// An empty queue that is overloaded while more than `threshold` jobs wait in it. With 0 it always
-    /// is, and `usize::MAX` never. It allocates with its first job.
+    /// Creates an empty queue that is overloaded while more than `threshold` jobs wait in it: always with 0, never with
+    /// `usize::MAX`. Allocates with its first job.
     pub fn new(threshold: usize) -> Self {
         AdaptiveLifo {
             jobs: VecDeque::new(),

@@ -3,21 +3,22 @@ use super::{QueueOrder, Queued};
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// The earliest [deadline](crate::JobBuilder::expires_in) first; jobs without one after all that have one;
-/// among equals first in, first out.
+/// Earliest [deadline](crate::JobBuilder::expires_in) first; jobs without a deadline come after all others. Ties are
+/// first in, first out.
 ///
-/// Of jobs that wait together for one worker and take equally long, the worst is late by as little as any
-/// order allows (Jackson, *Scheduling a Production Line to Minimize Maximum Tardiness*, UCLA, 1955).
-/// Overloaded, it is bad: what is latest already runs first, and then all may miss theirs. Jobs without a
-/// deadline do not run while others keep coming. It reads no clock, and a missed deadline changes nothing
-/// yet: the job runs late. O(log n) a job.
+/// For jobs of equal length that wait together for one worker, no order keeps the maximum lateness smaller (Jackson,
+/// *Scheduling a Production Line to Minimize Maximum Tardiness*, UCLA, 1955). Bad under overload: the job that is
+/// already latest runs first, and then all may miss their deadlines. Jobs without a deadline do not run while others
+/// keep coming. It reads no clock, and a missed deadline has no effect yet: the job runs late.
+///
+/// Cost: O(log n) per job.
 #[derive(Debug)]
 pub struct EarliestDeadline<J> {
     jobs: Ranked<(bool, Option<Instant>), J>,
 }
 
 impl<J> EarliestDeadline<J> {
-    /// An empty queue; it allocates with its first job.
+    /// Creates an empty queue. Allocates with its first job.
     pub fn new() -> Self {
         EarliestDeadline {
             jobs: Ranked::new(),

@@ -5,25 +5,27 @@ use std::collections::binary_heap::{BinaryHeap, PeekMut};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 
-/// A turn for each [key](crate::JobBuilder::key): one that submits thousands of jobs delays the others by
-/// no more than its share.
+/// Takes turns among [keys](crate::JobBuilder::key): a key that submits thousands of jobs delays the others by no more
+/// than its share.
 ///
-/// Deficit round robin (Shreedhar and Varghese, *Efficient Fair Queueing using Deficit Round Robin*,
-/// SIGCOMM 1995). In each round a key is credited with as many units as its weight here says, and its jobs
-/// leave, first in, first out, as long as they cost no more than its credit. A job costs what it
-/// [weighs](crate::JobBuilder::weight): 1 if nothing was said. So keys that go on having jobs waiting are
-/// given units in proportion to their weights, give or take one round and one job. Jobs without a key
-/// share one turn, as if they had a key in common.
+/// Deficit round robin (Shreedhar and Varghese, *Efficient Fair Queueing using Deficit Round Robin*, SIGCOMM 1995):
 ///
-/// A key that has nothing waiting is forgotten, with its credit. When it comes back, it takes part from
-/// the next round on. Within a round, the key whose last turn was longest ago is first.
+/// - In each round, a key is credited with as many units as its weight here. Its jobs leave, first in, first out, as
+///   long as they cost no more than its credit.
+/// - A job costs what it [weighs](crate::JobBuilder::weight): 1 by default.
+/// - So keys that always have jobs waiting get units in proportion to their weights, give or take one round and one
+///   job.
+/// - Jobs without a key share one turn, as if they had a key in common.
+/// - A key with no waiting jobs is forgotten, together with its credit. When it comes back, it takes part from the next
+///   round on.
+/// - Within a round, the key whose last turn was longest ago comes first.
 ///
 /// # Cost
 ///
-/// O(log k) a job, of k keys that have jobs waiting; O(1) while a key's credit lasts. (The paper's O(1)
-/// needs a credit that pays for the heaviest job there will ever be. Here it may be as small as one unit:
-/// rounds in which nobody can pay are skipped in one step.) One allocation for each key that begins to
-/// wait. Memory is bounded by what waits, and by the weights that were set.
+/// O(log k) per job, where k keys have jobs waiting; O(1) while a key's credit lasts. (The paper's O(1) needs a credit
+/// that pays for the heaviest possible job. Here it may be as small as one unit: rounds in which no key can pay are
+/// skipped in one step.) One allocation per key that begins to wait. Memory is bounded by what waits and by the weights
+/// that were set.
 ///
 /// # Example
 ///
@@ -40,11 +42,11 @@ pub struct FairShare<J> {
     weights: BTreeMap<u64, u32>,
     default_weight: u32,
     key_bound: Option<usize>,
-    /// Of the keys that have jobs waiting. `None` is for jobs without one.
+    /// One flow per key that has jobs waiting. `None` is for jobs without a key.
     flows: HashMap<Option<u64>, Flow<J>>,
-    /// Exactly one for each flow; the next one first.
+    /// Exactly one turn per flow; the next one first.
     turns: BinaryHeap<Turn>,
-    /// That of the last turn. The heaviest jobs, one after the other, would use up 64 bits.
+    /// The round of the last turn. The heaviest jobs, one after the other, would exhaust 64 bits.
     round: u128,
     /// Counts turns, to tell which was given out first.
     given: u64,
@@ -54,7 +56,7 @@ pub struct FairShare<J> {
 /// The waiting jobs of one key: at least one.
 struct Flow<J> {
     jobs: VecDeque<Queued<J>>,
-    /// Units for each round.
+    /// Units per round.
     weight: u64,
     /// What it will have in the round of its turn: enough for its first job.
     credit: u64,
@@ -63,13 +65,13 @@ struct Flow<J> {
 #[derive(PartialEq, Eq)]
 struct Turn {
     round: u128,
-    /// Within a round, the lower one is first.
+    /// Within a round, the lower number is first.
     number: u64,
     key: Option<u64>,
 }
 
 impl Ord for Turn {
-    /// The other way round, because the heap gives its greatest first.
+    /// Reversed, because the heap gives its greatest element first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.round, other.number).cmp(&(self.round, self.number))
     }
@@ -82,7 +84,7 @@ impl PartialOrd for Turn {
 }
 
 impl<J> Flow<J> {
-    /// Gives it credit until it can pay for its first job; answers for how many rounds, `at_least` or more.
+    /// Adds credit for whole rounds until it pays for the first job. Returns for how many rounds, `at_least` or more.
     fn save_up(&mut self, at_least: u64) -> u128 {
         let cost = self.jobs.front().map_or(0, Queued::weight);
         let missing = cost.saturating_sub(self.credit);
@@ -94,7 +96,7 @@ impl<J> Flow<J> {
 }
 
 impl<J> FairShare<J> {
-    /// An empty queue in which all keys have weight 1, without a bound. It allocates with its first job.
+    /// Creates an empty queue in which all keys have weight 1, without a bound. Allocates with its first job.
     pub fn new() -> Self {
         FairShare {
             weights: BTreeMap::new(),
@@ -108,10 +110,10 @@ impl<J> FairShare<J> {
         }
     }
 
-    /// How many units `key` gets in each round: with weight 3, it gets thrice as much as one with weight 1
-    /// while both have jobs waiting. Allowed is 1 and more; 0 is refused when the pool is built.
+    /// Sets how many units `key` gets per round. With weight 3, it gets three times as much as a key with weight 1
+    /// while both have jobs waiting. Must be at least 1; building the pool fails with 0.
     ///
-    /// It is kept for good: for keys that come and go in great number, use
+    /// The weight is kept for good. For large numbers of keys that come and go, use
     /// [`default_weight`](Self::default_weight).
     #[must_use = "it gives the order with that weight"]
     pub fn weight(mut self, key: u64, units: u32) -> Self {
@@ -119,29 +121,29 @@ impl<J> FairShare<J> {
         self
     }
 
-    /// The weight of all other keys, and of the jobs without a key together: 1 unless it is set. Allowed
-    /// is 1 and more; 0 is refused when the pool is built.
+    /// Sets the weight of all other keys, and of the jobs without a key together; 1 by default. Must be at least 1;
+    /// building the pool fails with 0.
     #[must_use = "it gives the order with that weight"]
     pub fn default_weight(mut self, units: u32) -> Self {
         self.default_weight = units;
         self
     }
 
-    /// How many jobs of one key may wait: see [`QueueOrder::key_bound`]. Jobs without a key are bounded by
-    /// the queue's capacity alone. Allowed is 1 and more; 0 is refused when the pool is built.
+    /// Sets how many jobs of one key may wait: see [`QueueOrder::key_bound`]. Jobs without a key are bounded only by
+    /// the queue's capacity. Must be at least 1; building the pool fails with 0.
     #[must_use = "it gives the order with that bound"]
     pub fn key_bound(mut self, jobs: usize) -> Self {
         self.key_bound = Some(jobs);
         self
     }
 
-    /// The weight of a key. 0 does not get past `check`; an order that wraps this one may not ask.
+    /// Returns the weight of a key. `check` refuses 0, but an order that wraps this one may not call it.
     fn weight_of(&self, key: Option<u64>) -> u64 {
         let own = key.and_then(|key| self.weights.get(&key));
         u64::from(*own.unwrap_or(&self.default_weight)).max(1)
     }
 
-    /// A key that was quiet has a job.
+    /// Starts the flow of a key that had no waiting jobs.
     fn begin(&mut self, key: Option<u64>, job: Queued<J>) {
         let mut flow = Flow {
             jobs: VecDeque::from([job]),
@@ -203,8 +205,8 @@ impl<J: Send + 'static> QueueOrder<J> for FairShare<J> {
         self.len
     }
 
-    /// O(what waits). A key whose first job is refused waits for as many rounds as its new first one
-    /// takes, from the present round on.
+    /// O(waiting jobs). A key whose first job is refused waits for as many rounds as its new first job takes, counted
+    /// from the current round.
     fn retain(&mut self, keep: &mut dyn FnMut(&Queued<J>) -> bool) {
         let before = self.len;
         for flow in self.flows.values_mut() {
@@ -219,8 +221,7 @@ impl<J: Send + 'static> QueueOrder<J> for FairShare<J> {
         let turns = std::mem::take(&mut self.turns).into_vec();
         let reckoned = turns.into_iter().filter_map(|mut turn| {
             let flow = self.flows.get_mut(&turn.key)?;
-            // Back to the present round, and on from there. A key that is not due in this round has had
-            // its turn of it.
+            // Back to the current round, and on from there. A key that is not due in this round has had its turn of it.
             let ahead = (turn.round - self.round) as u64;
             flow.credit -= ahead * flow.weight;
             turn.round = self.round + flow.save_up(u64::from(ahead > 0));
@@ -265,7 +266,7 @@ mod tests {
     use crate::job::Job;
     use std::num::{NonZeroU32, NonZeroU64};
 
-    /// Of a pool that is not there, so that nobody is told when it is dropped.
+    /// The pool does not exist, so nobody is told when the job is dropped.
     fn job(number: u64, key: u64, weight: u64) -> Queued<()> {
         let mut job = Job::new(());
         job.options_mut().key = Some(key);

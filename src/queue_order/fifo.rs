@@ -9,7 +9,7 @@ pub struct Fifo<J> {
 }
 
 impl<J> Fifo<J> {
-    /// An empty queue; it allocates with its first job.
+    /// Creates an empty queue. Allocates with its first job.
     pub fn new() -> Self {
         Fifo {
             jobs: VecDeque::new(),

@@ -3,15 +3,15 @@ use std::collections::VecDeque;
 
 /// Last in, first out: the newest job is next.
 ///
-/// For jobs whose worth falls while they wait, as when whoever asked has stopped listening. Under a load
-/// that never lets up, the oldest never run: see [`AdaptiveLifo`](super::AdaptiveLifo). O(1) a job.
+/// For jobs that lose their worth while they wait, for example because the caller has stopped listening. Under a load
+/// that never lets up, the oldest jobs never run: see [`AdaptiveLifo`](super::AdaptiveLifo). Cost: O(1) per job.
 #[derive(Debug)]
 pub struct Lifo<J> {
     jobs: Vec<Queued<J>>,
 }
 
 impl<J> Lifo<J> {
-    /// An empty queue; it allocates with its first job.
+    /// Creates an empty queue. Allocates with its first job.
     pub fn new() -> Self {
         Lifo { jobs: Vec::new() }
     }

@@ -1,34 +1,41 @@
-//! The order in which waiting jobs leave a dispatcher's queue.
+//! Queue orders: in which order waiting jobs leave a dispatcher's queue.
 //!
 //! | order | next is | cost | bad at |
 //! |---|---|---|---|
 //! | [`Fifo`] | the oldest (the default) | O(1) | overload: every job is late |
 //! | [`Lifo`] | the newest | O(1) | old jobs, which never run while new ones keep coming |
 //! | [`AdaptiveLifo`] | the oldest; while too many wait, the newest | O(1) | old jobs, while it is overloaded |
-//! | [`Priority`] | the most urgent; with [ageing](Priority::ageing), what waited long gains | O(log n) | without ageing, jobs that are less urgent |
-//! | [`EarliestDeadline`] | the one that has to start soonest | O(log n) | overload: all may miss their deadlines |
-//! | [`FairShare`] | one of the key whose turn it is | O(log keys) | age and urgency, which it does not look at |
+//! | [`Priority`] | the most urgent; with [ageing](Priority::ageing), long waits count | O(log n) | without ageing, less urgent jobs |
+//! | [`EarliestDeadline`] | the one with the earliest deadline | O(log n) | overload: all may miss their deadlines |
+//! | [`FairShare`] | one of the key whose turn it is | O(log keys) | age and urgency, which it ignores |
 //! | yours | an implementation of [`QueueOrder`] | | |
 //!
-//! Where an order is a tie (between equals of `Priority` and `EarliestDeadline`, and within a key of
-//! `FairShare`), the job that came first is next.
+//! Ties (between equals of `Priority` and `EarliestDeadline`, and within a key of `FairShare`) go to the job that came
+//! first.
 //!
 //! # What holds, and where
 //!
-//! An order holds among the jobs that wait in one dispatcher's backlog, and says in which order they
-//! *start*; with several workers they may end in another. A job that has left the backlog, because a
-//! [strategy](crate::dispatcher) bound it to a worker, is not overtaken by what comes later: bound ahead
-//! are as many for each worker as [`inbox_depth`](crate::PoolBuilder::inbox_depth) says, and none with [`Any`](crate::Any). Nor
-//! is what a worker took at once of its inbox: as many as it runs in 50 µs. With `Any`, only jobs in their order of arrival
-//! are taken several at once: of those that take less than some 100 µs, as many as run in 200, up to 64.
+//! An order applies to the jobs that wait in one dispatcher's backlog, and says in which order they *start*; with
+//! several workers they may end in another.
 //!
-//! Several dispatchers have an order each, made by its own call of the closure that was given to
-//! [`queue_order`](crate::PoolBuilder::queue_order). Whichever looks first takes what came in; a worker
-//! whose own dispatcher has nothing takes the next job of another one. So across dispatchers, nothing is
-//! promised: the most urgent job of one may start after a less urgent one of another, `AdaptiveLifo` counts
-//! and `Priority` ages by what waits in, or came to, its own dispatcher, and a key of `FairShare` has its
-//! share in each. What is asked of the whole pool is [`key_bound`](QueueOrder::key_bound) alone. Where the
-//! order matters more than the cost of one dispatcher, have one dispatcher.
+//! A job that has left the backlog is not overtaken by later jobs:
+//!
+//! - Jobs that a [strategy](crate::dispatcher) bound to a worker: per worker as many as
+//!   [`inbox_depth`](crate::PoolBuilder::inbox_depth) says, and none with [`Any`](crate::Any).
+//! - Jobs that a worker took at once from its inbox: as many as it runs in 50 µs.
+//! - With `Any`, jobs taken several at once. This happens only to jobs in their order of arrival, if they take less
+//!   than some 100 µs: as many as run in 200 µs, up to 64.
+//!
+//! Several dispatchers have an order each, made by its own call of the closure given to
+//! [`queue_order`](crate::PoolBuilder::queue_order). New jobs go to the dispatcher that looks first, and a worker whose
+//! own dispatcher has nothing takes the next job of another. So nothing is promised across dispatchers:
+//!
+//! - The most urgent job of one may start after a less urgent job of another.
+//! - `AdaptiveLifo` counts what waits in its own dispatcher, and `Priority` ages by what came to it.
+//! - A key of `FairShare` has its share in each dispatcher.
+//!
+//! Only [`key_bound`](QueueOrder::key_bound) applies to the whole pool. Where the order matters more than the cost of a
+//! single dispatcher, use a single dispatcher.
 
 mod adaptive_lifo;
 mod earliest_deadline;
@@ -52,17 +59,17 @@ use std::collections::VecDeque;
 
 pub use crate::queue::envelope::Queued;
 
-/// The backlog of one dispatcher: jobs go in as they come, and leave in this order's order.
+/// The backlog of one dispatcher: jobs go in as they come, and leave in this order.
 ///
 /// # Contract
 ///
-/// An implementation keeps what it is given until `pop` or `retain` lets it go: a [`Queued`] that it
-/// drops is lost to everybody, and its handle reads [`Abandoned`](crate::JobError::Abandoned). It may
-/// rely on calls from one thread at a time, under the dispatcher's lock, so it does not wait and does
-/// no I/O. An order that panics, or that gives nothing although `len` is above zero, is replaced by
-/// [`Fifo`]; [`Metrics::faults`](crate::Metrics::faults) counts it.
+/// - An implementation keeps each job until `pop` or `retain` releases it. A [`Queued`] that it drops is lost, and its
+///   handle returns [`Abandoned`](crate::JobError::Abandoned).
+/// - It is called by one thread at a time, under the dispatcher's lock, so it must not wait and must do no I/O.
+/// - An order that panics, or that returns no job although `len` is above zero, is replaced by [`Fifo`];
+///   [`Metrics::faults`](crate::Metrics::faults) counts it.
 ///
-/// An order holds within one dispatcher; with several, each orders its own share: see
+/// An order applies within one dispatcher; with several, each orders its own share: see
 /// [`queue_order`](crate::queue_order#what-holds-and-where).
 ///
 /// # Example
@@ -101,24 +108,24 @@ pub trait QueueOrder<J>: Send + 'static {
     /// Adds a job.
     fn push(&mut self, job: Queued<J>);
 
-    /// Takes the next job out; `None` only when empty.
+    /// Takes the next job out. Returns `None` only when empty.
     fn pop(&mut self) -> Option<Queued<J>>;
 
-    /// How many are inside.
+    /// Returns how many jobs are inside.
     fn len(&self) -> usize;
 
     /// Shows every job once to `keep`, in any order, and drops those that it refuses.
     fn retain(&mut self, keep: &mut dyn FnMut(&Queued<J>) -> bool);
 
-    /// Adds many jobs, in their order, and leaves `jobs` empty. Override it where that is cheaper than
-    /// one by one.
+    /// Adds many jobs, in their order, and leaves `jobs` empty. Override it where this is cheaper than adding one by
+    /// one.
     fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
         while let Some(job) = jobs.pop_front() {
             self.push(job);
         }
     }
 
-    /// Takes up to `most` jobs out, as `pop` would one by one, and adds them to `out`.
+    /// Takes up to `most` jobs out, as repeated `pop` would, and appends them to `out`.
     fn pop_many(&mut self, most: usize, out: &mut VecDeque<Queued<J>>) {
         for _ in 0..most {
             let Some(job) = self.pop() else { break };
@@ -126,29 +133,29 @@ pub trait QueueOrder<J>: Send + 'static {
         }
     }
 
-    /// Whether nothing is inside.
+    /// Returns whether no job is inside.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether jobs leave in the order in which they came. Then the pool need not bring all that waits
-    /// here before it takes the next one.
+    /// Returns whether jobs leave in the order in which they came. If so, the pool need not add all waiting jobs before
+    /// it takes the next one.
     fn in_arrival_order(&self) -> bool {
         false
     }
 
-    /// How many jobs of one [key](crate::JobBuilder::key) may wait; `None` for any number. Asked once, when
-    /// the pool is built; the pool refuses more at submission.
+    /// Returns how many jobs of one [key](crate::JobBuilder::key) may wait; `None` means any number. Called once, when
+    /// the pool is built; the pool refuses more jobs at submission.
     fn key_bound(&self) -> Option<usize> {
         None
     }
 
-    /// Whether the order's settings make sense. Asked once, when the pool is built; an error is what
-    /// [`build`](crate::PoolBuilder::build) answers.
+    /// Checks the order's settings. Called once, when the pool is built; [`build`](crate::PoolBuilder::build) returns
+    /// the error.
     ///
     /// # Errors
     ///
-    /// [`BuildError::Setting`] with the setting, its value and what is allowed.
+    /// Returns [`BuildError::Setting`] with the setting, its value and what is allowed.
     fn check(&self) -> Result<(), BuildError> {
         Ok(())
     }
@@ -196,7 +203,7 @@ impl<J: 'static> QueueOrder<J> for Box<dyn QueueOrder<J>> {
     }
 }
 
-/// For `check`: the error for a setting.
+/// Returns the error of `check` for a setting.
 fn out_of_range(
     setting: &'static str,
     value: impl Into<String>,

@@ -3,10 +3,10 @@ use super::{QueueOrder, Queued, out_of_range};
 use crate::error::BuildError;
 use std::collections::VecDeque;
 
-/// The highest [priority](crate::JobBuilder::priority) first, and among equals first in, first out.
+/// Highest [priority](crate::JobBuilder::priority) first; ties are first in, first out.
 ///
-/// Strict unless [`ageing`](Self::ageing) is asked for: while urgent jobs keep coming, others do not run.
-/// O(log n) a job.
+/// Strict unless [`ageing`](Self::ageing) is set: while urgent jobs keep coming, others do not run. Cost: O(log n) per
+/// job.
 #[derive(Debug)]
 pub struct Priority<J> {
     jobs: Ranked<i128, J>,
@@ -14,7 +14,7 @@ pub struct Priority<J> {
 }
 
 impl<J> Priority<J> {
-    /// An empty queue, without ageing; it allocates with its first job.
+    /// Creates an empty queue, without ageing. Allocates with its first job.
     pub fn new() -> Self {
         Priority {
             jobs: Ranked::new(),
@@ -22,13 +22,12 @@ impl<J> Priority<J> {
         }
     }
 
-    /// A job gains one level of priority for each `every` jobs that come after it, so that nothing
-    /// starves: one that is `d` levels more urgent overtakes it only if, itself counted, fewer than
-    /// `d * every` came after it. The larger `every`, the stricter the priorities. Allowed is 1 and more;
-    /// 0 is refused when the pool is built.
+    /// Raises a job by one level of priority for each `every` jobs that come after it, so that no job starves: a job
+    /// that is `d` levels more urgent overtakes it only if fewer than `d * every` jobs came after it, including the
+    /// overtaking one. The larger `every`, the stricter the priorities. Must be at least 1; building the pool fails
+    /// with 0.
     ///
-    /// All jobs age at the same pace, so which of two is first never changes while they wait, and
-    /// ageing costs nothing.
+    /// All jobs age at the same pace, so the order of two jobs never changes while they wait, and ageing costs nothing.
     ///
     /// ```
     /// use fanpool::{Pool, Priority, handler_fn};
@@ -51,7 +50,7 @@ impl<J> Priority<J> {
             let priority = i128::from(job.priority());
             match ageing {
                 None => -priority,
-                // Cannot overflow: 32 bits by 64, and 64 more.
+                // Cannot overflow: 32 bits times 64, plus 64 bits.
                 Some(every) => i128::from(arrival) - priority * i128::from(every),
             }
         });

@@ -3,17 +3,17 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::fmt;
 
-/// Jobs by a rank that they keep while they wait: the lowest leaves first, and among equals the one that
-/// came first. A heap, so O(log n) a job.
+/// Jobs by a rank that they keep while they wait: the lowest rank leaves first, and among equals the job that came
+/// first. A heap, so O(log n) per job.
 pub(super) struct Ranked<R, J> {
     heap: BinaryHeap<Entry<R, J>>,
-    /// How many came so far.
+    /// How many jobs came so far.
     came: u64,
 }
 
 struct Entry<R, J> {
     rank: R,
-    /// How many came before it.
+    /// How many jobs came before it.
     arrival: u64,
     job: Queued<J>,
 }
@@ -62,7 +62,7 @@ impl<R, J> fmt::Debug for Ranked<R, J> {
 }
 
 impl<R: Ord, J> Ord for Entry<R, J> {
-    /// The other way round, because the heap gives its greatest first.
+    /// Reversed, because the heap gives its greatest element first.
     fn cmp(&self, other: &Self) -> Ordering {
         (&other.rank, other.arrival).cmp(&(&self.rank, self.arrival))
     }

@@ -1,17 +1,18 @@
-//! Something that is worth its cost at times only: each time in vain has twice as many left out after it, up to a bound.
+//! Backoff for something that pays only at times: each try in vain doubles how many tries are skipped after it, up to a
+//! bound.
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backoff {
-    /// Left out after each time in vain at most.
+    /// How many tries are skipped at most after one in vain.
     most: u8,
-    /// Left out after the last time: none, if it was worth it.
+    /// How many were skipped after the last try; none if it paid.
     skipped: u8,
-    /// Of these, still to be left out.
+    /// How many of these are still to be skipped.
     to_skip: u8,
 }
 
 impl Backoff {
-    /// `most` is below 128.
+    /// `most` must be below 128.
     pub(crate) const fn new(most: u8) -> Self {
         assert!(most < 128);
         Backoff {
@@ -21,7 +22,7 @@ impl Backoff {
         }
     }
 
-    /// Whether this time is not to be left out. One that is counts as left out.
+    /// Returns whether to try now. If not, counts this try as skipped.
     pub(crate) fn is_due(&mut self) -> bool {
         if self.to_skip == 0 {
             return true;
@@ -30,7 +31,7 @@ impl Backoff {
         false
     }
 
-    /// What came of a time that was not left out.
+    /// Records whether a try paid.
     pub(crate) fn tried(&mut self, worth_it: bool) {
         self.skipped = if worth_it {
             0
@@ -40,12 +41,12 @@ impl Backoff {
         self.to_skip = self.skipped;
     }
 
-    /// Whether the next time is not to be left out.
+    /// Returns whether the next try is not skipped.
     pub(crate) fn leaves_none_out(&self) -> bool {
         self.to_skip == 0
     }
 
-    /// Whether so many were in vain that the most are left out.
+    /// Returns whether skipping has reached its bound.
     pub(crate) fn is_at_most(&self) -> bool {
         self.skipped == self.most
     }

@@ -7,5 +7,5 @@ use std::pin::Pin;
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Any error, boxed: what a factory may fail with.
+/// Any error, boxed: how a factory may fail.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;

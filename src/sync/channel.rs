@@ -1,5 +1,5 @@
 //! What flume promises of the two channels that jobs travel in, built from the model checker's primitives: a queue
-//! behind a lock, and no place to wait.
+//! behind a lock, where no thread waits.
 
 use super::{Mutex, lock};
 use std::collections::VecDeque;

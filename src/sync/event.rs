@@ -1,6 +1,8 @@
-//! What `event-listener` promises, built from the model checker's primitives: listeners are notified
-//! first come first served, a notification without a listener is lost, and a notified listener that is
-//! dropped unheard passes its notification on.
+//! What `event-listener` promises, built from the model checker's primitives:
+//!
+//! - Listeners are notified in the order in which they came.
+//! - A notification without a listener is lost.
+//! - A notified listener that is dropped unheard passes its notification on.
 
 use crate::sync::{Mutex, lock};
 use std::collections::VecDeque;

@@ -1,7 +1,7 @@
-//! Faults that the model checkers must find: each model runs once as the code stands and once with a
-//! fault seeded, and the second run has to fail. In a normal build nothing of this remains.
+//! Faults that the model checkers must find. Each model runs once with the code as it is and once with a fault seeded,
+//! and the second run must fail. A normal build contains none of this.
 
-/// Each one takes a step out of a protocol that looks as if it could be spared.
+/// Each fault removes a step of a protocol that looks dispensable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// A submitter that found the gate full waits without looking again after it listened.
@@ -10,13 +10,13 @@ pub(crate) enum Fault {
     NoLastLook,
     /// A close is noticed before the ticket is taken, not by the word that issues it.
     ClosedApart,
-    /// A permit is used without a look at whether the gate is closed, in the word that the use changes.
+    /// A permit is used without checking, in the word that the use changes, whether the gate is closed.
     PermitApart,
-    /// A permit's units are released before they are taken off those held.
+    /// A permit's units are released before they are taken off the held units.
     HeldTooLong,
-    /// Who leaves the line calls nobody.
+    /// A waiter that leaves the line calls nobody.
     NotCalledOn,
-    /// Who sets a flag of the gate looks at what is free without passing the locks under which others count.
+    /// A thread that sets a flag of the gate looks at what is free without passing the locks under which others count.
     LocksNotPassed,
     /// Workers that counted under locks sum up without a fence.
     NotFenced,
@@ -24,11 +24,11 @@ pub(crate) enum Fault {
     BatonDropped,
     /// A notified waiter that is dropped keeps its notification to itself.
     WakeSwallowed,
-    /// Nobody looks after a waiter that was notified and forgotten.
+    /// Nobody checks for a waiter that was notified and forgotten.
     ForgottenUnhealed,
     /// A cancelled job is taken out of its cell in two steps.
     ClaimTwice,
-    /// A cell gets its next job although somebody has a share in it.
+    /// A cell gets its next job although it is still shared.
     SharedAgain,
     /// A worker reports the end of a job before it has left the job's seat.
     SeatKept,
@@ -38,13 +38,13 @@ pub(crate) enum Fault {
     KeyedUnseen,
     /// A shutdown is over once all workers have left, although the last one still hands jobs back.
     LeftUnswept,
-    /// Joins are told of a job's end while the next one is taken, and its room not free.
+    /// Joins are told of a job's end while the next one is taken and its room is not free.
     RoomKept,
-    /// A called worker that is dropped does not call another.
+    /// A woken worker that is dropped does not wake another.
     CallSwallowed,
     /// A desk takes the open block without a second look at whether one was sealed before it.
     SealPassedBy,
-    /// The last look asks whether a block is sealed before it locks the open one.
+    /// The last look checks whether a block is sealed before it locks the open one.
     SealOverlooked,
 }
 

@@ -1,17 +1,18 @@
-//! Spreading keys: the same key to the same place, and few keys elsewhere when the number of places changes.
+//! Spreading keys over places: a key always goes to the same place, and few keys move when the number of places
+//! changes.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Mixes all bits of a number: the finalizer of SplitMix64 (Steele, Lea and Flood, *Fast Splittable
-/// Pseudorandom Number Generators*, OOPSLA 2014).
+/// Mixes all bits of a number: the finalizer of SplitMix64 (Steele, Lea and Flood, *Fast Splittable Pseudorandom Number
+/// Generators*, OOPSLA 2014).
 pub(crate) fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
 }
 
-/// One of `places` for a key: jump consistent hash (Lamping and Veach, *A Fast, Minimal Memory, Consistent
-/// Hash Algorithm*, 2014). With one place more, a key stays where it is or goes to the new one. O(log n).
+/// Returns one of `places` for a key: jump consistent hash (Lamping and Veach, *A Fast, Minimal Memory, Consistent Hash
+/// Algorithm*, 2014). With one more place, a key stays where it is or goes to the new one. O(log n).
 #[inline(never)]
 pub(crate) fn jump(key: u64, places: usize) -> usize {
     let mut state = mix(key);
@@ -27,15 +28,15 @@ pub(crate) fn jump(key: u64, places: usize) -> usize {
     at as usize
 }
 
-/// What a key is to [`score`]. Has nothing to do with where `jump` sends the key.
+/// Returns what represents a key in [`score`]. Independent of where `jump` sends the key.
 pub(crate) fn point(key: u64) -> u64 {
     const APART: u64 = 0x6a09_e667_f3bc_c908;
     mix(key ^ APART)
 }
 
-/// How much a key belongs to a place; it goes where this is highest, by rendezvous hashing: see
-/// [`KeyAffinity`](crate::KeyAffinity). One multiplication whose halves are folded, because it is done for
-/// every place.
+/// Returns how much a key belongs to a place. The key goes to the place with the highest score, by rendezvous hashing:
+/// see [`KeyAffinity`](crate::KeyAffinity). One multiplication with its halves folded, because it is done for every
+/// place.
 #[inline]
 pub(crate) fn score(point: u64, place: usize) -> u64 {
     let place = (place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -43,8 +44,8 @@ pub(crate) fn score(point: u64, place: usize) -> u64 {
     (wide >> 64) as u64 ^ wide as u64
 }
 
-/// Hashes keys that are numbers already, by mixing them: a fraction of the standard hasher's cost. The seed
-/// is random, so that nobody can choose keys that collide.
+/// Hashes keys that are already numbers, by mixing them: a fraction of the standard hasher's cost. The seed is random,
+/// so that nobody can choose keys that collide.
 #[derive(Debug, Clone)]
 pub(crate) struct Mixing {
     seed: u64,

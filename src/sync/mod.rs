@@ -1,8 +1,8 @@
-//! The primitives everything else is built on: the standard library's, or a model checker's.
+//! The primitives that everything else is built on: the standard library's, or a model checker's.
 //!
-//! No protocol between threads names `std::sync::atomic` or `std::sync::Mutex` itself, so that what runs
-//! in production is, word for word, what loom and shuttle explore. (The registry, the clock and the
-//! threads do: no model reaches into them, and no lock of theirs is held while anything else is done.)
+//! No protocol between threads names `std::sync::atomic` or `std::sync::Mutex` itself, so what runs in production is,
+//! word for word, what loom and shuttle explore. (The registry, the clock and the threads do: no model reaches into
+//! them, and none of their locks is held while anything else is done.)
 
 pub(crate) mod backoff;
 pub(crate) mod boxed;
@@ -49,8 +49,8 @@ mod imp {
 pub(crate) use imp::*;
 use std::sync::TryLockError;
 
-/// `thread_local!` in its const form, which costs one instruction to reach where nothing is dropped;
-/// the model checkers have no const form.
+/// `thread_local!` in its const form, which costs one instruction to reach where nothing is dropped. The model checkers
+/// have no const form.
 macro_rules! local {
     ($(#[$doc:meta])* static $name:ident: $type:ty = $init:expr;) => {
         #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
@@ -63,10 +63,10 @@ macro_rules! local {
 }
 pub(crate) use local;
 
-/// Locks, and goes on when a panic poisoned the lock.
+/// Locks, and goes on if a panic poisoned the lock.
 ///
-/// Foreign code that runs under one of our locks is contained (see `sync/panics.rs`), so a poisoned lock
-/// can only follow a bug of ours, and refusing every later caller would turn it into a hang.
+/// Foreign code that runs under one of our locks is contained (see sync/panics.rs), so only a bug of ours can poison a
+/// lock, and refusing every later caller would turn it into a hang.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     match mutex.lock() {
@@ -75,7 +75,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
-/// Locks if that is possible now, also when a panic poisoned the lock.
+/// Locks if that is possible now, also if a panic poisoned the lock.
 #[inline]
 pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     match mutex.try_lock() {
@@ -85,7 +85,7 @@ pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
 }
 
-/// Keeps a value on cache lines of its own, so that writers of its neighbours do not slow it down.
+/// Keeps a value on its own cache lines, so that writers of its neighbours do not slow it down.
 ///
 /// 128 bytes, because current x86-64 processors fetch lines in pairs.
 #[derive(Debug, Default)]

@@ -9,15 +9,15 @@ use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-/// A panic that was contained: its message, and its payload by value.
+/// A contained panic: its message, and its payload by value.
 ///
-/// `Display` shows the message that `panic!` was given, when it was text.
-// One pointer: there is room for it wherever a job's outcome is kept, and few jobs panic.
+/// `Display` shows the message given to `panic!`, if it was text.
+// A single pointer: every kept outcome has room for it, and few jobs panic.
 pub struct Panic(Box<Caught>);
 
 struct Caught {
     message: Box<str>,
-    // A mutex only to make the payload `Sync`, so that errors that carry a `Panic` can be shared.
+    // The mutex only makes the payload `Sync`, so that errors that carry a `Panic` can be shared.
     payload: Mutex<Box<dyn Any + Send>>,
 }
 
@@ -36,18 +36,18 @@ impl Panic {
         }))
     }
 
-    /// One that says the same, for others whom it hit; its payload is the message.
+    /// Returns a copy for others that the panic affects. Its payload is the message.
     pub(crate) fn copy(&self) -> Self {
         Panic::new(Box::new(self.0.message.to_string()))
     }
 
-    /// The message that `panic!` was given, or a placeholder when the payload was not text.
+    /// Returns the message given to `panic!`, or a placeholder if the payload was not text.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The payload, as [`std::thread::JoinHandle::join`] would have given it; pass it to
-    /// [`std::panic::resume_unwind`] to let the panic go on here.
+    /// Returns the payload, as [`std::thread::JoinHandle::join`] would have returned it. Pass it to
+    /// [`std::panic::resume_unwind`] to continue the panic.
     pub fn into_inner(self) -> Box<dyn Any + Send> {
         self.0
             .payload
@@ -68,17 +68,18 @@ impl fmt::Debug for Panic {
     }
 }
 
-/// Runs foreign code; a panic comes back as a value.
+/// Runs foreign code; a panic is returned as a value.
 ///
-/// What the code was working on counts as broken afterwards: callers replace it or never look at it
-/// again, which is why asserting unwind safety is sound here.
+/// What the code was working on counts as broken afterwards: callers replace it or never look at it again. This makes
+/// asserting unwind safety sound here.
 #[inline]
 pub(crate) fn contain<R>(foreign: impl FnOnce() -> R) -> Result<R, Panic> {
     catch_unwind(AssertUnwindSafe(foreign)).map_err(Panic::new)
 }
 
-/// The same for a future, from its making to its drop, with a guard of `enter` held during each poll; that of the last
-/// one comes with the output, for what belongs to it still. After a panic it is not polled again.
+/// Does the same for a future, from its creation to its drop. Holds a guard of `enter` during each poll, and returns
+/// the guard of the last poll with the output, for what still belongs to it. After a panic, the future is not polled
+/// again.
 pub(crate) fn contain_polls<F: Future, G>(
     make: impl FnOnce() -> F,
     enter: impl Fn() -> G,
@@ -89,8 +90,8 @@ pub(crate) fn contain_polls<F: Future, G>(
     };
     async move {
         let mut running = pin!(None);
-        // Closures that capture pointers: what is written in parts and then moved as a whole makes the
-        // processor wait, and this is done for each job.
+        // Closures that capture pointers: what is written in parts and then moved as a whole makes the processor wait,
+        // and this is done for each job.
         poll_fn(|cx| foreign.poll(&mut running, cx)).await
     }
 }
@@ -145,8 +146,8 @@ impl<M, E> Foreign<M, E> {
     }
 }
 
-/// The same for a future in a box, which needs room for nothing but the box. A panic in making it comes with the first
-/// poll.
+/// Does the same for a boxed future, and takes no more room than the box. A panic while creating the future is returned
+/// by the first poll.
 pub(crate) enum ContainedBox<'a> {
     Running(BoxFuture<'a, ()>),
     Ended(Result<(), Panic>),
@@ -186,7 +187,7 @@ impl Future for ContainedBox<'_> {
     }
 }
 
-/// Drops a foreign value; a panic in its `Drop` hurts nobody. Answers whether there was one.
+/// Drops a foreign value and contains a panic in its `Drop`. Returns whether there was one.
 #[inline]
 pub(crate) fn dispose<T>(value: T) -> bool {
     if !std::mem::needs_drop::<T>() {
@@ -219,7 +220,7 @@ fn dispose_of(value: &mut dyn Disposable) -> bool {
     }
 }
 
-/// Keeps a foreign value whose drop, whoever causes it, hurts nobody.
+/// Holds a foreign value, and contains a panic in its drop wherever it is dropped.
 pub(crate) struct Contained<T>(Option<T>);
 
 impl<T> Contained<T> {

@@ -1,10 +1,10 @@
-//! Seeded pseudorandom numbers: the same seed gives the same numbers, on every machine.
+//! Seeded pseudorandom numbers: the same seed gives the same numbers on every machine.
 
 use crate::sync::hash::mix;
 
-/// xoshiro256** (Blackman and Vigna, *Scrambled Linear Pseudorandom Number Generators*, ACM TOMS 47(4),
-/// 2021), whose state is filled by SplitMix64, as its authors advise: so that seeds that are alike, and 0,
-/// are as good as others. Not for secrets.
+/// xoshiro256** (Blackman and Vigna, *Scrambled Linear Pseudorandom Number Generators*, ACM TOMS 47(4), 2021). Its
+/// state is filled by SplitMix64, as its authors advise, so that similar seeds, and 0, are as good as others. Not for
+/// secrets.
 #[derive(Debug, Clone)]
 pub(crate) struct Rng {
     state: [u64; 4],
@@ -34,14 +34,14 @@ impl Rng {
         result
     }
 
-    /// A number below `n`, which is not 0. By multiplication (Lemire, *Fast Random Integer Generation in an
-    /// Interval*, 2019), without the step that takes away the last bias: it is below n / 2⁶⁴.
+    /// Returns a number below `n`, which must not be 0. Multiplies (Lemire, *Fast Random Integer Generation in an
+    /// Interval*, 2019) without the step that removes the last bias, which is below n / 2⁶⁴.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         debug_assert!(n > 0, "nothing is below 0");
         ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
     }
 
-    /// From 0 up to and without 1, in steps of 2⁻⁵³.
+    /// Returns a number from 0 (inclusive) to 1 (exclusive), in steps of 2⁻⁵³.
     #[cfg(any(test, feature = "sim", feature = "testing"))]
     pub(crate) fn unit_f64(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn it_gives_the_published_numbers() {
-        // Of the authors' reference code.
+        // From the authors' reference code.
         let mut rng = Rng {
             state: [1, 2, 3, 4],
         };

@@ -1,11 +1,14 @@
-//! A lock that is held for a few instructions at a time, and as good as never by two.
+//! A lock that is held for a few instructions at a time and hardly ever wanted by two threads at once.
 //!
-//! A worker takes such a lock several times for each job. The standard library's costs two locked words, one to take it
-//! and one to give it back, because somebody may sleep there; here nobody sleeps, so giving it back is a plain write.
-//! What it protects is ordered in the same way. The price is paid by whoever meets a holder that lost its core in the
-//! middle: it gives way until the holder has one again. So what is done under such a lock is short and its own: values
-//! are moved and looked at, and nothing waits or is foreign code. (Two may be held: a tray's, and in it a slot's.)
-//! docs/decisions/0014 has the figures.
+//! - **Why.** A worker takes such a lock several times per job. The standard library's lock costs two locked
+//!   instructions, one to take it and one to release it, because a thread may sleep on it. Here no thread sleeps, so
+//!   releasing is a plain write, which orders what the lock protects just the same.
+//! - **The price.** A thread that meets a holder which lost its core in the middle gives way until the holder has a
+//!   core again.
+//! - **The rule.** What runs under such a lock is short and our own: values are moved and read; nothing waits, and no
+//!   foreign code runs. Two may be held: a tray's, and within it a slot's.
+//!
+//! See docs/decisions/0014 for the figures.
 
 #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
 use spin::mutex::{SpinMutex as Inner, SpinMutexGuard as Guard};
@@ -31,8 +34,8 @@ impl<T> SpinLock<T> {
         }
     }
 
-    /// The holder runs on another core, or waits for this one. One of a lower priority may never get it while others
-    /// only give way, so in the end this sleeps.
+    /// The holder runs on another core, or waits for this one. A holder of lower priority may never get the core while
+    /// others only give way, so in the end this sleeps.
     #[cold]
     fn lock_contended(&self) -> Guard<'_, T> {
         const PAUSES: u64 = 20;
@@ -53,7 +56,7 @@ impl<T> SpinLock<T> {
         unreachable!("there are always more turns")
     }
 
-    /// `None`: somebody has it.
+    /// `None` if the lock is held.
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
         self.0.try_lock()
@@ -101,7 +104,7 @@ mod tests {
                 *value
             });
             met.recv().expect("it is sent");
-            // Long enough for the other to find it locked, whose turns may go on to naps.
+            // Long enough for the other thread, whose turns may go on to naps, to find it locked.
             (0..400).for_each(|_| thread::yield_now());
             *held = 21;
             drop(held);

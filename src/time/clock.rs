@@ -1,10 +1,10 @@
-//! Time: the clock that can be replaced, and the one thread that watches it.
+//! Time: the replaceable clock.
 //!
-//! Executors do not share timers, so the pool brings its own: a *timekeeper* thread, started by the
-//! first wait that has a time limit and ended with the pool. A pool that needs no time never starts
-//! it. Everything that asks for the time asks a [`Clock`], so tests run on a [`ManualClock`].
+//! Executors do not share timers, so the pool brings its own: a *timekeeper* thread, started by the first wait with a
+//! time limit and ended with the pool. A pool that needs no time never starts it. All code asks a [`Clock`] for the
+//! time, so tests can use a [`ManualClock`].
 //!
-//! This module uses the standard library's mutex even under a model checker: no model waits for time.
+//! Uses the standard library's mutex even under a model checker, because no model waits for time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
@@ -12,15 +12,14 @@ use std::time::{Duration, Instant};
 
 /// Where the pool gets its time from.
 ///
-/// [`SystemClock`] is the default; [`ManualClock`] stands still until a test moves it. An
-/// implementation is called from the timekeeper thread and from threads that start a timed wait,
-/// and never under one of the pool's locks.
+/// [`SystemClock`] is the default; [`ManualClock`] stands still until a test moves it. A clock is called by the
+/// timekeeper thread and by threads that start a timed wait, and never under a lock of the pool.
 pub trait Clock: Send + Sync + 'static {
-    /// The time now. Must not run backwards.
+    /// Returns the current time. Must not run backwards.
     fn now(&self) -> Instant;
 
-    /// Blocks the calling thread until `until` (with `None`: for good), or until somebody unparks it
-    /// ([`std::thread::Thread::unpark`]). May return early: the caller looks at the time again.
+    /// Blocks the calling thread until `until` (with `None`: for good), or until it is unparked
+    /// ([`std::thread::Thread::unpark`]). May return early: the caller checks the time again.
     fn park_until(&self, until: Option<Instant>);
 }
 
@@ -67,7 +66,7 @@ struct Manual {
 }
 
 impl ManualClock {
-    /// A clock that starts now and stands still.
+    /// Creates a clock that starts now and stands still.
     pub fn new() -> Self {
         ManualClock {
             shared: Arc::new(Mutex::new(Manual {
@@ -77,7 +76,7 @@ impl ManualClock {
         }
     }
 
-    /// Moves the clock on and lets whoever waits for it look. Does not wait until they have.
+    /// Moves the clock on and wakes the threads that wait for it. Does not wait until they have looked.
     pub fn advance(&self, by: Duration) {
         let parked = {
             let mut manual = guard(&self.shared);

@@ -1,4 +1,4 @@
-//! Time: the clock that can be replaced, and the timers of a pool.
+//! Time: the replaceable clock, and the timers of a pool.
 
 pub mod clock;
 pub(crate) mod timers;

@@ -1,4 +1,4 @@
-//! Timers, and the one thread that watches the clock: started by the first wait that has a time limit, ended with the pool.
+//! Timers, and the thread that serves them: started by the first wait with a time limit, ended with the pool.
 
 use crate::wait::signal::call;
 use std::collections::BTreeMap;
@@ -54,8 +54,8 @@ impl Timekeeper {
         self.shared.clock.now()
     }
 
-    /// Ready once `time` has passed from now; at once when the timekeeper has stopped or cannot be
-    /// started, because a limit that nobody watches would be no limit.
+    /// Returns a future that is ready once `time` has passed. It is ready at once when the timekeeper has stopped or
+    /// cannot be started, because a limit that nobody watches would be no limit.
     pub(crate) fn sleep(&self, time: Duration) -> Sleep {
         Sleep {
             until: self.shared.clock.now().checked_add(time),
@@ -64,12 +64,12 @@ impl Timekeeper {
         }
     }
 
-    /// Wakes `waker` once it is `until`, if anybody serves timers by then.
+    /// Wakes `waker` at `until`, if timers are still served then.
     pub(crate) fn alarm(&self, until: Instant, waker: Waker) {
         let _ = self.shared.register(until, None, waker);
     }
 
-    /// Ends the thread, and every sleep.
+    /// Ends the thread and every sleep.
     pub(crate) fn stop(&self) {
         let due = {
             let mut state = guard(&self.shared.state);
@@ -119,7 +119,7 @@ impl Timers {
                 state.due.first_key_value().map(|(key, _)| key.0)
             };
             if fire.is_empty() {
-                // A timer that was added since unparks this thread, so the park ends at once.
+                // A timer added meanwhile unparks this thread, so the park ends at once.
                 self.clock.park_until(next);
             } else {
                 fire.into_iter().for_each(call);
@@ -161,10 +161,10 @@ impl Timers {
     }
 }
 
-/// A wait for a moment. Dropping it takes the timer back.
+/// A wait for a point in time. Dropping it removes the timer.
 pub(crate) struct Sleep {
     timers: Arc<Timers>,
-    /// `None`: further off than the clock can say.
+    /// `None`: later than the clock can express.
     until: Option<Instant>,
     key: Option<(Instant, u64)>,
 }
@@ -204,7 +204,7 @@ impl fmt::Debug for Timekeeper {
     }
 }
 
-/// The future's output, or `None` when the time is up first.
+/// Returns the future's output, or `None` if the time is up first.
 pub(crate) async fn first<F: Future>(future: F, time_up: Sleep) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);
     let mut time_up = std::pin::pin!(time_up);

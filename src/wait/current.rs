@@ -1,8 +1,8 @@
-//! What the current thread is in the middle of: which job it polls, which pool's desk it holds.
+//! What the current thread is doing: which job it polls, and whether it holds a desk.
 //!
-//! Two questions are asked here. Would a wait on this pool, from inside one of its jobs, ever end
-//! (self_wait.rs)? And is this foreign code that runs under a desk's lock, such as a strategy, so
-//! that whatever needs that lock has to be put off until it is free?
+//! This answers two questions. Would a wait on this pool, from inside one of its jobs, ever end (engine/self_wait.rs)?
+//! And is this foreign code under a desk's lock, such as a strategy, so that whatever needs that lock must be put off
+//! until it is free?
 
 use crate::id::{JobId, PoolNumber, WorkerId};
 use crate::sync::local;
@@ -14,12 +14,12 @@ use std::cell::{Cell, RefCell};
 pub(crate) struct Frame {
     pub(crate) pool: PoolNumber,
     pub(crate) seat: WorkerId,
-    /// `None` between jobs: a factory, or the drop of a handler.
+    /// `None` between jobs: in a factory, or in the drop of a handler.
     pub(crate) job: Option<JobId>,
 }
 
-/// The innermost frame, field by field: as one value it would be written in small parts and read as a
-/// whole, for which a processor waits.
+/// The innermost frame, field by field: as one value it would be written in small parts and read as a whole, for which
+/// a processor waits.
 struct Now {
     pool: Cell<Option<PoolNumber>>,
     seat: Cell<WorkerId>,
@@ -36,12 +36,12 @@ local! {
 local! { static DESK: Cell<u8> = Cell::new(0); }
 local! { static PUT_OFF: RefCell<Vec<Box<dyn FnOnce()>>> = RefCell::new(Vec::new()); }
 
-/// In `DESK`: this thread holds one.
+/// In `DESK`: this thread holds a desk.
 const HELD: u8 = 1;
 /// In `DESK`: something is put off.
 const PUT_OFF_SOME: u8 = 2;
 
-/// The job this thread polls for `pool`, if any.
+/// Returns the job this thread polls for `pool`, if any.
 pub(crate) fn of(pool: PoolNumber) -> Option<Frame> {
     NOW.try_with(|now| {
         (now.pool.get() == Some(pool)).then(|| Frame {
@@ -54,14 +54,14 @@ pub(crate) fn of(pool: PoolNumber) -> Option<Frame> {
     .flatten()
 }
 
-/// Whether this thread is neither about a job of `pool` nor at a desk, so that it may wait for the pool.
+/// Returns whether this thread neither works on a job of `pool` nor holds a desk, so that it may wait for the pool.
 #[inline]
 pub(crate) fn is_outside(pool: PoolNumber) -> bool {
     let about_pool = NOW.try_with(|now| now.pool.get() == Some(pool));
     !about_pool.unwrap_or(false) && !in_desk()
 }
 
-/// Marks this thread as polling a job until the guard is dropped; frames nest.
+/// Marks this thread as polling a job until the guard is dropped. Frames nest.
 #[inline]
 pub(crate) fn enter(frame: Frame) -> Entered {
     change(Some(frame.pool), frame.seat, frame.job)
@@ -79,7 +79,7 @@ fn change(pool: Option<PoolNumber>, seat: WorkerId, job: Option<JobId>) -> Enter
         seat: now.seat.replace(seat),
         job: now.job.replace(job),
     });
-    // Not made before it is needed: its drop would undo the change.
+    // Created lazily: dropping it would undo the change.
     entered.unwrap_or_else(|_| Entered {
         pool: None,
         seat: WorkerId::FIRST,
@@ -87,7 +87,7 @@ fn change(pool: Option<PoolNumber>, seat: WorkerId, job: Option<JobId>) -> Enter
     })
 }
 
-/// The outer frame, which is the current one again once this is dropped.
+/// The outer frame, restored when this is dropped.
 pub(crate) struct Entered {
     pool: Option<PoolNumber>,
     seat: WorkerId,
@@ -111,7 +111,7 @@ pub(crate) fn mark_desk() -> AtDesk {
     AtDesk(())
 }
 
-/// Its drop takes the mark off, after the lock is free, and does what was put off.
+/// Its drop, after the lock is free, removes the mark and does what was put off.
 pub(crate) struct AtDesk(());
 
 impl Drop for AtDesk {
@@ -136,7 +136,8 @@ fn do_what_was_put_off() {
         if due.is_empty() {
             break;
         }
-        // It may ask a new strategy what it is, and those who hold wakers are still to call them.
+        // An act may ask a new strategy what it is, and must not stop the callers from calling their wakers: a panic is
+        // contained.
         for act in due {
             if let Err(panic) = contain(act) {
                 dispose(panic);
@@ -145,8 +146,8 @@ fn do_what_was_put_off() {
     }
 }
 
-/// Marks this thread as holding a desk until the guard is dropped, for foreign code that may do no more than a
-/// strategy may.
+/// Marks this thread as holding a desk until the guard is dropped, for foreign code that may do no more than a strategy
+/// may.
 pub(crate) fn as_in_desk() -> AsInDesk {
     AsInDesk {
         _outermost: (!in_desk()).then(mark_desk),
@@ -157,15 +158,15 @@ pub(crate) struct AsInDesk {
     _outermost: Option<AtDesk>,
 }
 
-/// Whether this thread holds a desk, of whichever pool, so that foreign code runs under its lock. Then
-/// no other is taken: the desk's own strategy may be running further up, or the other thread's that
-/// holds the other desk and wants this one.
+/// Returns whether this thread holds a desk, of any pool, so that foreign code runs under its lock. Then it must lock
+/// no other desk: the desk's own strategy may be running further up the stack, or another thread may hold the other
+/// desk and want this one.
 #[inline]
 pub(crate) fn in_desk() -> bool {
     DESK.try_with(Cell::get).unwrap_or(0) & HELD != 0
 }
 
-/// Does `act` now, or as soon as this thread holds no desk any more.
+/// Does `act` now, or as soon as this thread holds no desk.
 pub(crate) fn outside_desk(act: impl FnOnce() + 'static) {
     if in_desk() {
         put_off(Box::new(act));

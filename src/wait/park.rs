@@ -1,6 +1,6 @@
 //! Drives a future on the calling thread: the blocking half of every waiting call.
 //!
-//! `foo_blocking()` is `block_on(foo())`, so each wait has one state machine, seen twice.
+//! `foo_blocking()` is `block_on(foo())`, so each wait has one state machine with two front ends.
 
 use crate::sync::atomic::{AtomicBool, Ordering::*};
 use crate::sync::{local, thread};
@@ -18,7 +18,7 @@ struct Parker {
 }
 
 impl Parker {
-    /// Waits for a wake since the last one seen; a wake before the call counts.
+    /// Waits for a wake-up since the last one seen. A wake-up before the call counts.
     fn park(&self) {
         Spin::before_sleep().until(|| self.woken.load(Relaxed));
         if self.woken.swap(false, Acquire) {
@@ -63,7 +63,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     kept.output.expect("polled to its end")
 }
 
-/// A future that keeps its output, so that those of all types are driven by the same code.
+/// A future that keeps its output, so that the same code drives futures of all types.
 struct Kept<'a, F: Future> {
     future: Pin<&'a mut F>,
     output: Option<F::Output>,

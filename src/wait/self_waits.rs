@@ -1,4 +1,4 @@
-//! The account of the jobs that wait for their own pool, by worker: engine/self_wait.rs says what for.
+//! Jobs that wait for their own pool, by worker: see engine/self_wait.rs for the purpose.
 
 use super::signal::call;
 use crate::id::{JobId, WorkerId};
@@ -13,8 +13,7 @@ use std::task::Waker;
 pub(crate) enum For {
     /// Room in the queue, or another job's outcome.
     Progress,
-    /// The end of all other jobs: `join` or a shutdown. Two jobs that wait so do not wait for each
-    /// other.
+    /// The end of all other jobs: `join` or a shutdown. Two jobs that wait like this do not wait for each other.
     TheRest,
 }
 
@@ -23,11 +22,11 @@ pub(crate) enum For {
 pub(crate) struct NobodyLeft;
 
 pub(crate) struct SelfWaits {
-    /// Workers that have not left: changed by the roster.
+    /// Workers that have not left. Changed by the roster.
     live: AtomicUsize,
-    /// How many waits are entered: for those who only ask whether there are any.
+    /// How many waits are entered. Read without the lock to see whether there are any.
     entered: AtomicUsize,
-    /// (An `Arc` for the sake of its drop, as in engine/joins.rs.)
+    /// (An `Arc` because of its drop, as in engine/joins.rs.)
     waits: Arc<Mutex<Waits>>,
 }
 
@@ -56,7 +55,7 @@ impl SelfWaits {
     }
 
     pub(crate) fn set_live(&self, live: usize) {
-        // Two that leave at once may come here in either order.
+        // Two workers that leave at once may get here in either order.
         if live < self.live.fetch_min(live, SeqCst) {
             self.wake(|_| true);
         }
@@ -67,8 +66,7 @@ impl SelfWaits {
         self.entered.load(Relaxed) > 0
     }
 
-    /// A worker's job is over, and with it its waits, even those that it forgot. Answers whether there
-    /// were any.
+    /// Removes the waits of a worker whose job is over, even those that the job forgot. Returns whether there were any.
     pub(crate) fn end(&self, seat: WorkerId) -> bool {
         let mut waits = lock(&self.waits);
         let ended: Vec<u64> = waits
@@ -85,7 +83,7 @@ impl SelfWaits {
         !wakers.is_empty()
     }
 
-    /// Jobs that wait for all others, by worker.
+    /// Returns the jobs that wait for all others, by worker.
     pub(crate) fn waiting_for_the_rest(&self) -> BTreeMap<WorkerId, Option<JobId>> {
         lock(&self.waits)
             .entries
@@ -104,7 +102,7 @@ impl SelfWaits {
         waker: Waker,
     ) -> Result<u64, NobodyLeft> {
         let mut waits = lock(&self.waits);
-        // Read under the lock: a worker that leaves changes it first and then wakes all entries.
+        // Read under the lock: a worker that leaves first changes it, then wakes all entries.
         let live = self.live.load(SeqCst);
         let token = waits.next;
         waits.next += 1;
@@ -129,7 +127,7 @@ impl SelfWaits {
         lock(&self.waits).entries.contains_key(&token)
     }
 
-    /// A wait that is entered goes on, and is woken by this waker from now on.
+    /// Continues an entered wait, which `waker` wakes from now on.
     pub(crate) fn go_on(&self, token: u64, waker: &Waker) -> Result<(), NobodyLeft> {
         let fresh = waker.clone();
         let mut waits = lock(&self.waits);
@@ -144,27 +142,27 @@ impl SelfWaits {
         if left { Ok(()) } else { Err(NobodyLeft) }
     }
 
-    /// Takes a wait out. Answers whether it was there, and no other keeps its worker.
+    /// Removes a wait. Returns whether it was entered and no other wait keeps its worker.
     pub(crate) fn leave(&self, token: u64, seat: WorkerId) -> bool {
         let mut waits = lock(&self.waits);
         let wait = waits.entries.remove(&token);
         self.entered.store(waits.entries.len(), Relaxed);
         let still_kept = waits.entries.values().any(|wait| wait.seat == seat);
         drop(waits);
-        // One that ended with its job has nobody to call back: the worker may be gone since.
+        // A wait that ended with its job has no worker to call back, which may be gone since.
         let entered = wait.is_some();
         drop(wait);
         entered && !still_kept
     }
 
-    /// Wakes the other jobs that wait for all others: they may wait for each other only.
+    /// Wakes the other jobs that wait for all others, because they may now wait only for each other.
     pub(crate) fn wake_those_for_the_rest(&self, but: WorkerId) {
         self.wake(|wait| wait.what == For::TheRest && wait.seat != but);
     }
 
     fn wake(&self, which: impl Fn(&Wait) -> bool) {
-        // Taken out and not cloned, which would be foreign code under the lock; the next poll of the
-        // wait leaves a new one.
+        // Wakers are taken, not cloned, which would be foreign code under the lock. The next poll of the wait leaves a
+        // new one.
         let wakers: Vec<Waker> = lock(&self.waits)
             .entries
             .values_mut()
@@ -176,7 +174,7 @@ impl SelfWaits {
 }
 
 impl Waits {
-    /// Is there a worker that no wait keeps?
+    /// Returns whether some worker is not kept by a wait.
     fn anybody_left(&self, live: usize) -> bool {
         let kept: BTreeSet<WorkerId> = self.entries.values().map(|wait| wait.seat).collect();
         kept.len() < live

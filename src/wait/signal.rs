@@ -1,13 +1,13 @@
-//! "Something changed": an event to wait for, whose wakers never run under its lock.
+//! A signal: an event to wait for, whose wakers never run under its lock.
 //!
-//! `event-listener` calls wakers while it holds the event's lock. A waker is foreign code: it may
-//! poll a future inline that listens to the same event (a deadlock), or panic (which breaks the
-//! event for good). So a [`Listener`] registers a [`Relay`] of ours; when the event wakes the relay,
-//! the foreign waker moves to a thread-local list, and whoever caused the notification calls it
-//! after the event's lock is free.
+//! `event-listener` calls wakers while it holds the event's lock. A waker is foreign code: it may poll a future inline
+//! that listens to the same event (a deadlock), or panic (which breaks the event for good). So wakers take a detour:
 //!
-//! The rules of use are those of the event: `listen`, look again, only then wait. A notification
-//! without a listener is lost.
+//! 1. A [`Listener`] registers a [`Relay`] of ours with the event.
+//! 2. When the event wakes the relay, the foreign waker moves to a thread-local list.
+//! 3. The thread that caused the notification calls it after the event's lock is free.
+//!
+//! Use it like the event: `listen`, look again, only then wait. A notification without a listener is lost.
 
 use crate::sync::fault::{Fault, seeded};
 use crate::sync::panics::contain;
@@ -35,7 +35,7 @@ impl Signal {
         }
     }
 
-    /// Notifies up to `n` listeners that were not notified before; answers how many.
+    /// Notifies up to `n` listeners that were not notified before. Returns how many.
     ///
     /// A notified listener that is dropped unheard passes its notification on.
     pub(crate) fn notify(&self, n: usize) -> usize {
@@ -55,7 +55,7 @@ impl fmt::Debug for Signal {
     }
 }
 
-/// One registration with a [`Signal`]; ready once notified.
+/// One registration with a [`Signal`]. Ready once notified.
 pub(crate) struct Listener {
     inner: Option<EventListener>,
     relay: Option<Arc<Relay>>,
@@ -66,7 +66,7 @@ impl Future for Listener {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let relay = self.relay.get_or_insert_with(Arc::default).clone();
-        // Cloning and dropping wakers is foreign code: not under the lock.
+        // Cloning and dropping wakers is foreign code: outside the lock.
         let waker = cx.waker().clone();
         let old = lock(&relay.target).replace(waker);
         drop(old);
@@ -110,7 +110,7 @@ impl Wake for Relay {
             let mut waker = Some(waker);
             let _ = DUE.try_with(|due| due.borrow_mut().extend(waker.take()));
             if let Some(waker) = waker {
-                // The thread is ending and has no list any more.
+                // The thread is ending and no longer has a list.
                 call(waker);
             }
         }
@@ -118,17 +118,17 @@ impl Wake for Relay {
 }
 
 local! {
-    /// Foreign wakers that this thread owes a call, as soon as no event's lock is held.
+    /// Foreign wakers that this thread must call as soon as it holds no event's lock.
     static DUE: RefCell<VecDeque<Waker>> = RefCell::new(VecDeque::new());
 }
 
 local! {
-    /// Wakers whose call is held back, while one of [`hold_wakes`] is there.
+    /// Wakers held back while a guard of [`hold_wakes`] exists.
     static HELD: RefCell<Option<Vec<Waker>>> = RefCell::new(None);
 }
 
-/// Until the guard is dropped, this thread calls no waker: what it is in the middle of is waited for by others, and a
-/// waker may be one of them that blocks.
+/// Keeps this thread from calling wakers until the guard is dropped: others wait for what it is in the middle of, and a
+/// waker may be one of them and block.
 pub(crate) fn hold_wakes() -> HeldWakes {
     let outermost = HELD.try_with(|held| {
         let mut held = held.borrow_mut();
@@ -154,7 +154,7 @@ impl Drop for HeldWakes {
     }
 }
 
-/// Gives the waker back if calls are not held.
+/// Returns the waker if calls are not held back.
 fn hold(waker: Waker) -> Option<Waker> {
     let mut waker = Some(waker);
     let _ = HELD.try_with(|held| {
@@ -166,7 +166,7 @@ fn hold(waker: Waker) -> Option<Waker> {
 }
 
 fn run_wakers() {
-    // One at a time: a waker may notify in turn, and then runs those it caused itself.
+    // One at a time: a waker may notify in turn, and then runs the wakers it caused itself.
     while let Ok(Some(waker)) = DUE.try_with(|due| due.borrow_mut().pop_front()) {
         call(waker);
     }
@@ -183,14 +183,14 @@ fn call_some(wakers: Vec<Waker>) {
     wakers.into_iter().for_each(call);
 }
 
-/// Calls a foreign waker; if it panics, that is its owner's loss alone. A strategy or an order may cause
-/// the call, by dropping a permit or cancelling a job: then it is put off until the desk is free.
+/// Calls a foreign waker; a panic in it affects only its owner. If a strategy or an order causes the call, by dropping
+/// a permit or cancelling a job, it is put off until the desk is free.
 pub(crate) fn call(waker: Waker) {
     if current::in_desk() {
         return current::outside_desk(move || call(waker));
     }
     let Some(waker) = hold(waker) else { return };
-    // What it may poll here and now is not part of the job that this thread happens to run.
+    // A future that the waker polls inline is not part of the job that this thread happens to run.
     let _elsewhere = current::leave();
     let _ = contain(|| waker.wake());
 }

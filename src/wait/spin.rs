@@ -1,36 +1,38 @@
-//! How a thread waits for what may well happen within microseconds: it looks again and again, and lets others run in
-//! between, before it does what lasts longer.
+//! Spinning: how a thread waits for what may happen within microseconds. It checks again and again, and lets other
+//! threads run in between, before it does something slower, such as sleeping.
 
 use crate::sync::backoff::Backoff;
 use crate::sync::{Mutex, MutexGuard, local, lock, spin_loop, thread, try_lock};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// How often a thread looks before it sleeps, in quick succession: a futex wake costs 5 to 20 µs, a pause some 25 ns.
+/// How often a thread checks in quick succession before it sleeps. Saves futex wake-ups: one costs 5 to 20 µs, a pause
+/// some 25 ns.
 pub(crate) const PAUSES: u32 = 10;
-/// Then it lets others run: the one it waits for may need this very core.
+/// Then it yields this often, because the thread it waits for may need this very core.
 pub(crate) const YIELDS: u32 = 20;
-/// The same where others are in want of cores: together, they cost less than to sleep and be woken. (More were slower.)
+/// The same where others lack cores: together, these yields cost less than sleeping and being woken. (More were
+/// slower.)
 pub(crate) const FEW_YIELDS: u32 = 5;
 /// The same for a lock, whose holder is quick.
 const LOCK_YIELDS: u32 = 40;
 
-/// One that nobody else uses takes a fraction of this.
+/// A yield on a core that no other thread wants takes a fraction of this time.
 const QUICK_YIELD: Duration = Duration::from_micros(2);
-/// Each may last long, where a hundred threads do the same: no more of them after this time.
+/// No more yields after this time: each may last long when a hundred threads yield.
 const MOST_YIELDING: Duration = Duration::from_millis(1);
-/// A worker that comes back only after this long shares its core with a crowd, or with one that does not give way. About
-/// as long as it takes at most to be woken.
+/// A worker whose yield takes this long shares its core with a crowd, or with a thread that does not give way. About
+/// the longest time that waking a thread takes.
 const LONG_YIELD: Duration = Duration::from_micros(100);
-/// In a crowd, so many look-outs of a worker are without yields at most, until one has some again.
+/// In a crowd, at most this many spins of a worker go without yields before one tries them again.
 const MOST_WITHOUT: u8 = 31;
 
-/// A look-out for something, without giving up the thread for long: some looks in quick succession, then
-/// some between yields. It can be interrupted and taken up again until its turns are used up.
+/// A spin: a few checks in quick succession, then some between yields, without giving up the thread for long. It can be
+/// interrupted and resumed until its turns are used up.
 pub(crate) struct Spin {
     pauses: u32,
     turns: u32,
-    /// It ends with a yield that takes so long.
+    /// A yield that takes this long ends the spin.
     longest_yield: Option<Duration>,
     crowded: bool,
 }
@@ -40,7 +42,7 @@ impl Spin {
         Spin::with(PAUSES, YIELDS)
     }
 
-    /// For a worker, on a thread of its own, that has nothing to do: without yields in a crowd.
+    /// A spin for a worker on its own thread that has nothing to do: without yields in a crowd.
     pub(crate) fn of_worker() -> Self {
         Spin::heeding(LONG_YIELD)
     }
@@ -55,7 +57,7 @@ impl Spin {
         }
     }
 
-    /// After it was in vain, another one if the thread's last sleep was short.
+    /// After a spin in vain, spins once more if the thread's last sleep was short.
     pub(crate) fn spin_longer_until(&mut self, happened: impl FnMut() -> bool) -> bool {
         if self.crowded || SpinLength::now() != SpinLength::Long {
             return false;
@@ -72,7 +74,7 @@ impl Spin {
         happens
     }
 
-    /// For a thread that is about to sleep.
+    /// A spin for a thread that is about to sleep.
     pub(crate) fn before_sleep() -> Self {
         match SpinLength::now() {
             SpinLength::Yields(yields) => {
@@ -83,13 +85,13 @@ impl Spin {
         }
     }
 
-    /// With yields only, and so many.
+    /// A spin with this many yields and no pauses.
     pub(crate) fn yielding(yields: u32) -> Self {
         Spin::with(0, yields)
     }
 
     pub(crate) fn with(pauses: u32, yields: u32) -> Self {
-        // A model checker explores the wait itself; looking out first would only add states.
+        // A model checker explores the wait itself; spinning first would only add states.
         let turns = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
             0
         } else {
@@ -103,12 +105,12 @@ impl Spin {
         }
     }
 
-    /// Whether a worker that yields has so many others before it that it better sleeps.
+    /// Returns whether so many threads run before a yielding worker that it should sleep instead.
     pub(crate) fn is_crowded(&self) -> bool {
         self.crowded
     }
 
-    /// Whether `happened` came true before the turns were used up, or during a yield that was too long.
+    /// Returns whether `happened` came true before the turns were used up, or during a yield that took too long.
     pub(crate) fn until(&mut self, mut happened: impl FnMut() -> bool) -> bool {
         while self.turns > 0 {
             self.turns -= 1;
@@ -119,7 +121,7 @@ impl Spin {
                 self.pauses -= 1;
                 spin_loop();
             } else if !self.give_way() {
-                // Others ran for long. No further looks: whoever asks again is to sleep.
+                // Other threads ran for long. No further checks: the thread must sleep next.
                 self.turns = 0;
                 return happened();
             }
@@ -127,7 +129,7 @@ impl Spin {
         false
     }
 
-    /// `false`: in a crowd.
+    /// Returns `false` in a crowd.
     fn give_way(&mut self) -> bool {
         match self.longest_yield {
             None => thread::yield_now(),
@@ -138,7 +140,7 @@ impl Spin {
 }
 
 local! {
-    /// When a worker on this thread is to yield.
+    /// When a worker on this thread should yield.
     static YIELDING: Cell<Backoff> = Cell::new(Backoff::new(MOST_WITHOUT));
 }
 
@@ -152,15 +154,15 @@ fn change_yielding(change: impl FnOnce(&mut Backoff) -> bool) -> bool {
     changed.unwrap_or(true)
 }
 
-/// Whether a worker is to let others run.
+/// Returns whether a worker should yield to other threads.
 ///
-/// Not in a crowd. Who yields comes back after all others that want its core, which may be hundreds of submitters in
-/// front of a full queue; who sleeps and is called is put before those that have just run.
+/// Not in a crowd. A thread that yields runs again only after all others that want its core, which may be hundreds of
+/// submitters in front of a full queue. A thread that sleeps and is woken is scheduled before those that have just run.
 pub(crate) fn yields_pay() -> bool {
     change_yielding(|yielding| yielding.leaves_none_out())
 }
 
-/// Lets others run, for a worker. `false`: there is a crowd.
+/// Yields, for a worker. Returns `false` if there is a crowd.
 pub(crate) fn yield_to_others() -> bool {
     yield_within(LONG_YIELD)
 }
@@ -175,13 +177,13 @@ fn yield_within(longest: Duration) -> bool {
     })
 }
 
-/// Whether it happens in this time and these looks.
+/// Returns whether it happens within this time and these turns.
 pub(crate) fn happens_within(
     longest: Duration,
     spin: &mut Spin,
     mut happened: impl FnMut() -> bool,
 ) -> bool {
-    // By the real time, whatever the pool's clock: this is about a thread that others need.
+    // Real time, whatever the pool's clock: this is about a thread that others need.
     let begun = Instant::now();
     let mut late = false;
     let over = spin.until(|| {
@@ -191,19 +193,19 @@ pub(crate) fn happens_within(
     over && !late
 }
 
-/// How a thread that let others run came back.
+/// How a thread returned from yielding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Yielded {
     /// What it waited for has happened.
     InTime,
-    /// It has not, but others ran, or are still to.
+    /// It has not, but other threads ran or are about to.
     InVain,
-    /// It has not, and nobody wanted this core for as long as it takes to run something.
+    /// It has not, and no other thread wanted this core for as long as it takes to run something.
     Alone,
 }
 
-/// Lets others run a while for something to happen. By the real time, whatever the pool's clock: this is about a core
-/// that others may not give back for long.
+/// Yields for a while until something happens. Real time, whatever the pool's clock: this is about a core that others
+/// may keep for long.
 pub(crate) fn yield_until(happened: impl FnMut() -> bool) -> Yielded {
     yield_for(MOST_YIELDING, QUICK_YIELD, Spin::yielding(YIELDS), happened)
 }
@@ -224,15 +226,15 @@ fn yield_for(
     }
 }
 
-/// Sleeps, and nobody is to wake it. By the real time, too. (A model has no time.)
+/// Sleeps without being woken. In real time, too. (A model has no time.)
 pub(crate) fn nap(time: Duration) {
     if !cfg!(any(fanpool_loom, fanpool_shuttle)) {
         std::thread::sleep(time);
     }
 }
 
-/// Locks what is held for a microsecond or so and wanted by many: looks out for it first, since a thread that
-/// sleeps for it costs both sides several times as much.
+/// Locks a mutex that is held for a microsecond or so and wanted by many. Spins first, because sleeping for it costs
+/// both sides several times as much.
 #[inline]
 pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     try_lock(mutex).unwrap_or_else(|| lock_contended(mutex))
@@ -249,20 +251,20 @@ fn lock_contended<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     guard.unwrap_or_else(|| lock(mutex))
 }
 
-/// How long a thread looks out for work before it sleeps: longer, if its last sleep was hardly worth it.
+/// How long a thread spins for work before it sleeps: longer if its last sleep was hardly worth it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SpinLength {
     Short,
     Long,
-    /// It was long, and in vain.
+    /// The spin was long, and in vain.
     Spent,
-    /// So many yields only, the next time that it parks.
+    /// This many yields only, the next time that it parks.
     Yields(u32),
 }
 
-/// A sleep as short as this costs more than it saves: on a virtual machine, it takes half of it to be woken.
+/// A sleep as short as this costs more than it saves: on a virtual machine, waking takes half of it.
 const SHORT_SLEEP: Duration = Duration::from_micros(80);
-/// A long look-out.
+/// The length of a long spin.
 const PATIENT: Duration = Duration::from_micros(50);
 
 local! { static SPIN_LENGTH: Cell<SpinLength> = Cell::new(SpinLength::Short); }
@@ -276,7 +278,7 @@ impl SpinLength {
         let _ = SPIN_LENGTH.try_with(|current| current.set(patience));
     }
 
-    /// It slept so long until it was woken.
+    /// Records how long the thread slept until it was woken.
     pub(crate) fn slept(time: Duration) {
         let short = time < SHORT_SLEEP && SpinLength::now() != SpinLength::Spent;
         SpinLength::set(if short {
@@ -287,7 +289,7 @@ impl SpinLength {
     }
 }
 
-/// What this thread waits for next is worth so many yields only.
+/// Limits this thread's next spin to this many yields: what it waits for next is not worth more.
 pub(crate) fn sleep_soon(yields: u32) {
     SpinLength::set(SpinLength::Yields(yields));
 }
@@ -296,7 +298,7 @@ pub(crate) fn sleep_soon(yields: u32) {
 pub(crate) mod tests {
     use super::*;
 
-    /// Has this thread's next look-out as a worker be one in a crowd.
+    /// Makes this thread's next spin as a worker one in a crowd.
     pub(crate) fn meet_a_crowd() {
         yield_within(Duration::ZERO);
     }
@@ -324,7 +326,7 @@ pub(crate) mod tests {
             assert!(spins() && spins());
             assert!(!Spin::of_worker().spin_longer_until(|| false));
             assert!(!spins(), "it was in vain");
-            // So the whole wait was no short one.
+            // The whole wait was not a short one.
             SpinLength::slept(short);
             assert!(!spins());
             SpinLength::slept(short);
@@ -385,7 +387,7 @@ pub(crate) mod tests {
                 looks += 1;
                 looks == PAUSES + 2
             }));
-            // It may be for others, and never for the worker that looks: that one has to come to sleep.
+            // It may be for others, and never for the worker that checks: that one must get to sleep.
             assert!(spin.is_crowded() && !spin.until(|| true));
             assert!(!yields_pay());
             let mut without = Spin::heeding(Duration::ZERO);

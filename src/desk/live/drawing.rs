@@ -1,4 +1,4 @@
-//! Jobs move from the intake to the desk: as few as can be routed, or all, if the order has to see all.
+//! Drawing: moves jobs from the intake to the desk, as few as can be routed, or all if the order must see all.
 
 use super::{State, WHOLE_FROM};
 use crate::queue::block::Block;
@@ -22,8 +22,8 @@ impl<J: Send + 'static> State<J> {
         }
     }
 
-    /// Moves to the desk what it can route now, or all, if its order has to see all to choose. The rest stays in the
-    /// intake, for any desk. Answers how many there were.
+    /// Moves to the desk the jobs that it can route now, or all if its order must see all to choose. The rest stays in
+    /// the intake, for any desk. Returns how many were moved.
     pub(super) fn draw_to_route(&mut self, intake: &Intake<J>, alone: bool) -> usize {
         if !self.desk.in_arrival_order() {
             return self.draw(intake);
@@ -53,13 +53,13 @@ impl<J: Send + 'static> State<J> {
         let count = drawn.len();
         if count > 0 {
             self.desk.append(drawn.singles());
-            // It may be an order's now, from a burst.
+            // The buffer may now be one that an order used for a burst.
             drawn.forget_burst();
         }
         count
     }
 
-    /// Moves all that waits in the intake to the desk. Answers how many there were.
+    /// Moves all waiting jobs from the intake to the desk. Returns how many were moved.
     pub(super) fn draw(&mut self, intake: &Intake<J>) -> usize {
         let State { desk, front, .. } = self;
         let mut drawn = 0;

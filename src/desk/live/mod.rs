@@ -1,38 +1,40 @@
-//! A desk in the live pool: behind its lock, fed from the intake, with the wakers of its workers.
+//! The live desk: a desk behind its lock, fed from the intake, with the wakers of its workers.
 //!
 //! # Who waits, who wakes
 //!
-//! A worker that finds no job *searches* for a moment, then *sleeps*. `watch` counts both, sleepers in
-//! its upper half and searchers in its lower, so that one load tells a submitter what to do:
+//! A worker that finds no job *searches* for a moment, then *sleeps*. `watch` counts both, sleepers in its upper half
+//! and searchers in its lower half, so one load tells a submitter what to do.
 //!
-//! - **Push.** After its push, a submitter reads `watch`. If somebody searches, it leaves; else, if
-//!   somebody sleeps, it *calls* one: under the desk's lock it takes one sleeper off the list, counts
-//!   it as a searcher, and wakes it after the lock. So at most one worker is called for each push, and
-//!   none while one is on its way. On an executor a called worker may be long in coming, behind a busy
-//!   task; there searchers excuse a push only while they are enough for all that nobody has taken, at what a worker
-//!   takes at once of such jobs: one for each job, but of tiny ones.
-//! - **Found.** A searcher that found a job stops counting as one. If it was the last and more is
-//!   waiting, it calls the next: a burst wakes as many workers as it needs, one after the other.
-//!   It reads the gate *after* it stopped counting, and a submitter reads `watch` after its ticket,
-//!   all sequentially consistent: either the submitter saw no searcher, or the searcher sees its job.
-//! - **Ahead.** A worker whose jobs are short takes several at once into its *tray*, from which any
-//!   other worker may take. If somebody sleeps and nobody searches, it calls one, so that no job waits
-//!   in the tray of a busy worker while another sleeps: trays are filled under the desk's lock, and a
-//!   worker that falls asleep looks at `loaded` under the same lock. Jobs that are bound to a worker come into
-//!   its tray, too; from there, as from its inbox, nobody else takes them.
-//! - **Sleep.** Under the desk's lock, a worker looks once more at the desk, puts itself on the list
-//!   and moves from the searchers to the sleepers; then it looks into the intake *under the intake's
-//!   lock*. If the push was first there, it sees the job and gets up. If its look was first, the
-//!   submitter's lock came after it, so the submitter reads the new `watch` and calls. Last, it looks
-//!   at the other desks, under their locks: whoever leaves a job for all on one of these calls a
-//!   sleeper after unlocking, so the same argument holds.
-//! - **Keyed.** With several desks, a job with a key goes into an intake of its own desk, and only that
-//!   desk's workers take it, unless none of them can. The same holds there, with that desk's searchers and sleepers; and whoever
-//!   calls because of something that waits also calls a sleeper of each desk that has work of its own
-//!   and nobody searching.
-//! - **Called in vain.** A worker that is dropped after it was called calls the next one.
-//! - **Close.** Whoever closes, halts or drains the pool then calls all sleepers of each desk under
-//!   its lock; a worker looks for these states under the same lock before it falls asleep.
+//! - **Push.** A submitter pushes its job, then reads `watch`:
+//!   1. If a worker searches, the submitter is done.
+//!   2. Else, if a worker sleeps, the submitter *wakes* one: under the desk's lock it takes a sleeper off the list and
+//!      counts it as a searcher; after unlocking it calls the waker.
+//!
+//!   So each push wakes at most one worker, and none while one is on its way. On an executor, a woken worker may be
+//!   long in coming, behind a busy task. There, searchers excuse a push only while they suffice for all jobs that
+//!   nobody has taken: one searcher per job, or per handful of tiny jobs, by what a worker takes at once of such jobs.
+//! - **Found.** A searcher that finds a job leaves the searchers. If it was the last and more jobs wait, it wakes the
+//!   next worker, so a burst wakes as many workers as it needs, one after the other. It reads the gate *after* leaving
+//!   the searchers, and a submitter reads `watch` after taking its ticket, all sequentially consistent. Hence either
+//!   the submitter saw no searcher, or the searcher sees the submitter's job.
+//! - **Ahead.** A worker with short jobs takes several at once into its *tray*, from which any other worker may take.
+//!   If a worker sleeps and none searches, it wakes one, so no job waits in a busy worker's tray while another worker
+//!   sleeps: trays are filled under the desk's lock, and a worker reads `loaded` under the same lock before it falls
+//!   asleep. Bound jobs go into the tray of their worker, too; like those in its inbox, no other worker takes them.
+//! - **Sleep.** A worker falls asleep in three steps:
+//!   1. Under the desk's lock, it checks the desk again, puts itself on the list and moves from the searchers to the
+//!      sleepers.
+//!   2. Still under that lock, it checks the intake *under the intake's lock*. If a push came first, the worker sees
+//!      the job and gets up. If its check came first, the submitter locked the intake after it, so the submitter reads
+//!      the new `watch` and wakes a sleeper.
+//!   3. It checks the other desks, under their locks. A worker that leaves a job for all on one of these wakes a
+//!      sleeper after unlocking, so the same argument holds.
+//! - **Keyed.** With several desks, a job with a key goes into an intake of its own desk. Only that desk's workers take
+//!   it, unless none of them can. The rules above hold there too, with that desk's searchers and sleepers. Besides,
+//!   every wake-up for a waiting job also wakes a sleeper on each desk that has work of its own and no searcher.
+//! - **Woken in vain.** A worker that is dropped after it was woken wakes the next one.
+//! - **Close.** A thread that closes, halts or drains the pool first changes the state, then wakes all sleepers of each
+//!   desk under its lock. A worker checks the state under the same lock before it falls asleep.
 //!
 //! A waker is foreign code: it is cloned, called and dropped outside the lock.
 
@@ -62,54 +64,54 @@ const SLEEPER: u64 = 1 << 32;
 const SEARCHER: u64 = 1;
 const SEARCHERS: u64 = SLEEPER - 1;
 
-/// A worker takes at least one in so many of the waiting jobs ahead: more, if there are no other desks, or on an executor.
-/// (A model has few jobs.)
+/// A worker takes at least one in this many of the waiting jobs ahead: more without other desks, or on an executor. (A
+/// model has few jobs.)
 const SHARE: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
     1
 } else {
     4
 };
 
-/// See `rarely`.
+/// The limit of `rarely`.
 const RAREST: usize = 4;
 
 /// From how many jobs on a block is moved to the only desk as a whole, which costs no more than to move a few. Fewer stay
 /// in the intake until they can be bound.
 const WHOLE_FROM: usize = 3 * BLOCK / 4;
 
-/// So many trays of workers that sleep are kept: more are seldom wanted at a time.
+/// This many trays of sleeping workers are kept for reuse: more are seldom wanted at a time.
 const KEPT_TRAYS: usize = 64;
-/// Not those for more jobs than a worker takes at once.
+/// Trays with more room than this are not kept: a worker does not take as many jobs at once.
 const KEPT_TRAY: usize = 256;
 
 pub(crate) struct LiveDesk<J> {
     state: Mutex<State<J>>,
     watch: Padded<AtomicU64>,
-    /// Of jobs with a key, if there are other desks.
+    /// Jobs with a key, if there are other desks.
     keyed: Option<KeyedIntake<J>>,
     seats: Arc<[Seat<J>]>,
-    /// About how many jobs are drawn and not bound: written under the lock, read as a hint.
+    /// About how many jobs are drawn and not bound. Written under the lock, read as a hint.
     backlog: AtomicU64,
-    /// A worker takes one in so many of the waiting jobs ahead.
+    /// A worker takes one in this many of the waiting jobs ahead.
     share: usize,
-    /// How many times as many tiny jobs a worker takes of those that are bound to it, which no other could take.
+    /// Multiplies how many tiny bound jobs a worker takes at once. No other worker could take them.
     rarely: u32,
-    /// Which trays may have jobs for anyone in them.
+    /// Which trays may hold jobs for any worker.
     loaded: LoadedTrays,
     /// Contained panics and broken contracts of the strategy and the order.
     faults: AtomicU64,
-    /// Tombstones that were met, and dropped, while routing.
+    /// Tombstones met and dropped while routing.
     met: AtomicUsize,
-    /// Whether the desk routes: written under the lock.
+    /// Whether the desk routes. Written under the lock.
     routed: AtomicBool,
 }
 
 /// What the lock protects.
 pub(crate) struct State<J> {
     desk: Desk<J>,
-    /// Of the workers that sleep.
+    /// Wakers of the sleeping workers.
     wakers: Vec<Option<Waker>>,
-    /// What leaves the intake, on its way to the desk or to a worker's tray. Empty, and kept for its buffer.
+    /// Jobs on their way from the intake to the desk or to a worker's tray. Empty between calls; kept for its buffer.
     drawn: Block<J>,
     /// The block that the desk draws from: later than what is on the desk, earlier than what is in the intake.
     front: Block<J>,
@@ -126,11 +128,11 @@ pub(crate) struct Taken<J> {
     pub(crate) more: bool,
 }
 
-/// The lock held, and this thread marked as holding it, since strategies and orders run under it.
+/// The held lock. Marks this thread as holding it, because strategies and orders run under it.
 struct Locked<'a, J: Send + 'static> {
     live: &'a LiveDesk<J>,
     guard: MutexGuard<'a, State<J>>,
-    /// After the guard, since what was put off is done when this is dropped.
+    /// Declared after the guard: dropping it does what was put off, which must happen after unlocking.
     _mark: current::AtDesk,
 }
 
@@ -138,7 +140,8 @@ impl<J: Send + 'static> Drop for Locked<'_, J> {
     fn drop(&mut self) {
         let backlog = self.backlog() as u64;
         if self.live.backlog.load(Relaxed) != backlog {
-            // In one order with searchers, where it says whom to call: see `has_own_work`.
+            // With several desks, sequentially consistent with the searchers, because it decides whom to wake: see
+            // `has_own_work`.
             let order = if self.live.keyed.is_some() {
                 SeqCst
             } else {
@@ -169,8 +172,8 @@ impl<J: Send + 'static> DerefMut for Locked<'_, J> {
 }
 
 impl<J: Send + 'static> LiveDesk<J> {
-    /// `alone`: there are no other desks. `dedicated`: workers have threads of their own. `cores`: so many workers run at
-    /// a time.
+    /// `alone`: there are no other desks. `dedicated`: workers have threads of their own. `cores`: how many workers run
+    /// at a time.
     #[inline(never)]
     pub(crate) fn new(
         dispatcher: usize,
@@ -200,11 +203,11 @@ impl<J: Send + 'static> LiveDesk<J> {
             seats: seats.into(),
             backlog: AtomicU64::new(0),
             loaded: LoadedTrays::new(workers),
-            // Where many share a core, each comes by the desk more rarely.
+            // Where many workers share a core, each visits the desk more rarely.
             rarely: (2 * workers / cores).saturating_sub(1).clamp(1, RAREST) as u32,
-            // On threads, one worker leaves half: it comes back before what it took is old. On an executor that may be long,
-            // and whoever is quicker finds it in the tray. (Not what a strategy binds; but that is this worker's anyway.) Workers
-            // of other desks have a share, too.
+            // On threads, a lone desk's worker leaves half: it comes back before what it took is old. Workers of other
+            // desks need a share, too. On an executor, the worker may be long in coming back, and a quicker one takes
+            // the jobs from its tray. (Except bound jobs; but those are this worker's anyway.)
             share: match (dedicated, alone) {
                 (false, _) => 1,
                 (true, true) => SHARE.min(2),
@@ -224,35 +227,35 @@ impl<J: Send + 'static> LiveDesk<J> {
         OwnSeat::new(self.seats.clone(), index)
     }
 
-    /// Of its workers.
+    /// Returns the vitals of its workers.
     pub(crate) fn vitals(&self) -> Arc<[Vitals]> {
         self.seats[0].shared_vitals()
     }
 
-    /// To be kept apart from the desk, with all that is on it.
+    /// Returns the seats, to be kept apart from the desk.
     pub(crate) fn shared_seats(&self) -> Arc<[Seat<J>]> {
         self.seats.clone()
     }
 
-    /// Whether its strategy binds jobs to workers.
+    /// Returns whether the strategy binds jobs to workers.
     pub(crate) fn is_routed(&self) -> bool {
         self.routed.load(Relaxed)
     }
 
-    /// About how many jobs wait for this desk's workers, and not in the common intake.
+    /// Returns about how many jobs wait for this desk's workers, besides those in the common intake.
     pub(crate) fn backlog_hint(&self) -> u64 {
         let keyed = self.keyed.as_ref().map_or(0, KeyedIntake::about);
         self.backlog.load(Relaxed) + keyed
     }
 
-    /// Whether jobs wait here that the workers of other desks may not take: for several desks.
+    /// Returns whether jobs wait here that workers of other desks may not take. Only meaningful with several desks.
     fn has_own_work(&self) -> bool {
         let keyed = self.keyed.as_ref().map_or(0, KeyedIntake::about);
         keyed > 0 || self.backlog.load(SeqCst) > 0
     }
 
-    /// Whether someone sleeps here and nobody searches although there is work that only this desk's workers
-    /// may do.
+    /// Returns whether a worker sleeps here and none searches although there is work that only this desk's workers may
+    /// do.
     pub(crate) fn is_overslept(&self) -> bool {
         self.watched() == (0, true) && self.has_own_work()
     }
@@ -276,7 +279,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         }
     }
 
-    /// For the worker of another desk.
+    /// Enters on behalf of another desk's worker.
     fn enter_for_others(&self) -> Locked<'_, J> {
         let mut state = self.enter();
         self.draw_for_others(&mut state);
@@ -289,7 +292,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         }
     }
 
-    /// Whether there are no other desks.
+    /// Returns whether there are no other desks.
     fn is_alone(&self) -> bool {
         self.keyed.is_none()
     }
@@ -300,17 +303,17 @@ impl<J: Send + 'static> LiveDesk<J> {
         let old = state.desk.set_strategy(strategy);
         self.routed.store(state.desk.routes(), Relaxed);
         drop(state);
-        // Foreign code: not under the lock.
+        // Foreign code: dropped outside the lock.
         drop(old);
     }
 
-    /// Drops the queue order, and with it whatever it will not give out.
+    /// Drops the queue order, and with it the jobs that it does not give out.
     #[inline(never)]
     pub(crate) fn replace_order(&self) {
         self.enter().desk.replace_order();
     }
 
-    /// How many tombstones were met while routing, since the last call.
+    /// Returns how many tombstones were met while routing since the last call.
     pub(crate) fn take_met(&self) -> usize {
         if self.met.load(Relaxed) == 0 {
             return 0;
@@ -318,12 +321,12 @@ impl<J: Send + 'static> LiveDesk<J> {
         self.met.swap(0, Relaxed)
     }
 
-    /// The strategy broke its contract outside of its desk.
+    /// Counts a broken contract that the strategy committed outside of its desk.
     pub(crate) fn note_fault(&self) {
         self.faults.fetch_add(1, Relaxed);
     }
 
-    /// How many workers have jobs in their hands.
+    /// Returns how many workers have jobs in their hands.
     pub(crate) fn count_at_work(&self) -> u64 {
         let mut at_work = 0;
         for seat in &*self.seats {

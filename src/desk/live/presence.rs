@@ -1,31 +1,31 @@
-//! Workers come and go. What one that leaves had taken ahead goes back to the desk.
+//! Workers come and go. What a leaving worker had taken ahead goes back to the desk.
 
 use super::LiveDesk;
 use crate::desk::seat::Seat;
 use crate::queue::block::Block;
 
-/// Of whether a worker can take jobs.
+/// A change of whether a worker can take jobs.
 #[derive(Clone, Copy)]
 enum Change {
     Present(bool),
-    /// It is worth waiting for.
+    /// The worker left, but is worth waiting for.
     SteppedOut,
     Away(bool),
 }
 
 impl<J: Send + 'static> LiveDesk<J> {
-    /// The worker can take jobs now, or cannot: then what is bound to it goes to anyone.
-    /// Answers whether that left jobs for others.
+    /// Sets whether the worker can take jobs. If not, its bound jobs go to others. Returns whether that left jobs for
+    /// others.
     pub(crate) fn set_present(&self, worker: usize, present: bool) -> bool {
         self.change_presence(worker, Change::Present(present))
     }
 
-    /// The worker cannot take jobs until it has a handler again. Answers as `set_present`.
+    /// The worker cannot take jobs until it has a handler again. Returns the same as `set_present`.
     pub(crate) fn step_out(&self, worker: usize) -> bool {
         self.change_presence(worker, Change::SteppedOut)
     }
 
-    /// The worker's job waits for this very pool, or goes on. Answers as `set_present`.
+    /// The worker's job waits for this very pool, or goes on. Returns the same as `set_present`.
     pub(crate) fn set_away(&self, worker: usize, away: bool) -> bool {
         self.change_presence(worker, Change::Away(away))
     }
@@ -53,7 +53,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         !present && state.has_unbound()
     }
 
-    /// What was in the tray, and whether it is bound. Under the desk's lock.
+    /// Returns what was in the tray, and whether it is bound. Call under the desk's lock.
     #[inline(never)]
     pub(super) fn empty_tray(&self, seat: &Seat<J>) -> (Block<J>, bool) {
         let mut tray = seat.tray.lock();

@@ -1,4 +1,4 @@
-//! Who searches, who sleeps, and who is called: the protocol is stated at the head of mod.rs.
+//! Searching, falling asleep and waking: mod.rs states the protocol.
 
 use super::{KEPT_TRAY, KEPT_TRAYS, LiveDesk, SEARCHER, SEARCHERS, SLEEPER, State};
 use crate::queue::intake::{Intake, KeyedIntake};
@@ -12,20 +12,20 @@ impl<J: Send + 'static> LiveDesk<J> {
         self.watch.fetch_add(SEARCHER, SeqCst);
     }
 
-    /// Answers whether this was the last searcher of the desk.
+    /// Returns whether this was the last searcher of the desk.
     pub(crate) fn end_search(&self) -> bool {
         self.watch.fetch_sub(SEARCHER, SeqCst) & SEARCHERS == SEARCHER
     }
 
-    /// How many search, and whether somebody sleeps.
+    /// Returns how many workers search, and whether any sleeps.
     #[inline]
     pub(crate) fn watched(&self) -> (u64, bool) {
         let watch = self.watch.load(SeqCst);
         (watch & SEARCHERS, watch >= SLEEPER)
     }
 
-    /// Lets a searching worker sleep, unless there is something to do. `up` is asked under the lock
-    /// whether the pool is over.
+    /// Lets a searching worker fall asleep, unless there is something to do. `up`, called under the lock, tells whether
+    /// the pool is over. Returns whether the worker sleeps.
     #[inline(never)]
     pub(crate) fn fall_asleep(
         &self,
@@ -70,7 +70,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         stay
     }
 
-    /// A sleeper gets up by itself and searches again; one that was called meanwhile does so already.
+    /// A sleeper gets up by itself and searches again. If it was woken meanwhile, it already counts as a searcher.
     #[inline(never)]
     pub(crate) fn wake_up(&self, worker: usize) {
         let mut state = self.enter();
@@ -86,7 +86,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         state.wakers[worker].take()
     }
 
-    /// Whether the worker still sleeps; if so it is woken through `waker` from now on.
+    /// Returns whether the worker still sleeps. If so, `waker` wakes it from now on.
     #[inline(never)]
     pub(crate) fn still_asleep(&self, worker: usize, waker: Waker) -> bool {
         let mut state = self.enter();
@@ -100,8 +100,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         asleep
     }
 
-    /// Calls one sleeper, or sees to it that those get called whom the strategy chooses. With `siblings`,
-    /// there may be work on other desks.
+    /// Wakes one sleeper, or those that the strategy chooses. With `siblings`, there may be work on other desks.
     #[inline(never)]
     pub(crate) fn wake_one(&self, intake: &Intake<J>, siblings: bool) {
         let mut state = self.enter();
@@ -110,8 +109,8 @@ impl<J: Send + 'static> LiveDesk<J> {
         let mut anybody = true;
         if state.desk.routes() {
             let mut called = Vec::new();
-            // Until somebody is called, who goes on from there: what is drawn may all be for workers that are
-            // awake, or cancelled, while a sleeper's job is further back.
+            // Stops once a worker is woken, which carries on. One round may not do: the jobs drawn may all be for
+            // workers that are awake, or cancelled, while a sleeper's job is further back.
             loop {
                 let drawn = state.draw_to_route(intake, self.is_alone());
                 called.extend(state.desk.route());
@@ -122,7 +121,7 @@ impl<J: Send + 'static> LiveDesk<J> {
             anybody = called.is_empty() && (siblings || state.has_unbound());
             wakers = self.collect_wakers(&mut state, called);
         }
-        // Apart, because a list would cost an allocation for each burst.
+        // Kept apart from the list, which would cost an allocation per burst.
         let waker = if anybody {
             let worker = state.desk.wake_one();
             worker.and_then(|worker| self.collect_waker(&mut state, worker))
@@ -158,8 +157,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         wakers
     }
 
-    /// Counts a worker that was taken off the sleepers as a searcher; its waker is to be called after the
-    /// lock.
+    /// Counts a worker that was taken off the sleepers as a searcher. Call the waker after unlocking.
     pub(super) fn collect_waker(&self, state: &mut State<J>, worker: usize) -> Option<Waker> {
         self.watch.fetch_sub(SLEEPER - SEARCHER, SeqCst);
         state.wakers[worker].take()

@@ -1,4 +1,4 @@
-//! Everything at once: what waits in the intake, on the desk and in trays is taken out, shown, or rid of what was cancelled.
+//! Bulk operations: take out, show, or clean up what waits in the intake, on the desk and in trays.
 
 use super::LiveDesk;
 use crate::id::JobId;
@@ -6,7 +6,7 @@ use crate::queue::envelope::Queued;
 use crate::queue::intake::Intake;
 
 impl<J: Send + 'static> LiveDesk<J> {
-    /// Whether this desk has a job for the worker of another one: exact, for one that would search for it
+    /// Returns whether this desk has a job for the worker of another. Exact: a wrong yes would make that worker search
     /// again and again.
     #[inline(never)]
     pub(crate) fn has_spare(&self) -> bool {
@@ -34,7 +34,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         state.desk.has_spare()
     }
 
-    /// Takes out all that waits in the intake, on the desk and in its workers' trays.
+    /// Takes out all jobs that wait in the intake, on the desk and in its workers' trays.
     #[inline(never)]
     pub(crate) fn sweep(&self, intake: &Intake<J>) -> Vec<Queued<J>> {
         let mut state = self.enter();
@@ -50,7 +50,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         swept
     }
 
-    /// Shows the numbers of all that waits in the intake, on the desk and in its workers' trays.
+    /// Shows the numbers of all jobs that wait in the intake, on the desk and in its workers' trays.
     #[inline(never)]
     pub(crate) fn visit(&self, intake: &Intake<J>, waiting: &mut dyn FnMut(JobId)) {
         let mut state = self.enter();

@@ -1,4 +1,4 @@
-//! A worker takes jobs: what its desk has for it, a share of the intake into its tray, or what others took ahead.
+//! Taking: a worker takes what its desk has for it, a share of the intake, or what others took ahead.
 
 use super::{LiveDesk, State, Taken, WHOLE_FROM};
 use crate::desk::appetite::Appetite;
@@ -10,7 +10,7 @@ use crate::sync::fault::{Fault, seeded};
 use crate::wait::signal::call_each;
 
 impl<J: Send + 'static> LiveDesk<J> {
-    /// The next job for one of this desk's own workers, whose tray is empty, and further ones into its tray.
+    /// Takes the next job for one of this desk's own workers, whose tray is empty, and further ones into the tray.
     pub(crate) fn take(
         &self,
         seat: &Seat<J>,
@@ -25,8 +25,8 @@ impl<J: Send + 'static> LiveDesk<J> {
         }
         let most = appetite.of_bound(self.rarely) as usize;
         let mut called = Vec::new();
-        // Of tiny jobs, a worker that has enough of its own leaves the rest to be drawn in bulk by the first
-        // that has not.
+        // A worker that has enough tiny jobs of its own leaves the rest to the first worker that has not, which draws
+        // them in bulk.
         if most == 1 || !state.desk.has_bound(seat.id.index()) {
             state.draw_to_route(intake, self.is_alone());
             called = state.desk.route();
@@ -43,9 +43,9 @@ impl<J: Send + 'static> LiveDesk<J> {
         taken.map(|taken| Taken { more, ..taken })
     }
 
-    /// The next job of a worker's inbox or one that may go to anyone, and further ones of the inbox into the
-    /// tray. What the strategy then gives this worker goes there, too, up to its share of what waits: so its
-    /// jobs are taken in bulk also from shallow inboxes.
+    /// Takes the next job of the worker's inbox or a spare one, and further ones of the inbox into the tray. Jobs that
+    /// the strategy then gives this worker go there too, up to its share of what waits, so jobs are taken in bulk even
+    /// from shallow inboxes.
     pub(super) fn take_bound(
         &self,
         state: &mut State<J>,
@@ -68,14 +68,13 @@ impl<J: Send + 'static> LiveDesk<J> {
         Some(self.hand_over(seat, job, jobs, true))
     }
 
-    /// How many of `waiting` jobs a worker takes beyond the first.
+    /// Returns how many of `waiting` jobs a worker takes beyond the first.
     pub(super) fn further(&self, waiting: usize, most: usize) -> usize {
         (waiting / self.share).min(most).saturating_sub(1)
     }
 
-    /// The first job that waits, and into the tray further ones: the worker's share of what waits and at most
-    /// `most`, since the rest is for the others. From the desk, or while that is empty from the intake, which bypasses the
-    /// desk.
+    /// Takes the first waiting job, and further ones into the tray: the worker's share of what waits and at most
+    /// `most`, to leave the rest to others. Takes from the desk, or straight from the intake while the desk is empty.
     pub(super) fn take_ahead(
         &self,
         state: &mut State<J>,
@@ -85,10 +84,10 @@ impl<J: Send + 'static> LiveDesk<J> {
     ) -> Option<Taken<J>> {
         let worker = seat.id.index();
         let waiting = state.desk.backlog();
-        // What an earlier strategy bound to the worker left the backlog before all that is in the intake.
+        // Jobs that an earlier strategy bound to the worker left the backlog before everything in the intake.
         if waiting > 0 || state.desk.has_bound(worker) {
             let job = state.desk.take(worker, &|id| seat.has_detached(id))?;
-            // What is left in the inbox comes before what nothing binds.
+            // What is left in the inbox comes before unbound jobs.
             let more = if state.desk.has_bound(worker) {
                 0
             } else {
@@ -136,8 +135,9 @@ impl<J: Send + 'static> LiveDesk<J> {
         Some(self.hand_over(seat, job, jobs, false))
     }
 
-    /// A worker begins with a job; if it is to take `more` ahead, answers its empty tray, to be filled apart: the strategy or
-    /// the order is asked meanwhile, which is foreign code. Under the desk's lock, as is what follows.
+    /// Lets a worker begin with a job. If it will take `more` ahead, returns its empty tray, to be filled detached from
+    /// the seat: the strategy or the order, which are foreign code, are asked meanwhile. Call under the desk's lock, as
+    /// what follows.
     pub(super) fn begin(
         &self,
         trays: &mut Vec<Block<J>>,
@@ -178,7 +178,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         Taken { job, ahead, more }
     }
 
-    /// The next job in a worker's own tray, or in another's when that one is slow, for `to`.
+    /// Takes the next job out of `of`'s tray for `to`: its own worker, or another that steps in.
     pub(crate) fn take_from_tray(&self, of: &Seat<J>, to: &Seat<J>) -> Option<Queued<J>> {
         let mut tray = of.tray.lock();
         if tray.bound || tray.jobs.is_empty() {
@@ -190,15 +190,15 @@ impl<J: Send + 'static> LiveDesk<J> {
         let job = if of.id.dispatcher() == to.id.dispatcher() {
             tray.jobs.pop()?
         } else {
-            // A key's jobs stay with their desk.
+            // The jobs of a key stay with their desk.
             tray.jobs.pop_first(|job| !job.stays_with_desk())?
         };
         to.begin(job.id());
         Some(job)
     }
 
-    /// A job that another worker of this desk took ahead. Its own tray comes last: a worker with nothing to do clears
-    /// its mark there.
+    /// Takes a job that another worker of this desk took ahead. The worker's own tray comes last: with nothing to do,
+    /// it clears its mark there.
     pub(crate) fn steal(&self, to: &Seat<J>) -> Option<Queued<J>> {
         if !self.loaded.any() || seeded(Fault::TrayUnseen) {
             return None;
@@ -213,7 +213,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         None
     }
 
-    /// A job of this desk that may go to anyone, for the worker of another desk.
+    /// Takes a job of this desk that may go to any worker, for the worker of another desk.
     #[inline(never)]
     pub(crate) fn give_away(&self, to: &Seat<J>) -> Option<Queued<J>> {
         let mut state = self.enter_for_others();
@@ -233,7 +233,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         job.or_else(|| self.steal(to))
     }
 
-    /// For the strategy, to which a worker that runs another desk's job is not idle.
+    /// Tells the strategy that a worker which runs another desk's job is not idle.
     pub(crate) fn note_busy(&self, seat: &Seat<J>) {
         let mut state = self.enter();
         state.desk.set_busy(seat.id.index(), true);

@@ -79,7 +79,7 @@ fn the_buffer_of_a_burst_is_not_kept_however_it_is_drawn() {
         let run = |count: usize| {
             jobs(0..count).for_each(|job| intake.push(job));
             if seen && count > 1000 {
-                // That puts them on the desk.
+                // Puts the jobs on the desk.
                 live.visit(&intake, &mut |_| ());
             }
             let mut next = 0;

@@ -1,5 +1,5 @@
-//! Random programs of every order against what it says on paper: the waiting jobs in a plain list, and
-//! who is next reckoned from scratch. `PROPTEST_CASES` runs more programs.
+//! Random programs for every order, compared with a model: the waiting jobs in a plain list, and the next one computed
+//! from scratch. `PROPTEST_CASES` runs more programs.
 
 mod round_robin;
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::{Duration, Instant};
 
-/// What is said about a job.
+/// What a job is submitted with.
 #[derive(Debug, Clone, Copy)]
 struct Said {
     priority: i32,
@@ -26,20 +26,20 @@ enum Op {
     Append(Vec<Said>),
     Pop,
     PopMany(usize),
-    /// Refuses the jobs whose number leaves this rest when it is divided by this.
+    /// Refuses the jobs whose number leaves this remainder when divided by this.
     Retain(u64, u64),
 }
 
-/// A waiting job on paper. The number says how many came before it.
+/// A waiting job in the model. The number says how many came before it.
 #[derive(Debug, Clone, Copy)]
 struct Line {
     number: u64,
     said: Said,
 }
 
-/// What an order says. `waiting` is in the order of arrival.
+/// The model of an order. `waiting` is in the order of arrival.
 trait Paper {
-    /// Which of those that wait is next; `came` have come so far.
+    /// Returns which waiting job is next; `came` jobs have come so far.
     fn next(&mut self, waiting: &[Line], came: u64) -> usize;
 
     fn pushed(&mut self, _: Line) {}
@@ -96,7 +96,7 @@ impl<O: QueueOrder<u64>, P: Paper> Run<O, P> {
         }
     }
 
-    /// A job that comes, entered on the list.
+    /// Creates a new job and enters it on the list.
     fn job(&mut self, said: Said) -> Queued<u64> {
         let line = Line {
             number: self.came,
@@ -113,11 +113,11 @@ impl<O: QueueOrder<u64>, P: Paper> Run<O, P> {
         options.deadline = said
             .deadline
             .map(|secs| self.start + Duration::from_secs(secs));
-        // Of a pool that is not there, so that nobody is told when it is dropped.
+        // The pool does not exist, so nobody is told when the job is dropped.
         Queued::plain(JobId::from_ticket(line.number), NonZeroU32::MAX, job)
     }
 
-    /// The numbers of the jobs that are next on paper, taken off the list.
+    /// Takes the jobs that are next in the model off the list and returns their numbers.
     fn expected(&mut self, most: usize) -> Vec<u64> {
         let mut next = Vec::new();
         while next.len() < most && !self.waiting.is_empty() {
@@ -185,7 +185,7 @@ fn number(job: &Queued<u64>) -> u64 {
     job.id().get() - 1
 }
 
-/// The first of those for which `of` is least.
+/// Returns the first of those for which `of` is least.
 fn least<R: Ord>(waiting: &[Line], of: impl Fn(&Line) -> R) -> usize {
     let ranks = waiting.iter().map(of).enumerate();
     ranks.min_by(|a, b| a.1.cmp(&b.1)).map_or(0, |(at, _)| at)
@@ -249,7 +249,7 @@ proptest! {
 
     #[test]
     fn what_waited_long_is_more_urgent(every in 1..20u64, program in program()) {
-        // In parts of a level: one for each that came since.
+        // In fractions of a level: one for each job that came since.
         let paper = |waiting: &[Line], came: u64| {
             least(waiting, |line| {
                 let since = came - 1 - line.number;
@@ -283,7 +283,7 @@ proptest! {
 proptest! {
     #![proptest_config(cases(100))]
 
-    /// Keys that go on having jobs waiting: to within one round and one job.
+    /// Keys that always have jobs waiting: exact to within one round and one job.
     #[test]
     fn units_are_given_in_proportion_to_weights(
         costs in prop::collection::vec((0..4u64, 1..30u64), 200..400),

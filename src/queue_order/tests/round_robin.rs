@@ -1,13 +1,13 @@
 use super::{Line, Paper, weight};
 
-/// Deficit round robin as it is written: round by round, key by key. `FairShare` skips rounds in which
-/// nobody can pay; this goes through them.
+/// Deficit round robin as in the paper: round by round, key by key. `FairShare` skips rounds in which no key can pay;
+/// this goes through them.
 #[derive(Default)]
 pub(super) struct RoundRobin {
     round: u64,
-    /// Those that wait, by when they began or their last turn ended.
+    /// The waiting keys, by when they began or their last turn ended.
     keys: Vec<Share>,
-    /// Whose turn it is.
+    /// The key whose turn it is.
     current: Option<Option<u64>>,
 }
 
@@ -18,7 +18,7 @@ struct Share {
     visited: u64,
 }
 
-/// The first job of a key: where it is, its number, and what it costs.
+/// The first job of a key: its position, its number, and what it costs.
 fn first(waiting: &[Line], key: Option<u64>) -> Option<(usize, Line)> {
     let mut lines = waiting.iter().copied().enumerate();
     lines.find(|(_, line)| line.said.key == key)
