@@ -161,7 +161,6 @@ impl<J: Send + 'static> Desk<J> {
         self.arrival_order
     }
 
-    /// Returns how many jobs can be bound now.
     pub(crate) fn room(&self) -> usize {
         self.room
     }
@@ -175,7 +174,6 @@ impl<J: Send + 'static> Desk<J> {
         self.strategy.affinity()
     }
 
-    /// Returns what each worker publishes for strategies.
     pub(crate) fn vitals(&self) -> Arc<[Vitals]> {
         self.vitals.clone()
     }
@@ -218,7 +216,6 @@ fn count_keyed<J>(jobs: &VecDeque<Queued<J>>, first: usize) -> usize {
     keyed
 }
 
-/// Returns the total weight of the first `count` jobs.
 fn weight_of<J>(jobs: &VecDeque<Queued<J>>, count: usize) -> u64 {
     let mut weight = 0;
     for job in jobs.iter().take(count) {

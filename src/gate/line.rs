@@ -164,7 +164,6 @@ impl Line {
         }
     }
 
-    /// Calls all waiters.
     pub(crate) fn call_all(&mut self) {
         for place in self.places.values_mut() {
             place.call(&mut self.called);

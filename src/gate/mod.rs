@@ -170,7 +170,6 @@ impl Want {
         Want { most, what }
     }
 
-    /// Room for later.
     pub(crate) fn permit(units: u64) -> Self {
         let what = What::Permit;
         Want { most: units, what }
@@ -182,7 +181,6 @@ impl Want {
         Want { most, what }
     }
 
-    /// Returns whether one unit is enough.
     pub(crate) fn is_for_one(self) -> bool {
         self.least() == 1
     }
@@ -486,7 +484,6 @@ impl Gate {
         self.apart.surplus.load(Relaxed) == 0
     }
 
-    /// Returns about how many jobs are accepted so far.
     pub(crate) fn about_accepted(&self) -> u64 {
         self.issued()
             .saturating_sub(self.apart.surplus.load(Relaxed))
@@ -502,7 +499,6 @@ impl Gate {
         self.taken_apart().0
     }
 
-    /// Returns the units of permits that are neither used nor dropped.
     pub(crate) fn held(&self) -> u64 {
         self.apart.held.load(SeqCst)
     }

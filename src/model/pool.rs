@@ -567,7 +567,7 @@ fn desks_do_not_sleep_while_a_sibling_has_work() {
     });
 }
 
-/// Each key's jobs go to one of the desks, for whose workers no others may stand in.
+/// Each key's jobs go to one of the desks, and workers of other desks may not run them.
 fn jobs_with_keys_come_to_two_desks() {
     let pool = pool(1, 8).dispatchers(2).build().unwrap();
     let senders: Vec<_> = (0..2)

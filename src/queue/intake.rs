@@ -18,7 +18,7 @@
 //! No thread waits inside flume. The channel has no bound, so a push cannot fail: the gate is the bound, and its ticket
 //! is taken first (docs/decisions/0001).
 //!
-//! # No job is overtaken, and none is overlooked
+//! # No job is passed by, and none is overlooked
 //!
 //! - `sealed` is incremented after a block was sent, under the open block's lock. `received` says how many blocks came
 //!   out; it is protected by the front block's lock. So a desk needs flume only if the two differ, and then finds a
@@ -100,7 +100,6 @@ impl<J> Intake<J> {
         }
     }
 
-    /// Pushes several jobs in one envelope.
     pub(crate) fn push_bundle(&self, jobs: Queued<J>) {
         let mut open = self.open.lock();
         open.push_bundle(jobs);

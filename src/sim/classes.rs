@@ -68,7 +68,6 @@ impl Classes {
         self
     }
 
-    /// Returns how many classes there are.
     pub(super) fn count(&self) -> usize {
         self.shares.len()
     }

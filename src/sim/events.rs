@@ -9,7 +9,6 @@ pub(crate) fn ticks(seconds: f64) -> u64 {
     (seconds * 1e9).round() as u64
 }
 
-/// Converts ticks to seconds.
 pub(super) fn seconds(ticks: u64) -> f64 {
     ticks as f64 * 1e-9
 }

@@ -1,4 +1,4 @@
-//! Keys: to whom jobs belong.
+//! Keys: which jobs belong together.
 
 use super::classes::after;
 use super::shares::{self, Lots};
@@ -9,7 +9,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// To whom jobs belong. Keys 0, 1, 2, ... each have a share of the jobs.
+/// Which jobs belong together. Keys 0, 1, 2, ... each have a share of the jobs.
 ///
 /// ```
 /// use fanpool::sim::Keys;

@@ -33,7 +33,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A worker and what it runs.
 struct Seat {
     speed: f64,
     /// Only for the average that strategies may read.
@@ -64,7 +63,6 @@ pub(super) struct Run {
     tally: Tally,
 }
 
-/// Where jobs come from.
 struct Source<'a> {
     settings: &'a Simulation,
     clockwork: Clockwork,

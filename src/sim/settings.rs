@@ -165,7 +165,7 @@ impl Simulation {
         self
     }
 
-    /// Sets to whom jobs belong.
+    /// Sets which jobs belong together.
     pub fn keys(mut self, keys: Keys) -> Self {
         self.keys = Some(keys);
         self

@@ -5,7 +5,6 @@ use super::report::{ClassReport, Distribution, KeyReport, Report, Start};
 use super::{Classes, SimJob};
 use std::collections::HashMap;
 
-/// A running job.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) job: SimJob,

@@ -56,7 +56,6 @@ impl Log {
         self.entries().complaint.is_some()
     }
 
-    /// Returns how often foreign code panicked.
     pub(super) fn panics(&self) -> u64 {
         self.entries().panics
     }

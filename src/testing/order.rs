@@ -95,13 +95,11 @@ impl<Q> Watched<Q> {
         }
     }
 
-    /// Notes that a job goes in.
     fn goes_in<J>(&mut self, job: &Queued<J>) {
         self.inside.push(Seen::of(job, self.arrived));
         self.arrived += 1;
     }
 
-    /// Notes that a job came out.
     fn came_out(&mut self, id: u64, arrival_order: bool) {
         let Some(at) = self.inside.iter().position(|seen| seen.id == id) else {
             let complaint = format!("job {id} came out, which was not in it");
