@@ -8,9 +8,8 @@
 //! - the *backlog*: the queue order decides when the job is next;
 //! - *spare*: the job is next and may go to any worker (the strategy said `Any`, or its worker was lost);
 //! - a worker's *inbox*: the job is bound to that worker;
-//! - *returned*: the job's worker was lost and the strategy keeps the jobs of a key together, so the strategy is asked
-//!   about the job again, before anything in the backlog. (Without such a strategy, the jobs of a lost worker go to
-//!   spare.)
+//! - *returned*: the job's worker was lost, and the strategy keeps the jobs of a key together: it is asked again,
+//!   before anything in the backlog. (Other strategies' jobs go to spare.)
 //!
 //! Two rules keep bound and unbound jobs from overtaking each other:
 //!

@@ -11,12 +11,12 @@
 //!      counts it as a searcher; after unlocking it calls the waker.
 //!
 //!   So each push wakes at most one worker, and none while one is on its way. On an executor, a woken worker may be
-//!   long in coming, behind a busy task. There, searchers excuse a push only while they suffice for all jobs that
-//!   nobody has taken: one searcher per job or, of tiny jobs, per as many as a worker takes at once.
+//!   delayed behind a busy task. There, searchers excuse a push only while they suffice for all jobs that nobody has
+//!   taken: one searcher per job or, of tiny jobs, per as many as a worker takes at once.
 //! - **Found.** A searcher that finds a job leaves the searchers. If it was the last and more jobs wait, it wakes the
-//!   next worker, so a burst wakes as many workers as it needs, one after the other. It reads the gate *after* leaving
-//!   the searchers, and a submitter reads `watch` after taking its ticket, all sequentially consistent. Hence either
-//!   the submitter saw no searcher, or the searcher sees the submitter's job.
+//!   next worker, so a burst wakes as many workers as it needs, one by one. It reads the gate *after* leaving the
+//!   searchers, and a submitter reads `watch` after taking its ticket, all sequentially consistent. Hence either the
+//!   submitter saw no searcher, or the searcher sees the submitter's job.
 //! - **Ahead.** A worker with short jobs takes several at once into its *tray*, from which any other worker may take.
 //!   If a worker sleeps and none searches, it wakes one, so no job waits in a busy worker's tray while another worker
 //!   sleeps: trays are filled under the desk's lock, and a worker reads `loaded` under the same lock before it falls
