@@ -43,7 +43,6 @@ pub(super) struct Taker<'a, J> {
 }
 
 impl<J> Taker<'_, J> {
-    /// Returns how many more jobs it takes.
     pub(super) fn wanted(&self) -> usize {
         self.most.saturating_sub(self.tray.len())
     }

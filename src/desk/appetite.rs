@@ -29,7 +29,7 @@ const TINY: u32 = 300;
 const MOST_SKIPPED: u8 = 15;
 /// The clock is read once for this many jobs, because one reading costs as much as a tiny job.
 const SAMPLE: u32 = 16;
-/// Every this many searches, a worker looks first at what others took ahead.
+/// Once in this many looks for jobs, a worker first checks what others took ahead.
 const SEE_TO_OTHERS: u8 = 8;
 
 /// What a worker knows of its own pace. Times are in nanoseconds.
@@ -39,9 +39,7 @@ pub(crate) struct Hand {
     pub(crate) ahead: u32,
     /// The last visit to the desk left jobs that others could run, and nobody was woken for them yet.
     pub(crate) leaves_more: bool,
-    /// How many times it searched for more.
     looks: u8,
-    /// When to linger for more jobs.
     pub(crate) linger: Backoff,
     /// Time per job, as told to strategies; zero until it was measured.
     service: u64,
@@ -164,7 +162,6 @@ impl Hand {
         Appetite(3)
     }
 
-    /// Returns whether jobs are so short that waiting for more of them pays.
     pub(crate) fn pays_to_linger(&self) -> bool {
         (1..=TINY).contains(&self.average)
     }

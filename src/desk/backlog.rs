@@ -6,7 +6,6 @@ use crate::queue_order::{Fifo, QueueOrder};
 use crate::sync::panics::{contain, dispose};
 use std::collections::VecDeque;
 
-/// A request to the queue order.
 pub(super) enum Ask<'a, J> {
     #[cfg(any(test, feature = "sim", feature = "testing"))]
     Push(&'a mut Option<Queued<J>>),

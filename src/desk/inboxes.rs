@@ -68,7 +68,6 @@ impl<J> Row<J> {
         self.jobs.push_front(job);
     }
 
-    /// Moves all jobs to the end of `to`.
     #[inline(never)]
     pub(crate) fn append_to(&mut self, to: &mut Row<J>) {
         to.marks.append(&mut self.marks);
@@ -101,12 +100,10 @@ impl<J> Row<J> {
         found
     }
 
-    /// Forgets the keys, because nobody keeps these jobs together any more.
     pub(crate) fn forget_keys(&mut self) {
         forget_keys(&mut self.marks);
     }
 
-    /// Takes out the envelopes of cancelled jobs.
     pub(crate) fn take_tombstones(&mut self) -> Row<J> {
         self.take_out(|job, _| !job.is_full())
     }

@@ -8,9 +8,8 @@
 //! - the *backlog*: the queue order decides when the job is next;
 //! - *spare*: the job is next and may go to any worker (the strategy said `Any`, or its worker was lost);
 //! - a worker's *inbox*: the job is bound to that worker;
-//! - *returned*: the job's worker was lost and the strategy keeps the jobs of a key together, so the strategy is asked
-//!   about the job again, before anything in the backlog. (Without such a strategy, the jobs of a lost worker go to
-//!   spare.)
+//! - *returned*: the job's worker was lost, and the strategy keeps the jobs of a key together: it is asked again,
+//!   before anything in the backlog. (Other strategies' jobs go to spare.)
 //!
 //! Two rules keep bound and unbound jobs from overtaking each other:
 //!
@@ -161,7 +160,6 @@ impl<J: Send + 'static> Desk<J> {
         self.arrival_order
     }
 
-    /// Returns how many jobs can be bound now.
     pub(crate) fn room(&self) -> usize {
         self.room
     }
@@ -175,7 +173,6 @@ impl<J: Send + 'static> Desk<J> {
         self.strategy.affinity()
     }
 
-    /// Returns what each worker publishes for strategies.
     pub(crate) fn vitals(&self) -> Arc<[Vitals]> {
         self.vitals.clone()
     }
@@ -218,7 +215,6 @@ fn count_keyed<J>(jobs: &VecDeque<Queued<J>>, first: usize) -> usize {
     keyed
 }
 
-/// Returns the total weight of the first `count` jobs.
 fn weight_of<J>(jobs: &VecDeque<Queued<J>>, count: usize) -> u64 {
     let mut weight = 0;
     for job in jobs.iter().take(count) {

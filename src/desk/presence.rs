@@ -138,7 +138,6 @@ impl<J: Send + 'static> Desk<J> {
         Some(worker)
     }
 
-    /// Returns how many workers sleep.
     #[cfg(feature = "sim")]
     pub(crate) fn sleepers(&self) -> usize {
         self.asleep.len()

@@ -133,7 +133,6 @@ impl<J: Send + 'static> Desk<J> {
         any
     }
 
-    /// Sends a job where the strategy said.
     #[inline(never)]
     pub(super) fn send_to(
         &mut self,
@@ -174,7 +173,6 @@ impl<J: Send + 'static> Desk<J> {
         place.taken_weight += job.weight();
     }
 
-    /// Returns the next job and its turn.
     pub(super) fn next_to_route(&mut self) -> Option<(Queued<J>, u64)> {
         if let Some((job, mark)) = self.returned.pop() {
             return Some((job, mark.turn));

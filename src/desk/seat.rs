@@ -55,7 +55,6 @@ impl<J> Seat<J> {
         }
     }
 
-    /// Returns what the worker has done.
     #[inline]
     pub(crate) fn vitals(&self) -> &Vitals {
         Vitals::of_worker(&self.vitals, self.id.index())

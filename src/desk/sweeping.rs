@@ -24,7 +24,6 @@ impl<J: Send + 'static> Desk<J> {
         }
     }
 
-    /// Shows all waiting jobs.
     #[inline(never)]
     pub(crate) fn visit(&mut self, visit: &mut dyn FnMut(&Queued<J>)) {
         for waiting in self.inboxes.iter().chain([&self.spare, &self.returned]) {

@@ -52,7 +52,6 @@ impl<J: Send + 'static> Desk<J> {
         Some(job)
     }
 
-    /// Returns whether the worker's inbox holds a job.
     pub(crate) fn has_bound(&self, worker: usize) -> bool {
         self.inbox(worker).is_some_and(|inbox| !inbox.is_empty())
     }
@@ -199,7 +198,6 @@ impl<J: Send + 'static> Desk<J> {
         self.has_bound(worker) || !self.spare.is_empty() || routable && self.has_unbound()
     }
 
-    /// Returns whether there is a job that is not bound to a worker.
     pub(crate) fn has_unbound(&mut self) -> bool {
         !self.spare.is_empty() || !self.returned.is_empty() || self.waiting > 0
     }

@@ -7,8 +7,8 @@ use crate::sync::rng::Rng;
 ///
 /// The power of two choices (Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, IEEE TPDS 12(10),
 /// 2001): the second draw shortens the longest line from about log n / log log n to log log n, for the price of two
-/// looks; a third gains little more. Nearly as good as [`LeastBusy`](super::LeastBusy), whose cost grows with the
-/// number of workers, so use this one for many workers and `LeastBusy` for few.
+/// looks; a third gains little more. Nearly as good as [`LeastBusy`], whose cost grows with the number of workers, so
+/// use this one for many workers and `LeastBusy` for few.
 ///
 /// Bad at using the last idle worker: two busy ones may be drawn while another has nothing to do.
 ///

@@ -1,8 +1,8 @@
 //! The line: waiting for room in turn, while a waiter needs more than one unit.
 //!
-//! Without it, newcomers that need one unit would take each unit as it frees, and a waiter that needs many would never
-//! see them together. So while a *heavy* waiter (one that needs more than one unit) is in line, the gate sends
-//! newcomers here, too. Only waiters that are *called* may try for free room; the one in front may try at any time.
+//! Without it, newcomers would take each unit as it frees, and a waiter that needs many would never see them together.
+//! So while a *heavy* waiter (one that needs more than one unit) is in line, the gate sends newcomers here, too. Only
+//! waiters that are *called* may try for free room; the one in front may try at any time.
 //!
 //! - **Calling.** A release, and a waiter that leaves the line, call waiters from the front as far as the free room
 //!   goes, and stop at the first that needs more. So nobody waits longer than those in front need. Nothing is set aside
@@ -10,11 +10,11 @@
 //!   little waits on, at the same place. A waiter that could use more than it needs takes more only in front: the rest
 //!   may be what an earlier waiter was called for.
 //! - **Passing over.** A called waiter that does not come may be slow or forgotten (`mem::forget`), and the two look
-//!   alike. When a worker goes to sleep while there is room, or room is made while one sleeps, the waiters that did not
-//!   come are *passed over*: all others that the room suffices for are called, and are from then on in nobody's way,
-//!   either. A waiter that was only slow has its place back as soon as it is polled, and is then *spared* for some
-//!   milliseconds, longer each time. Otherwise a waiter that is always a little late would lose its turn to newcomers
-//!   again and again.
+//!   alike. When a worker goes to sleep while there is room, or room is made while one sleeps, the called waiters that
+//!   did not come are *passed over*: they block nobody any more. All others for which the room suffices are called, and
+//!   block nobody from then on, either. A waiter that was only slow has its place back as soon as it is polled, and is
+//!   then *spared* for some milliseconds, longer each time. Otherwise a waiter that is always a little late would lose
+//!   its turn to newcomers again and again.
 //! - **Dissolving.** When no heavy waiter is left (all are served, dropped or passed over), the line dissolves:
 //!   newcomers use the plain path again, and the waiters that still stand here are called to do so, too.
 //!
@@ -164,7 +164,6 @@ impl Line {
         }
     }
 
-    /// Calls all waiters.
     pub(crate) fn call_all(&mut self) {
         for place in self.places.values_mut() {
             place.call(&mut self.called);

@@ -1,7 +1,7 @@
-//! The gate: the bound on what is accepted and not started, and the queue of those that wait for room.
+//! The gate: the bound on what is accepted and not started, and the wait for room.
 //!
-//! The gate counts with counters that only grow. `tickets` counts the units of room let in, `lanes` the units released;
-//! the difference is the room taken up, wherever it waits.
+//! Its counters only grow. `tickets` counts the units of room let in, `lanes` the units released; the difference is the
+//! room taken up, wherever it waits.
 //!
 //! - A job takes as many units as it weighs, from its acceptance until a worker starts it or it ends without running.
 //! - A permit takes its units until it is used or dropped.
@@ -31,7 +31,7 @@
 //! takes.
 //!
 //! - A permit's units are *held*: they are no job yet. A gate on which all units are released or held is drained, so a
-//!   permit that is kept or forgotten delays no shutdown.
+//!   kept or forgotten permit delays no shutdown.
 //! - Using a permit moves its units from held to waiting. It is refused once `apart` is closed: again the closed bit
 //!   lies beside what the acceptance changes.
 //! - A permit that goes back is first taken off the held units, then released. A check for *drained* reads the released
@@ -48,12 +48,12 @@
 //!   release's room.
 //! - **Wake.** The release that turns `WAITING` into `WOKEN` notifies one waiter, which now carries the *baton*.
 //!   Releases that find only `WOKEN` notify nobody: the carrier is on its way, and a wake-up costs more than dozens of
-//!   jobs. So waiters are woken as soon as the first slot frees, but not once per slot.
+//!   jobs. So the first slot that frees wakes a waiter, but not every slot does.
 //! - **Pass on.** The carrier tries again, then passes the baton: it turns `WOKEN` back into `WAITING`, and if room is
 //!   left it wakes the next waiter itself.
 //! - **Lost carriers.** A carrier that is dropped hands its notification to the next listener (`event-listener` does
-//!   so). A carrier that is forgotten cannot, and looks the same as a slow one. So further waiters are notified: one
-//!   whenever the free room has doubled, all once half of the room is free, and all by each worker that goes to sleep
+//!   so). A forgotten carrier cannot, and looks like a slow one. So further waiters are notified: one whenever the free
+//!   room has doubled, all once half of the room is free, and all by each worker that goes to sleep
 //!   ([`Gate::wake_at_rest`]). In a big queue, a lane checks this only once in `look_every` releases, by which up to an
 //!   eighth of the room may have freed unseen. What remains: in a queue of four or more, one forgotten waiter can keep
 //!   the others from the few free slots while no further slot frees and no worker comes to rest.
@@ -170,7 +170,6 @@ impl Want {
         Want { most, what }
     }
 
-    /// Room for later.
     pub(crate) fn permit(units: u64) -> Self {
         let what = What::Permit;
         Want { most: units, what }
@@ -182,7 +181,6 @@ impl Want {
         Want { most, what }
     }
 
-    /// Returns whether one unit is enough.
     pub(crate) fn is_for_one(self) -> bool {
         self.least() == 1
     }
@@ -486,7 +484,6 @@ impl Gate {
         self.apart.surplus.load(Relaxed) == 0
     }
 
-    /// Returns about how many jobs are accepted so far.
     pub(crate) fn about_accepted(&self) -> u64 {
         self.issued()
             .saturating_sub(self.apart.surplus.load(Relaxed))
@@ -502,7 +499,6 @@ impl Gate {
         self.taken_apart().0
     }
 
-    /// Returns the units of permits that are neither used nor dropped.
     pub(crate) fn held(&self) -> u64 {
         self.apart.held.load(SeqCst)
     }

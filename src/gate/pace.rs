@@ -17,8 +17,8 @@ const TELLING_UNITS: u64 = 16;
 /// A waiter that returns after a longer pause than this, and longer than its last wait, may have left the workers with
 /// nothing to do.
 const PAUSE: Duration = Duration::from_micros(100);
-/// A measurement at most doubles the pace, or sets it to twice this value: one slow job does not make the next thread
-/// sleep past the others.
+/// A measurement at most doubles the time per unit, or sets it to twice this many nanoseconds: one slow job does not
+/// make the next thread sleep past the others.
 const QUICK: u64 = 1000;
 
 pub(crate) struct Pace {
@@ -94,7 +94,6 @@ impl Pace {
     }
 }
 
-/// A wait under way.
 pub(crate) struct Wait<'a> {
     pace: &'a Pace,
     begun: Instant,

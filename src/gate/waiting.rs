@@ -193,7 +193,6 @@ impl Gate {
         }
     }
 
-    /// Returns whether anyone waits for room.
     pub(crate) fn has_waiters(&self) -> bool {
         self.flags.load(SeqCst) & (WAITING | WOKEN | LINE) != 0
     }

@@ -151,7 +151,6 @@ impl Holders {
         self.idle = 0;
     }
 
-    /// Returns how many keys are held.
     pub(crate) fn held(&self) -> usize {
         self.slots.len() - self.idle
     }

@@ -1,4 +1,4 @@
-//! Every interleaving of the gate's protocols.
+//! The gate's protocols in every interleaving.
 
 use super::{check, with_control};
 use crate::gate::{Gate, Lane, Refusal, Want};
@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-/// Accepted or refused: what the close saw is all there will ever be.
+/// A job is accepted or refused: what the close saw is all there will ever be.
 fn close_against_acceptance() {
     let gate = Arc::new(Gate::new(2, 1));
     let submitters: Vec<_> = (0..2)
@@ -84,7 +84,7 @@ fn a_waiter_is_woken_by_a_release_whenever_it_comes() {
     with_control(Fault::NoSecondLook, || check(waiter_against_release));
 }
 
-/// Two wait, room for both comes at once.
+/// Two wait, and room for both comes at once.
 fn two_waiters_one_release() {
     let gate = Arc::new(Gate::new(8, 1));
     gate.try_enter(Want::job(8)).unwrap();
@@ -110,7 +110,7 @@ fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// One that waits is dropped, notified or not; the other has to get the room.
+/// One waiter is dropped, notified or not; the other must get the room.
 fn a_waiter_is_dropped() {
     let gate = Arc::new(Gate::new(4, 1));
     gate.try_enter(Want::job(4)).unwrap();
@@ -137,7 +137,7 @@ fn a_waiter_that_is_dropped_passes_its_wake_up_on() {
     with_control(Fault::WakeSwallowed, || check(a_waiter_is_dropped));
 }
 
-/// One that waits is forgotten with the first notification; the other has to get the room.
+/// One waiter is forgotten with the first notification; the other must get the room.
 fn a_waiter_is_forgotten() {
     let gate = Arc::new(Gate::new(4, 1));
     gate.try_enter(Want::job(4)).unwrap();
@@ -198,7 +198,7 @@ fn counted_gate(capacity: u64, workers: usize) -> (Arc<Gate>, Locks) {
     (Arc::new(gate), locks)
 }
 
-/// Answers whether that drained the gate.
+/// Returns whether that drained the gate.
 fn release_under(gate: &Gate, locks: &Locks, worker: usize) -> bool {
     let lane = Lane::of_worker(worker);
     {
@@ -227,7 +227,7 @@ fn a_waiter_is_woken_by_a_release_under_a_lock() {
     });
 }
 
-/// In line, where the first who comes makes the line.
+/// In line, where the first waiter that comes forms the line.
 fn heavy_waiter_against_release_under_a_lock() {
     let (gate, locks) = counted_gate(2, 1);
     gate.try_enter(Want::jobs(2)).unwrap();
@@ -248,7 +248,7 @@ fn a_heavy_waiter_is_called_by_a_release_under_a_lock() {
     });
 }
 
-/// Whoever is last is told.
+/// The last one is told.
 fn close_against_releases_under_locks() {
     let (gate, locks) = counted_gate(2, 2);
     gate.try_enter(Want::jobs(2)).unwrap();
@@ -273,7 +273,7 @@ fn the_last_release_under_a_lock_is_told_that_the_gate_is_drained() {
     });
 }
 
-/// As `a_waiter_is_forgotten`, where no worker comes to rest, but half of the room is free in the end.
+/// As `a_waiter_is_forgotten`, but no worker comes to rest, and half of the room is free in the end.
 fn two_releases_under_locks_behind_a_forgotten_waiter() {
     let (gate, locks) = counted_gate(4, 2);
     gate.try_enter(Want::jobs(4)).unwrap();
@@ -372,7 +372,7 @@ fn newcomers_do_not_take_what_a_heavy_waiter_needs() {
     });
 }
 
-/// A heavy one and a light one wait; there is room for both in the end.
+/// A heavy and a light waiter; in the end there is room for both.
 fn a_light_waiter_behind_a_heavy_one() {
     let gate = Arc::new(Gate::new(3, 1));
     gate.try_enter(Want::job(3)).unwrap();
@@ -397,7 +397,7 @@ fn who_waits_behind_a_heavy_one_is_served_after_it() {
     });
 }
 
-/// The heavy one gives up, at any moment; the light one behind it has to get the room.
+/// The heavy waiter gives up, at any moment; the light one behind it must get the room.
 fn a_heavy_waiter_is_dropped() {
     let gate = Arc::new(Gate::new(2, 1));
     gate.try_enter(Want::job(2)).unwrap();
@@ -425,7 +425,7 @@ fn a_heavy_waiter_that_is_dropped_stands_in_nobodys_way() {
     with_control(Fault::NotCalledOn, || check(a_heavy_waiter_is_dropped));
 }
 
-/// The heavy one is called and forgotten; the light one behind it has to get the room.
+/// The heavy waiter is called and forgotten; the light one behind it must get the room.
 fn a_heavy_waiter_is_forgotten() {
     let gate = Arc::new(Gate::new(2, 1));
     gate.try_enter(Want::job(2)).unwrap();
@@ -487,7 +487,7 @@ fn a_permit_against_close() {
         })
     };
     gate.close();
-    // What a shutdown sees now has to be the truth for ever.
+    // What a shutdown sees now must stay true for ever.
     let drained = gate.is_drained();
     let used = user.join().unwrap();
     assert!(!(drained && used), "drained, and then a job came");

@@ -93,7 +93,7 @@ fn no_job_is_overlooked_by_the_last_look_when_a_block_is_sealed() {
     });
 }
 
-/// Two desks draw; what one finds, the other does not, and nothing is lost.
+/// Two desks draw: each job is found by one of them, and none is lost.
 #[test]
 fn two_desks_share_what_waits() {
     super::check(|| {

@@ -1,8 +1,8 @@
-//! The protocols under model checkers: see CONTRIBUTING.md for how to run them.
+//! The protocols under model checkers: CONTRIBUTING.md says how to run them.
 //!
-//! loom explores every interleaving of the gate, with the memory orderings as they are written;
-//! shuttle explores random schedules of whole pools. Each model has a positive control: the same
-//! model with a fault seeded (sync/fault.rs), which has to fail.
+//! loom explores every interleaving of the gate, with the memory orderings as written; shuttle explores random
+//! schedules of whole pools. Each model has a positive control: the same model with a fault seeded (sync/fault.rs),
+//! which must fail.
 
 #[cfg(all(test, fanpool_loom))]
 mod gate;
@@ -14,13 +14,13 @@ mod pool;
 #[cfg(test)]
 const CONTROL: &str = "FANPOOL_SEEDED_FAULT";
 
-/// Whether this process is the run of a model with its fault seeded.
+/// Returns whether this process runs a model with its fault seeded.
 #[cfg(all(test, fanpool_shuttle))]
 fn is_control() -> bool {
     std::env::var_os(CONTROL).is_some()
 }
 
-/// Every interleaving. `FANPOOL_MODEL=deep` lifts the bound on preemptions from 3 to 5.
+/// Explores every interleaving. `FANPOOL_MODEL=deep` lifts the bound on preemptions from 3 to 5.
 #[cfg(all(test, fanpool_loom))]
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -29,8 +29,8 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// Random schedules. `FANPOOL_MODEL=deep` tries fifty times as many. A control tries far more, since it ends with
-/// the first that fails.
+/// Explores random schedules. `FANPOOL_MODEL=deep` tries fifty times as many. A control tries far more, because it ends
+/// with the first that fails.
 #[cfg(all(test, fanpool_shuttle, not(fanpool_loom)))]
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let deep = std::env::var("FANPOOL_MODEL").is_ok_and(|depth| depth == "deep");
@@ -48,8 +48,8 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 
 /// Explores a model, then explores it again with a fault seeded, which must fail.
 ///
-/// The second run is a process of its own: a checker that finds a deadlock often ends in an abort,
-/// because it unwinds through destructors that need it.
+/// The second run is a process of its own: a checker that finds a deadlock often aborts, because it unwinds through
+/// destructors that need it.
 #[cfg(test)]
 fn with_control(fault: crate::sync::fault::Fault, explore: impl FnOnce()) {
     if std::env::var(CONTROL).is_ok_and(|seeded| seeded == format!("{fault:?}")) {

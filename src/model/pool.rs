@@ -51,7 +51,7 @@ fn assert_closed_books(counts: Metrics) {
 
 fn a_job_meets_a_worker_that_falls_asleep() {
     let pool = pool(1, 4).build().unwrap();
-    // One at a time: a later push would call the worker for the earlier job, too.
+    // One at a time: a later push would wake the worker for the earlier job, too.
     for n in 0..3 {
         assert_eq!(pool.run_blocking(n).unwrap(), 2 * n);
     }
@@ -167,12 +167,12 @@ fn heavy_and_light_submitters_are_all_served() {
     });
 }
 
-/// Room is made by a permit, while the worker rests or goes to rest, and the first in line is forgotten.
+/// A permit makes room while the worker rests or goes to rest, and the first in line is forgotten.
 fn a_permit_goes_back_while_the_worker_rests() {
     let pool = pool(1, 2).build().unwrap();
     let other = pool.clone();
     let all = other.try_reserve_weight(2).unwrap();
-    // The future is leaked, and what it borrows.
+    // Leaks the future and what it borrows.
     let leaked: &'static Pool<u64, Numbers> = Box::leak(Box::new(pool.clone()));
     let mut forgotten = Box::pin(leaked.reserve_weight(2));
     let polled = forgotten
@@ -220,7 +220,7 @@ fn two_shutdowns_hand_back_each_job_once() {
     });
 }
 
-/// The only worker never gets a handler, and has left before the job that waits is handed back.
+/// The only worker never gets a handler, and has left before the waiting job is handed back.
 fn a_shutdown_comes_while_the_last_worker_leaves() {
     let no_handler = crate::handler_factory(|_| Err::<Numbers, _>("no handler"));
     let pool = on_checked_threads(Pool::builder(no_handler))
@@ -242,7 +242,7 @@ fn a_shutdown_is_not_over_before_the_last_job_is_handed_back() {
     });
 }
 
-/// Polls inline, when it is woken, what takes all back that waits.
+/// Polls inline, when it is woken, a future that takes back all waiting jobs.
 struct TakesBack(crate::WeakSubmitter<u64, u64, String>);
 
 impl std::task::Wake for TakesBack {
@@ -263,7 +263,7 @@ fn a_join_is_told_while_the_next_job_is_started() {
     let waker = Waker::from(Arc::new(TakesBack(pool.submitter().downgrade())));
     let mut joining = Box::pin(pool.join());
     let _ = joining.as_mut().poll(&mut Context::from_waker(&waker));
-    // These may be refused, once the others are over.
+    // These may be refused once the others are over.
     let _ = pool.try_send(2);
     let _ = pool.try_send(3);
     drop(pool.shutdown_blocking());
@@ -295,7 +295,7 @@ fn one_of_cancel_and_worker_gets_the_job() {
     with_control(Fault::ClaimTwice, || check(a_cancel_races_the_worker));
 }
 
-/// The outcomes' own account: each is dropped once, whether or not somebody takes it.
+/// Outcomes keep their own account: each is dropped once, whether or not it is taken.
 struct Outcome(u64, Arc<Mutex<Vec<u64>>>);
 
 impl Drop for Outcome {
@@ -304,9 +304,9 @@ impl Drop for Outcome {
     }
 }
 
-/// Three jobs and one beside them. With room for two, the group is on its way in while its first job runs; with more, its
-/// worker takes two of its jobs in one envelope. Then it is cancelled, and the handle dropped, waited for, or taken from
-/// one by one.
+/// Three jobs and one beside them. With room for two, the group is on its way in while its first job runs; with more,
+/// its worker takes two of its jobs in one envelope. Then the group is cancelled, and its handle dropped, waited for,
+/// or taken from one by one.
 fn a_group_meets_worker_cancel_and_drop(capacity: usize, then: u32) {
     let dropped: Arc<Mutex<Vec<u64>>> = Arc::default();
     let account = dropped.clone();
@@ -395,7 +395,7 @@ fn a_group_given_up_on_its_way_in_runs_as_far_as_it_came() {
             }
             thread::yield_now();
         }
-        // While the worker is at it: what it makes from here on has no taker.
+        // While the worker is at it: outcomes from here on have no taker.
         drop(submitting);
         let counts = pool.shutdown_blocking().counts;
         assert!(counts.accepted >= 1, "{counts}");
@@ -428,7 +428,7 @@ fn a_close_meets_a_group_on_its_way_in() {
     });
 }
 
-/// Whoever takes the errors while a shutdown hands jobs back gets all of them before the end.
+/// A taker of the errors gets all of them before the end, while a shutdown hands jobs back.
 #[test]
 fn errors_do_not_end_before_the_last_job() {
     check(|| {
@@ -567,7 +567,7 @@ fn desks_do_not_sleep_while_a_sibling_has_work() {
     });
 }
 
-/// Each key's jobs go to one of the desks, whose workers nobody else may stand in for.
+/// Each key's jobs go to one of the desks, and workers of other desks may not run them.
 fn jobs_with_keys_come_to_two_desks() {
     let pool = pool(1, 8).dispatchers(2).build().unwrap();
     let senders: Vec<_> = (0..2)
@@ -592,8 +592,8 @@ fn no_job_with_a_key_is_left_with_its_desk_asleep() {
     });
 }
 
-/// The first job ends only when the second has run, which its worker may have taken ahead, by itself or in one envelope
-/// with the first.
+/// The first job ends only when the second has run. Its worker may have taken the second ahead, by itself or in one
+/// envelope with the first.
 fn a_job_lies_in_the_tray_of_a_busy_worker(in_one_envelope: bool) {
     let second_ran = Arc::new((Mutex::new(false), shuttle::sync::Condvar::new()));
     let shared = second_ran.clone();
@@ -615,7 +615,7 @@ fn a_job_lies_in_the_tray_of_a_busy_worker(in_one_envelope: bool) {
         .build()
         .unwrap();
     pool.send_blocking(0).unwrap();
-    // A close would call everybody, and hide a sleeper that nobody called.
+    // A close would wake all workers, and hide a sleeper that was not woken.
     if in_one_envelope {
         let both = pool.submit_all_blocking(1..=2).unwrap();
         let results: Result<Vec<u64>, _> = both.wait().into_iter().collect();
@@ -717,7 +717,7 @@ fn a_shutdown_inside_a_job_returns() {
     });
 }
 
-/// An executor of the test's own: it keeps tasks until they are told to go.
+/// The test's own executor: it keeps tasks until they are told to go.
 type Tasks = Arc<Mutex<Vec<Option<crate::BoxFuture<'static, ()>>>>>;
 
 fn a_called_worker_is_dropped() {
@@ -747,7 +747,7 @@ fn a_called_worker_is_dropped() {
     let second = tasks.lock().unwrap()[1].take().unwrap();
     let stays = thread::spawn(move || block_on(second));
     let mut cx = Context::from_waker(Waker::noop());
-    // Lies down; called or not by the submission below, it is dropped without another poll.
+    // Falls asleep. Whether or not the submission below wakes it, it is dropped without another poll.
     for _ in 0..2 {
         let _ = Pin::as_mut(&mut first).poll(&mut cx);
     }

@@ -13,7 +13,7 @@
 //!
 //! - **Claim** decides who gets the job. A worker that starts it, a cancel, a shutdown that hands it back and an
 //!   envelope that is dropped all claim under the slot's lock, and exactly one of them finds the job.
-//! - **Finish.** The claimer settles the outcome: it first counts it, then finishes the slot. So whoever sees the
+//! - **Finish.** The claimer settles the outcome: it first counts it, then finishes the slot. So a thread that sees the
 //!   outcome also sees it counted.
 //! - **Lend.** While a strategy looks at the job, the job is out of its slot (`Lent`), because foreign code must not
 //!   run under the slot's lock.

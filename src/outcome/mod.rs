@@ -51,9 +51,8 @@ impl<E: fmt::Display> fmt::Display for JobError<E> {
     }
 }
 
-// Only `Debug` and `Display` are required, so that errors that are no `std::error::Error`, such as strings and
-// `anyhow::Error`, can be passed on by `?`. Hence there is no `source`; the text says it all, and the error itself is
-// in `Failed`.
+// Requires only `Debug` and `Display`, so that strings and `anyhow::Error`, which are no errors themselves, can be
+// passed on by `?`. Hence there is no `source`; the text says it all, and the error itself is in `Failed`.
 impl<E: fmt::Debug + fmt::Display> std::error::Error for JobError<E> {}
 
 /// What a cancel achieved.

@@ -26,7 +26,6 @@ impl<J> Default for Block<J> {
 }
 
 impl<J> Block<J> {
-    /// Returns how many jobs there are.
     pub(crate) fn len(&self) -> usize {
         self.row.len() + self.folded
     }
@@ -51,7 +50,6 @@ impl<J> Block<J> {
         self.row.len()
     }
 
-    /// Pushes an envelope of one job.
     #[inline]
     pub(crate) fn push(&mut self, job: Queued<J>) {
         debug_assert_eq!(job.others(), 0);
@@ -110,7 +108,6 @@ impl<J> Block<J> {
         Some(started)
     }
 
-    /// Moves the first `most` jobs to the end of `to`.
     pub(crate) fn move_to(&mut self, most: usize, to: &mut Block<J>) {
         if most == 0 || self.row.is_empty() {
             return;
@@ -200,7 +197,6 @@ fn take_from<J>(row: &mut VecDeque<Queued<J>>, at: usize) -> Option<Queued<J>> {
     found
 }
 
-/// Moves the first `count` jobs to the end of another row.
 pub(crate) fn move_first<J>(
     from: &mut VecDeque<Queued<J>>,
     count: usize,

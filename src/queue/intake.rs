@@ -15,7 +15,7 @@
 //! No thread waits inside flume. The channel has no bound, so a push cannot fail: the gate is the bound, and its ticket
 //! is taken first (docs/decisions/0001).
 //!
-//! # No job is overtaken, and none is overlooked
+//! # No job is passed by, and none is overlooked
 //!
 //! - `sealed` is counted up after a block was sent, under the open block's lock; `received` after it came out. So a desk
 //!   needs flume only if the two differ. It may find nothing there: another desk was quicker.
@@ -91,7 +91,6 @@ impl<J> Intake<J> {
         }
     }
 
-    /// Pushes several jobs in one envelope.
     pub(crate) fn push_bundle(&self, jobs: Queued<J>) {
         let mut open = self.open.lock();
         open.push_bundle(jobs);

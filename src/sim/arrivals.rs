@@ -1,14 +1,14 @@
-//! When jobs come.
+//! Arrivals: when jobs come.
 
 use super::service::{exponential, numbers};
 use super::{SimError, Trace, ticks};
 use crate::sync::rng::Rng;
 use std::str::FromStr;
 
-/// When jobs come. How many a second, on average, is said by
-/// [`load`](super::Simulation::load) or [`rate`](super::Simulation::rate).
+/// When jobs come. [`load`](super::Simulation::load) or [`rate`](super::Simulation::rate) sets how many come per second
+/// on average.
 ///
-/// From a text, as [`FromStr`]: `poisson`, `deterministic` or `bursty:10,90` (mean seconds on and off).
+/// Parsed by [`FromStr`] from `poisson`, `deterministic` or `bursty:10,90` (mean seconds on and off).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arrivals(Kind);
 
@@ -21,27 +21,25 @@ enum Kind {
 }
 
 impl Arrivals {
-    /// A Poisson process: each moment is as likely as any other.
+    /// A Poisson process: each moment is equally likely.
     pub fn poisson() -> Self {
         Arrivals(Kind::Poisson)
     }
 
-    /// At equal distances.
+    /// Arrivals at equal distances.
     pub fn deterministic() -> Self {
         Arrivals(Kind::Deterministic)
     }
 
-    /// An interrupted Poisson process: none while it is *off*, and while it is *on* so many more that the
-    /// mean rate is what was asked for. Both last for exponentially distributed times with these means, in
-    /// seconds. It begins on.
+    /// An interrupted Poisson process: no jobs come while it is *off*; while it is *on*, so many come that the mean
+    /// rate is as set. Both phases have exponentially distributed lengths with these means, in seconds. It begins on.
     pub fn bursty(on: f64, off: f64) -> Self {
         Arrivals(Kind::Bursty { on, off })
     }
 
-    /// As recorded; with a load or a rate set, stretched evenly until they have that. After its last job,
-    /// none come. Keys, priorities, weights and deadlines are the trace's, too; but
-    /// [`keys`](super::Simulation::keys) replace them all, and [`classes`](super::Simulation::classes) the
-    /// priorities and deadlines.
+    /// Arrivals as recorded; with a load or a rate set, stretched evenly to match it. After the last job, none come.
+    /// Keys, priorities, weights and deadlines are the trace's, too; [`keys`](super::Simulation::keys) replaces them
+    /// all, and [`classes`](super::Simulation::classes) the priorities and deadlines.
     pub fn trace(trace: &Trace) -> Self {
         Arrivals(Kind::Trace(trace.clone()))
     }
@@ -90,11 +88,11 @@ impl FromStr for Arrivals {
     }
 }
 
-/// Gives one time after the other.
+/// Produces one arrival time after the other.
 #[derive(Debug)]
 pub(super) struct Clockwork {
     arrivals: Arrivals,
-    /// Jobs a second; `None`, for a trace that is played as it is.
+    /// Jobs per second; `None` for a trace that is played as it is.
     rate: Option<f64>,
     rng: Rng,
     /// What is left of the time on, if bursty.
@@ -115,8 +113,8 @@ impl Clockwork {
         }
     }
 
-    /// When the job with this number comes, in ticks, given when the one before came. `None`: no more
-    /// jobs.
+    /// Returns when the job with this number comes, in ticks, given the arrival of the previous one. `None` means no
+    /// more jobs.
     pub(super) fn after(&mut self, number: u64, last: u64) -> Option<u64> {
         let mean = self.rate.map_or(0.0, |rate| 1.0 / rate);
         let gap = match &self.arrivals.0 {
@@ -139,7 +137,7 @@ impl Clockwork {
 fn bursty_gap(mean: f64, (on, off): (f64, f64), on_for: &mut f64, rng: &mut Rng) -> f64 {
     let mut gap = 0.0;
     loop {
-        // Exponential times do not remember: after a pause it may be drawn anew.
+        // Exponential times have no memory: after a pause, it may be drawn anew.
         let next = mean * exponential(rng);
         if next <= *on_for {
             *on_for -= next;

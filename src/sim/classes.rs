@@ -1,4 +1,4 @@
-//! How urgent jobs are.
+//! Classes: how urgent jobs are.
 
 use super::shares::{self, Lots};
 use super::{SimError, ticks};
@@ -9,9 +9,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How urgent jobs are: class 0, 1, 2, .., each with its share of them, its priority and its deadline.
+/// How urgent jobs are. Classes 0, 1, 2, ... each have a share of the jobs, a priority and a deadline.
 ///
-/// What orders by urgency do is in [`Report::classes`](super::Report::classes).
+/// [`Report::classes`](super::Report::classes) shows what orders by urgency achieve.
 ///
 /// ```
 /// use fanpool::Priority;
@@ -41,7 +41,7 @@ pub struct Classes {
 }
 
 impl Classes {
-    /// Classes with these shares of the jobs, which need not sum to 1.
+    /// Classes with these shares of the jobs. The shares need not sum to 1.
     pub fn shares(shares: impl Into<Vec<f64>>) -> Self {
         Classes {
             shares: shares.into(),
@@ -50,25 +50,24 @@ impl Classes {
         }
     }
 
-    /// So many classes with the same share.
+    /// This many classes with equal shares.
     pub fn uniform(count: usize) -> Self {
         Classes::shares(vec![1.0; count])
     }
 
-    /// The priorities of the classes' jobs, as [`JobBuilder::priority`](crate::JobBuilder::priority); 0 for
+    /// Sets the priorities of the classes' jobs, as [`JobBuilder::priority`](crate::JobBuilder::priority); 0 for
     /// classes beyond the list.
     pub fn priorities(mut self, priorities: impl Into<Vec<i32>>) -> Self {
         self.priorities = priorities.into();
         self
     }
 
-    /// The deadlines of the classes' jobs; none for classes beyond the list.
+    /// Sets the deadlines of the classes' jobs; none for classes beyond the list.
     pub fn deadlines(mut self, deadlines: impl Into<Vec<Deadline>>) -> Self {
         self.deadlines = deadlines.into();
         self
     }
 
-    /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.shares.len()
     }
@@ -93,28 +92,27 @@ impl Classes {
     }
 }
 
-/// How long after its arrival a job should have started; as
-/// [`JobBuilder::expires_in`](crate::JobBuilder::expires_in).
+/// How long after its arrival a job should have started, as [`JobBuilder::expires_in`](crate::JobBuilder::expires_in).
 ///
-/// In seconds: with services of mean 1, in mean service times. From a text, as [`FromStr`]: `5`, `2..20`
-/// (drawn for each job) or `none`.
+/// In seconds: with services of mean 1, in mean service times. Parsed by [`FromStr`] from `5`, `2..20` (drawn for each
+/// job) or `none`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Deadline {
     range: Option<(f64, f64)>,
 }
 
 impl Deadline {
-    /// Whenever it is.
+    /// No deadline.
     pub fn none() -> Self {
         Deadline { range: None }
     }
 
-    /// So many seconds.
+    /// A deadline this many seconds after the arrival.
     pub fn after(seconds: f64) -> Self {
         Deadline::between(seconds, seconds)
     }
 
-    /// Drawn for each job, all from `least` to `most` seconds being as likely.
+    /// A deadline drawn for each job, uniformly from `least` to `most` seconds.
     pub fn between(least: f64, most: f64) -> Self {
         Deadline {
             range: Some((least, most)),
@@ -131,20 +129,20 @@ impl Deadline {
         }
     }
 
-    /// For a job that comes now. `None`, too, when it is too far away for the clock.
+    /// Draws the deadline of a job that comes now. `None` also if it is too far away for the clock.
     fn draw(&self, now: Instant, rng: &mut Rng) -> Option<Instant> {
         let (least, most) = self.range?;
         after(now, least + (most - least) * rng.unit_f64())
     }
 }
 
-/// So many seconds after this moment.
+/// Returns the moment this many seconds after `now`.
 pub(super) fn after(now: Instant, seconds: f64) -> Option<Instant> {
     now.checked_add(Duration::from_nanos(ticks(seconds)))
 }
 
 impl fmt::Display for Deadline {
-    /// As [`FromStr`] reads it.
+    /// Writes the form that [`FromStr`] reads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.range {
             None => f.write_str("none"),
@@ -176,7 +174,7 @@ impl FromStr for Deadline {
     }
 }
 
-/// Draws each job's class, and says what it is.
+/// Draws each job's class and sets its options.
 #[derive(Debug)]
 pub(super) struct Urgency<'a> {
     classes: Option<&'a Classes>,
@@ -195,7 +193,7 @@ impl<'a> Urgency<'a> {
         }
     }
 
-    /// The class of the next job, which comes now; it goes into the job's options.
+    /// Draws the class of the next job, which comes now, and enters it in the job's options.
     pub(super) fn draw(&mut self, options: &mut Option<Arc<Options>>, now: Instant) -> usize {
         let (Some(classes), Some(class)) = (self.classes, self.lots.draw(&mut self.class_rng))
         else {

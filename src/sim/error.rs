@@ -1,4 +1,4 @@
-//! What can be wrong with a simulation.
+//! Errors of a simulation.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use std::fmt;
 pub enum SimError {
     /// A setting is out of range.
     Setting {
-        /// Which.
+        /// The setting.
         setting: &'static str,
-        /// What it was set to.
+        /// Its value.
         value: String,
         /// What is allowed.
         allowed: String,
@@ -19,19 +19,19 @@ pub enum SimError {
     Trace {
         /// Its number, from 1.
         line: usize,
-        /// The line, or as much of it as is wrong.
+        /// The line, or the part of it that is wrong.
         text: String,
         /// What is wrong with it.
         problem: String,
     },
     /// A trace could not be read.
     Read {
-        /// From where.
+        /// The file.
         path: std::path::PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// Virtual time, which is counted in nanoseconds, went beyond 2^64 of them: 584 years.
+    /// Virtual time, counted in nanoseconds, exceeded 2^64 of them: 584 years.
     TimeOverflow {
         /// How many jobs had arrived by then.
         jobs: u64,

@@ -1,20 +1,19 @@
-//! Virtual time, and the jobs under way on it.
+//! Virtual time, and the running jobs on it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// A number of seconds in ticks of virtual time, which are nanoseconds; the last tick if that is too far.
+/// Converts seconds to ticks of virtual time, which are nanoseconds; to the last tick if that is too far.
 pub(crate) fn ticks(seconds: f64) -> u64 {
-    // As a cast does.
+    // Saturates, as a cast does.
     (seconds * 1e9).round() as u64
 }
 
-/// Ticks in seconds.
 pub(super) fn seconds(ticks: u64) -> f64 {
     ticks as f64 * 1e-9
 }
 
-/// Which worker's job ends next. Of those that end at the same time, the one that started first.
+/// Which worker's job ends next. Among jobs that end at the same time, the one that started first.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
     heap: BinaryHeap<Reverse<(u64, u64, usize)>>,

@@ -1,4 +1,4 @@
-//! Whom jobs belong to.
+//! Keys: which jobs belong together.
 
 use super::classes::after;
 use super::shares::{self, Lots};
@@ -9,7 +9,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Whom jobs belong to: key 0, 1, 2, .., each with its share of them.
+/// Which jobs belong together. Keys 0, 1, 2, ... each have a share of the jobs.
 ///
 /// ```
 /// use fanpool::sim::Keys;
@@ -26,7 +26,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Keys with these shares of the jobs, which need not sum to 1.
+    /// Keys with these shares of the jobs. The shares need not sum to 1.
     pub fn shares(shares: impl Into<Vec<f64>>) -> Self {
         Keys {
             shares: shares.into(),
@@ -35,24 +35,24 @@ impl Keys {
         }
     }
 
-    /// So many keys with the same share.
+    /// This many keys with equal shares.
     pub fn uniform(count: usize) -> Self {
         Keys::shares(vec![1.0; count])
     }
 
-    /// So many keys, of which the k-th has a share in proportion to k to the power of `-exponent` (Zipf).
+    /// This many keys, where the k-th has a share proportional to k to the power of `-exponent` (Zipf).
     pub fn zipf(count: usize, exponent: f64) -> Self {
         let share = |k| super::math::pow(k as f64, -exponent);
         Keys::shares((1..=count).map(share).collect::<Vec<_>>())
     }
 
-    /// The priorities of the keys' jobs; 0 for keys beyond the list.
+    /// Sets the priorities of the keys' jobs; 0 for keys beyond the list.
     pub fn priorities(mut self, priorities: impl Into<Vec<i32>>) -> Self {
         self.priorities = priorities.into();
         self
     }
 
-    /// The weights of the keys' jobs; 1 for keys beyond the list.
+    /// Sets the weights of the keys' jobs; 1 for keys beyond the list.
     pub fn weights(mut self, weights: impl Into<Vec<u64>>) -> Self {
         self.weights = weights.into();
         self
@@ -67,7 +67,7 @@ impl Keys {
     }
 }
 
-/// Gives jobs their options. Those of one key share them, so that a job costs no allocation.
+/// Gives jobs their options. Jobs of one key share them, so a job costs no allocation.
 #[derive(Debug)]
 pub(super) struct Labels {
     lots: Lots,
@@ -95,14 +95,14 @@ impl Labels {
         labels
     }
 
-    /// For the next job.
+    /// Returns the options of the next job.
     pub(super) fn draw(&mut self) -> Option<Arc<Options>> {
         let key = self.lots.draw(&mut self.rng)?;
         self.options.get(key).cloned()
     }
 }
 
-/// For a recorded job that comes now.
+/// Returns the options of a recorded job that comes now.
 pub(super) fn recorded(job: &Recorded, now: Instant) -> Option<Arc<Options>> {
     let plain = job.key.is_none() && job.priority == 0 && job.weight == 1;
     if plain && job.deadline.is_none() {

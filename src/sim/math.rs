@@ -1,10 +1,9 @@
-//! Logarithm and exponential by additions, multiplications and divisions alone, which give the same bits
-//! on every machine. What the platform's library gives differs in the last bit from one to the next, and
-//! so would a simulation.
+//! Logarithm and exponential by additions, multiplications and divisions alone, which give the same bits on every
+//! machine. Platform libraries differ in the last bit, and so would a simulation.
 
 use std::f64::consts::{LN_2, SQRT_2};
 
-/// The natural logarithm of a normal, positive number, to about 1e-15.
+/// Returns the natural logarithm of a normal, positive number, to about 1e-15.
 pub(super) fn ln(x: f64) -> f64 {
     let bits = x.to_bits();
     let mut exponent = (bits >> 52) as i64 - 1023;
@@ -23,7 +22,7 @@ pub(super) fn ln(x: f64) -> f64 {
     2.0 * s * series + exponent as f64 * LN_2
 }
 
-/// e to the power of `x`, for results that are normal numbers; to about 1e-15 relative for |x| up to some
+/// Returns e to the power of `x`, for results that are normal numbers; to about 1e-15 relative for |x| up to some
 /// dozens.
 pub(super) fn exp(x: f64) -> f64 {
     let power = (x / LN_2).round().clamp(-1022.0, 1023.0);
@@ -34,7 +33,7 @@ pub(super) fn exp(x: f64) -> f64 {
     series * f64::from_bits(((power as i64 + 1023) as u64) << 52)
 }
 
-/// `base` to the power of `exponent`, for a positive base.
+/// Returns `base` to the power of `exponent`, for a positive base.
 pub(super) fn pow(base: f64, exponent: f64) -> f64 {
     exp(ln(base) * exponent)
 }

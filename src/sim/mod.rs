@@ -1,8 +1,7 @@
-//! A simulator: a pool's own desk, dispatcher and queue order under virtual time.
+//! A simulator: runs a pool's own desk, dispatcher and queue order under virtual time.
 //!
-//! It runs the code that a live pool runs, not a model of it; what is simulated is the time that jobs take.
-//! So it says what a strategy of one's own does with a thousand workers and a million jobs, in some
-//! seconds, on a laptop.
+//! It runs the code of a live pool, not a model of it; only the time that jobs take is simulated. It shows how a
+//! strategy of your own behaves with a thousand workers and a million jobs, within seconds, on a laptop.
 //!
 //! ```
 //! use fanpool::LeastBusy;
@@ -26,27 +25,26 @@
 //!
 //! # What is simulated
 //!
-//! One dispatcher with its workers, as a pool has with
-//! [`dispatchers(1)`](crate::PoolBuilder::dispatchers), on an executor that polls them at once and has
-//! nothing else to do. Dispatching, waking and taking cost no time, and the jobs' time is given; so for jobs
-//! that run for microseconds, a live pool will be slower by what it costs itself. Workers do not fail.
+//! One dispatcher with its workers, as in a pool with [`dispatchers(1)`](crate::PoolBuilder::dispatchers), on an
+//! executor that polls them at once and has nothing else to do. Dispatching, waking and taking cost no time, and the
+//! jobs' time is given; so for jobs that run for microseconds, a live pool is slower by its own costs. Workers do not
+//! fail.
 //!
 //! # Time
 //!
-//! Is virtual, in seconds, and counted in nanoseconds. With services of mean 1, as all but
-//! [`Service::bimodal`] and traces have, figures are in units of the mean service time, as in the literature;
-//! or divide by [`Report::mean_service`].
+//! Time is virtual, in seconds, and counted in nanoseconds. With services of mean 1, as all but [`Service::bimodal`]
+//! and traces have, figures are in units of the mean service time, as in the literature; otherwise divide by
+//! [`Report::mean_service`].
 //!
 //! # Repeatable
 //!
-//! The same settings give the same report, to the byte and on every machine: the generator is our own
-//! (xoshiro256**), and so are the logarithms. The streams of arrival times, service times, keys, classes and
-//! deadlines do not depend on each other, on the strategy or on the order, so these are compared on the same
-//! jobs.
+//! The same settings give the same report, to the byte and on every machine: the generator (xoshiro256**) and the
+//! logarithms are our own. The streams of arrival times, service times, keys, classes and deadlines are independent of
+//! each other, of the strategy and of the order, so strategies and orders are compared on the same jobs.
 //!
 //! # Traces
 //!
-//! A recorded workload is a [`Trace`], which gives the arrivals, the service times, or both.
+//! A [`Trace`] is a recorded workload. It gives the arrivals, the service times, or both.
 
 mod arrivals;
 mod classes;
@@ -76,7 +74,7 @@ use std::time::Duration;
 
 /// A simulated job, as strategies and queue orders see it in [`Job::data`](crate::Job::data).
 ///
-/// One that looks at [`service`](Self::service) knows more than it would of a live job.
+/// A strategy or order that reads [`service`](Self::service) knows more than it would of a live job.
 #[derive(Debug)]
 pub struct SimJob {
     number: u64,
@@ -87,22 +85,22 @@ pub struct SimJob {
 }
 
 impl SimJob {
-    /// Its number in order of arrival, from 1: as [`JobId::get`](crate::JobId::get).
+    /// Returns its number in order of arrival, from 1, as [`JobId::get`](crate::JobId::get).
     pub fn number(&self) -> u64 {
         self.number + 1
     }
 
-    /// When it came, since the start of the simulation.
+    /// Returns when it came, since the start of the simulation.
     pub fn arrived(&self) -> Duration {
         Duration::from_nanos(self.arrived)
     }
 
-    /// How long it runs on a worker of speed 1.
+    /// Returns how long it runs on a worker of speed 1.
     pub fn service(&self) -> Duration {
         Duration::from_nanos(self.service)
     }
 
-    /// Its class, as in [`Classes`]; 0 if there are none.
+    /// Returns its class, as in [`Classes`]; 0 if there are none.
     pub fn class(&self) -> usize {
         self.class
     }

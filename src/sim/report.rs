@@ -1,10 +1,9 @@
-//! What a simulation measured.
+//! The report: what a simulation measured.
 
 use super::events::seconds;
 use std::fmt;
 
-/// What a simulation measured. Times are in seconds of virtual time; the warm-up is left out of all
-/// figures.
+/// What a simulation measured. Times are in seconds of virtual time; no figure includes the warm-up unless it says so.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
@@ -12,8 +11,7 @@ pub struct Report {
     pub wait: Distribution,
     /// From a job's arrival to its end: the time in system.
     pub sojourn: Distribution,
-    /// The sojourn as a multiple of the time that the job runs on a worker of speed 1. Jobs that run for
-    /// no time are not in it.
+    /// The sojourn as a multiple of the job's run time on a worker of speed 1. Excludes jobs that run for no time.
     pub slowdown: Distribution,
     /// Jobs that were run.
     pub jobs: u64,
@@ -25,35 +23,34 @@ pub struct Report {
     pub faults: u64,
     /// How many of `jobs` had a deadline.
     pub deadlines: u64,
-    /// How many of those were started after it.
+    /// How many of those started after it.
     pub missed: u64,
-    /// The fraction of time that workers were busy, from the first measured arrival to the last one.
+    /// The fraction of time that workers were busy, from the first measured arrival to the last.
     pub utilisation: f64,
-    /// For each worker, how many of `jobs` it ran.
+    /// How many of `jobs` each worker ran.
     pub per_worker: Vec<u64>,
-    /// For each worker, the fraction of that time that it was busy.
+    /// The fraction of that time that each worker was busy.
     pub busy: Vec<f64>,
-    /// For each key that jobs had, by key.
+    /// One report per key that jobs had, by key.
     pub keys: Vec<KeyReport>,
-    /// For each class of [`Simulation::classes`](super::Simulation::classes); none without them.
+    /// One report per class of [`Simulation::classes`](super::Simulation::classes); none without classes.
     pub classes: Vec<ClassReport>,
-    /// The mean time that a job runs on a worker of speed 1, by the settings.
+    /// The mean run time of a job on a worker of speed 1, by the settings.
     pub mean_service: f64,
-    /// Which worker started which job, from the beginning of the run, if
-    /// [`log_starts`](super::Simulation::log_starts) asked for it.
+    /// Which worker started which job, from the beginning of the run, if [`log_starts`](super::Simulation::log_starts)
+    /// was set.
     pub starts: Vec<Start>,
 }
 
-/// A job was started.
+/// The start of a job.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Start {
-    /// The job's number in order of arrival, from 1, without those that were refused: as
-    /// [`JobId::get`](crate::JobId::get).
+    /// The job's number in order of arrival, from 1, without refused jobs, as [`JobId::get`](crate::JobId::get).
     pub job: u64,
-    /// The index of the worker.
+    /// The worker's index.
     pub worker: usize,
-    /// When, in seconds.
+    /// The time, in seconds.
     pub at: f64,
 }
 
@@ -71,10 +68,9 @@ pub struct KeyReport {
     pub mean_sojourn: f64,
     /// The mean of their slowdowns.
     pub mean_slowdown: f64,
-    /// Seconds of work, at speed 1, that were done for the key between the first measured arrival and the
-    /// last one.
+    /// Seconds of work, at speed 1, done for the key between the first measured arrival and the last.
     pub work: f64,
-    /// Seconds of work that the key wanted done by then, with what was left over from before.
+    /// Seconds of work that the key demanded by then, including what was left over from before.
     pub demand: f64,
 }
 
@@ -94,12 +90,12 @@ pub struct ClassReport {
     pub refused: u64,
     /// How many of `jobs` had a deadline.
     pub deadlines: u64,
-    /// How many of those were started after it.
+    /// How many of those started after it.
     pub missed: u64,
 }
 
 impl ClassReport {
-    /// The part of the deadlines that was missed, 0 to 1. `None`: no job had one.
+    /// Returns the fraction of deadlines that were missed, 0 to 1, or `None` if no job had one.
     pub fn missed_share(&self) -> Option<f64> {
         share(self.missed, self.deadlines)
     }
@@ -110,17 +106,17 @@ fn share(part: u64, all: u64) -> Option<f64> {
 }
 
 impl Report {
-    /// The part of the deadlines that was missed, 0 to 1. `None`: no job had one.
+    /// Returns the fraction of deadlines that were missed, 0 to 1, or `None` if no job had one.
     pub fn missed_share(&self) -> Option<f64> {
         share(self.missed, self.deadlines)
     }
 
-    /// Jain's index of what the keys got: of the work that was done for each, relative to its max-min share
-    /// of all work that was done. 1: each got what it wanted, or as much as anybody. 1/n: one of n got
-    /// everything. `None`: no job had a key.
+    /// Returns Jain's index of the work done for each key, relative to the key's max-min share of all work done. With
+    /// 1, each key got what it demanded, or as much as any other; with 1/n, one of n keys got everything. Returns
+    /// `None` if no job had a key.
     ///
-    /// Jain, Chiu and Hawe, *A Quantitative Measure of Fairness and Discrimination for Resource
-    /// Allocation in Shared Computer Systems*, DEC-TR-301, 1984.
+    /// Jain, Chiu and Hawe, *A Quantitative Measure of Fairness and Discrimination for Resource Allocation in Shared
+    /// Computer Systems*, DEC-TR-301, 1984.
     pub fn fairness(&self) -> Option<f64> {
         let demands: Vec<f64> = self.keys.iter().map(|key| key.demand).collect();
         let done = self.keys.iter().map(|key| key.work).sum();
@@ -130,16 +126,16 @@ impl Report {
         jain_index(relative.map(|(key, share)| key.work / share))
     }
 
-    /// Jain's index of the keys' mean slowdowns. 1: no key's jobs are slowed down more than another's.
-    /// `None`: no job had a key.
+    /// Returns Jain's index of the keys' mean slowdowns. With 1, all keys' jobs are slowed down equally. Returns `None`
+    /// if no job had a key.
     pub fn slowdown_fairness(&self) -> Option<f64> {
         let ran = self.keys.iter().filter(|key| key.jobs > 0);
         jain_index(ran.map(|key| key.mean_slowdown))
     }
 }
 
-/// Jain's index of fairness of some numbers: (Σx)² / (n Σx²). 1 when all are the same, 1/n when all but
-/// one are 0. `None` if there is none, or all are 0.
+/// Returns Jain's index of fairness of some numbers, (Σx)² / (n Σx²): 1 if all are equal, 1/n if all but one are 0.
+/// Returns `None` if there are no numbers, or all are 0.
 pub fn jain_index(of: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
     for x in of {
@@ -150,9 +146,8 @@ pub fn jain_index(of: impl IntoIterator<Item = f64>) -> Option<f64> {
     (squares > 0.0).then(|| sum * sum / (count * squares))
 }
 
-/// The max-min fair shares of a capacity: nobody gets more than it demands, and what is left over is
-/// divided equally among those who want more (Bertsekas and Gallager, *Data Networks*, 1992, 6.5.2).
-/// O(n log n).
+/// Returns the max-min fair shares of a capacity: no demand gets more than it asks for, and what is left over is
+/// divided equally among those that want more (Bertsekas and Gallager, *Data Networks*, 1992, 6.5.2). O(n log n).
 pub fn max_min_shares(demands: &[f64], capacity: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..demands.len()).collect();
     order.sort_by(|&a, &b| demands[a].total_cmp(&demands[b]));
@@ -166,7 +161,7 @@ pub fn max_min_shares(demands: &[f64], capacity: f64) -> Vec<f64> {
     shares
 }
 
-/// Many measurements: exact, all kept.
+/// A set of measurements: exact, all kept.
 #[derive(Clone, PartialEq)]
 pub struct Distribution {
     /// In billionths, sorted.
@@ -175,7 +170,7 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// Of measurements in billionths. O(n log n).
+    /// Takes measurements in billionths. O(n log n).
     pub(super) fn new(mut values: Vec<u64>) -> Self {
         values.sort_unstable();
         let sum = values.iter().map(|&value| u128::from(value)).sum();
@@ -185,18 +180,18 @@ impl Distribution {
         }
     }
 
-    /// How many there are.
+    /// Returns how many measurements there are.
     pub fn count(&self) -> usize {
         self.sorted.len()
     }
 
-    /// The mean; 0 if there is none. O(1).
+    /// Returns the mean; 0 without measurements. O(1).
     pub fn mean(&self) -> f64 {
         self.sum as f64 / self.sorted.len().max(1) as f64 * 1e-9
     }
 
-    /// The least value that `percent` of all do not exceed, by the nearest rank; 0 if there is none. 50 is
-    /// the median, 100 (and all above) the greatest. O(1).
+    /// Returns the least value that `percent` of all measurements do not exceed, by the nearest rank; 0 without
+    /// measurements. 50 gives the median, 100 and above the maximum. O(1).
     pub fn percentile(&self, percent: f64) -> f64 {
         let rank = (percent / 100.0 * self.sorted.len() as f64).ceil() as usize;
         let last = self.sorted.len().saturating_sub(1);
@@ -327,7 +322,7 @@ mod tests {
     fn jains_index_is_as_in_the_paper() {
         assert_eq!(jain_index([2.0, 2.0, 2.0]), Some(1.0));
         assert_eq!(jain_index([5.0, 0.0, 0.0, 0.0]), Some(0.25));
-        // Its example: 20 dollars for each of 20 of 100 people.
+        // The paper's example: 20 dollars for each of 20 of 100 people.
         let people = (0..100).map(|person| if person < 20 { 20.0 } else { 0.0 });
         assert!((jain_index(people).unwrap() - 0.2).abs() < 1e-12);
         assert_eq!(jain_index([]), None);

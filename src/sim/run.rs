@@ -1,13 +1,17 @@
 //! The events of a simulated pool.
 //!
-//! The desk is the live pool's, and it is asked the same things in the same order as by desk/live/mod.rs,
-//! core.rs and search.rs of a pool whose workers live on an executor with no other task: a submitter calls
-//! a sleeper unless there are searchers enough; a worker that is called, or has finished, routes and then
-//! takes; one that finds nothing falls asleep. All that one event sets off happens at its moment of virtual
-//! time, before the next event. At the same moment, ends come before arrivals.
+//! The desk is the live pool's, and it gets the same calls in the same order as from desk/live, engine and
+//! worker/search.rs in a pool whose workers live on an executor with no other task:
 //!
-//! One thing is left out: jobs that a worker takes ahead into its tray, which a live one does with
-//! jobs of less than some hundred microseconds only.
+//! - A submitter wakes a sleeper unless there are searchers enough.
+//! - A worker that is woken, or has finished a job, routes and then takes.
+//! - A worker that finds nothing falls asleep.
+//!
+//! All consequences of an event happen at its moment of virtual time, before the next event. At the same moment, ends
+//! come before arrivals.
+//!
+//! One thing is left out: jobs that a worker takes ahead into its tray, which a live one does only with jobs of less
+//! than some hundred microseconds.
 
 use super::arrivals::Clockwork;
 use super::classes::Urgency;
@@ -29,7 +33,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A worker and what it runs.
 struct Seat {
     speed: f64,
     /// Only for the average that strategies may read.
@@ -43,24 +46,23 @@ pub(super) struct Run {
     vitals: Arc<[Vitals]>,
     ends: Ends,
     now: u64,
-    /// What virtual time counts from, where an `Instant` is asked for.
+    /// The start of virtual time, where an `Instant` is needed.
     epoch: Instant,
-    /// Called sleepers, who count as searchers until they have looked.
+    /// Woken sleepers, which count as searchers until they have looked.
     called: VecDeque<usize>,
     searching: u64,
-    /// Jobs that wait, and the units of room that they take up.
+    /// Waiting jobs, and the units of room that they take up.
     waiting: u64,
     occupied: u64,
     capacity: u64,
     key_bound: Option<usize>,
-    /// Of jobs that wait, if there is a bound for each key.
+    /// Waiting jobs per key, if the order bounds them.
     waiting_of_key: HashMap<u64, usize>,
     accepted: u64,
     finished: u64,
     tally: Tally,
 }
 
-/// Where jobs come from.
 struct Source<'a> {
     settings: &'a Simulation,
     clockwork: Clockwork,
@@ -104,7 +106,7 @@ pub(super) fn run(settings: &Simulation, rate: Option<f64>) -> Result<Report, Si
 
 impl<'a> Source<'a> {
     fn new(settings: &'a Simulation, rate: Option<f64>) -> Self {
-        // Streams of their own, so that the same jobs come at the same times whatever else is changed.
+        // Independent streams, so that the same jobs come at the same times whatever else is changed.
         let mut seeds = Rng::new(settings.seed);
         let mut stream = || Rng::new(seeds.next_u64());
         let (warm_up, jobs) = settings.warm_up_and_jobs();
@@ -131,7 +133,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The next job, which comes now; `number` is its own among the accepted ones.
+    /// Draws the next job, which comes now; `number` is its number among the accepted ones.
     fn draw(&mut self, number: u64, arrived: u64, now: Instant) -> Job<SimJob> {
         let service = self.service.draw(self.count, &mut self.service_rng);
         let mut options = match (&self.settings.keys, self.settings.arrivals.recorded()) {
@@ -207,7 +209,7 @@ impl Run {
         }
     }
 
-    /// Whether the key may have one more waiting; if so, it has.
+    /// Counts a job in and returns whether its key may have one more waiting.
     fn let_in(&mut self, key: Option<u64>) -> bool {
         let (Some(bound), Some(key)) = (self.key_bound, key) else {
             return true;
@@ -218,7 +220,7 @@ impl Run {
         fits
     }
 
-    /// As `Core::wake`.
+    /// As `Core::wake_for_work`.
     fn wake(&mut self) {
         if self.desk.sleepers() == 0 || self.searching > 0 && self.searching >= self.waiting {
             return;
@@ -251,7 +253,7 @@ impl Run {
         }
     }
 
-    /// The job that ends now is over; its worker looks for the next one.
+    /// Ends the job whose time has come; its worker looks for the next one.
     fn finish(&mut self) {
         let Some(worker) = self.ends.pop() else {
             return;
@@ -273,9 +275,9 @@ impl Run {
         }
     }
 
-    /// A searcher looks, and falls asleep if there is nothing.
+    /// Lets a searcher look, and fall asleep if there is nothing.
     fn search(&mut self, worker: usize) {
-        // Twice, as a live one does, which also looks once more before it falls asleep.
+        // Twice, like a live worker, which looks once more before it falls asleep.
         for _ in 0..2 {
             if let Some(job) = self.take(worker) {
                 self.start(worker, job);

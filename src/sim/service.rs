@@ -1,4 +1,4 @@
-//! How long jobs run.
+//! Service times: how long jobs run.
 
 use super::{SimError, Trace, math};
 use crate::sync::rng::Rng;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 /// How long jobs run on a worker of speed 1, in seconds.
 ///
-/// From a text, as [`FromStr`]: `exponential`, `deterministic`, `bimodal:1,0.9,20,0.1` (length,
-/// probability, length, probability) or `pareto:2.5` (the shape).
+/// Parsed by [`FromStr`] from `exponential`, `deterministic`, `bimodal:1,0.9,20,0.1` (length, probability, length,
+/// probability) or `pareto:2.5` (the shape).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Service(Kind);
 
@@ -31,23 +31,23 @@ impl Service {
         Service(Kind::Deterministic)
     }
 
-    /// One of two lengths, each with its probability. The mean is what they make it.
+    /// One of two lengths, each with its probability. The mean follows from these.
     pub fn bimodal(first: (f64, f64), second: (f64, f64)) -> Self {
         Service(Kind::Bimodal([first, second]))
     }
 
-    /// Pareto distributed with this shape, above 1, and with mean 1. Up to shape 2, the variance is
+    /// Pareto distributed with this shape, which must be above 1, and with mean 1. Up to shape 2, the variance is
     /// infinite.
     pub fn pareto(shape: f64) -> Self {
         Service(Kind::Pareto(shape))
     }
 
-    /// The recorded service times, in their order, and from the first again after the last.
+    /// The recorded service times, in their order; starts again after the last.
     pub fn trace(trace: &Trace) -> Self {
         Service(Kind::Trace(trace.clone()))
     }
 
-    /// The mean, in seconds.
+    /// Returns the mean, in seconds.
     pub fn mean(&self) -> f64 {
         match &self.0 {
             Kind::Exponential | Kind::Deterministic | Kind::Pareto(_) => 1.0,
@@ -90,7 +90,7 @@ impl Service {
         }
     }
 
-    /// The time of the job with this number, in seconds.
+    /// Returns the service time of the job with this number, in seconds.
     pub(super) fn draw(&self, number: u64, rng: &mut Rng) -> f64 {
         match &self.0 {
             Kind::Exponential => exponential(rng),
@@ -111,12 +111,12 @@ impl Service {
     }
 }
 
-/// With mean 1.
+/// Draws from the exponential distribution with mean 1.
 pub(super) fn exponential(rng: &mut Rng) -> f64 {
     -math::ln(1.0 - rng.unit_f64())
 }
 
-/// Numbers separated by commas.
+/// Parses numbers separated by commas.
 pub(super) fn numbers<const N: usize>(
     setting: &'static str,
     text: &str,
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn drawn_times_have_the_moments_they_should() {
-        // Mean and second moment; the tolerance is five standard errors or more.
+        // Mean and second moment; the tolerance is at least five standard errors.
         for (text, mean, second) in [
             ("exponential", 1.0, Some(2.0)),
             ("deterministic", 1.0, Some(1.0)),

@@ -48,11 +48,10 @@ pub struct Simulation {
     pub(super) log_starts: bool,
 }
 
-/// Up to how many jobs are bound to a worker ahead: see
-/// [`inbox_depth`](crate::PoolBuilder::inbox_depth).
+/// How many jobs are bound to a worker ahead at most: see [`inbox_depth`](crate::PoolBuilder::inbox_depth).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// So many; the others wait in the common queue until a worker has room.
+    /// This many; other jobs wait in the common queue until a worker has room.
     Jobs(usize),
     /// Each job is bound when it arrives, as the classical models assume.
     Unbounded,
@@ -82,7 +81,7 @@ impl Default for Simulation {
 }
 
 impl Simulation {
-    /// One with the defaults above.
+    /// Creates a simulation with the defaults above.
     pub fn new() -> Self {
         Simulation {
             workers: None,
@@ -103,118 +102,117 @@ impl Simulation {
         }
     }
 
-    /// The number of workers.
+    /// Sets the number of workers.
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = Some(count);
         self
     }
 
-    /// How fast each worker is: one of speed 2 runs a job in half its time.
+    /// Sets each worker's speed: a worker of speed 2 runs a job in half its time.
     pub fn speeds(mut self, speeds: impl Into<Vec<f64>>) -> Self {
         self.speeds = Some(speeds.into());
         self
     }
 
-    /// The strategy: `make` is called once for each [`run`](Self::run).
+    /// Sets the strategy. `make` is called once per [`run`](Self::run).
     pub fn dispatcher<D: Dispatcher<SimJob>>(mut self, make: impl Fn() -> D + 'static) -> Self {
         self.strategy = Box::new(move || Box::new(make()));
         self
     }
 
-    /// The order in which waiting jobs leave the queue: `make` is called once for each [`run`](Self::run).
+    /// Sets the order in which waiting jobs leave the queue. `make` is called once per [`run`](Self::run).
     pub fn queue_order<Q: QueueOrder<SimJob>>(mut self, make: impl Fn() -> Q + 'static) -> Self {
         self.order = Box::new(move || Box::new(make()));
         self
     }
 
-    /// Up to how many jobs are bound to a worker ahead.
+    /// Sets how many jobs are bound to a worker ahead at most.
     pub fn depth(mut self, depth: Depth) -> Self {
         self.depth = depth;
         self
     }
 
-    /// The queue's capacity, in units of the jobs' weight (1 if nothing was said). A job that finds too
-    /// little room is refused, as by [`try_send`](crate::Submitter::try_send), and counted in
-    /// [`Report::refused`]; so is one whose key has as many waiting as the order's
-    /// [`key_bound`](QueueOrder::key_bound).
+    /// Sets the queue's capacity, in units of the jobs' weight (1 by default). A job that finds too little room is
+    /// refused, as by [`try_send`](crate::Submitter::try_send), and counted in [`Report::refused`]; so is a job whose
+    /// key has reached the order's [`key_bound`](QueueOrder::key_bound).
     pub fn capacity(mut self, units: u64) -> Self {
         self.capacity = units;
         self
     }
 
-    /// When jobs come.
+    /// Sets when jobs come.
     pub fn arrivals(mut self, arrivals: Arrivals) -> Self {
         self.arrivals = arrivals;
         self
     }
 
-    /// How much work comes, as a fraction of what all workers can do. At 1 and above, queues grow as long
-    /// as the simulation runs. Replaces [`rate`](Self::rate).
+    /// Sets how much work comes, as a fraction of what all workers can do. At 1 and above, queues grow as long as the
+    /// simulation runs. Replaces [`rate`](Self::rate).
     pub fn load(mut self, load: f64) -> Self {
         self.pace = Pace::Load(load);
         self
     }
 
-    /// How many jobs come in a second, on average. Replaces [`load`](Self::load).
+    /// Sets how many jobs come per second, on average. Replaces [`load`](Self::load).
     pub fn rate(mut self, jobs: f64) -> Self {
         self.pace = Pace::Rate(jobs);
         self
     }
 
-    /// How long jobs run.
+    /// Sets how long jobs run.
     pub fn service(mut self, service: Service) -> Self {
         self.service = Some(service);
         self
     }
 
-    /// Whom jobs belong to.
+    /// Sets which jobs belong together.
     pub fn keys(mut self, keys: Keys) -> Self {
         self.keys = Some(keys);
         self
     }
 
-    /// How urgent jobs are, for orders such as [`Priority`](crate::Priority) and
-    /// [`EarliestDeadline`](crate::EarliestDeadline). A job's class is drawn whatever its key is. Its priority
-    /// and its deadline are those of its class, and replace those of its key or a trace.
+    /// Sets how urgent jobs are, for orders such as [`Priority`](crate::Priority) and
+    /// [`EarliestDeadline`](crate::EarliestDeadline). A job's class is drawn independently of its key. Its priority and
+    /// deadline are those of its class, and replace those of its key or a trace.
     pub fn classes(mut self, classes: Classes) -> Self {
         self.classes = Some(classes);
         self
     }
 
-    /// How many jobs are measured. A trace may have fewer.
+    /// Sets how many jobs are measured. A trace may have fewer.
     pub fn jobs(mut self, count: u64) -> Self {
         self.jobs = Some(count);
         self
     }
 
-    /// How many jobs come before those that are measured, and are left out of the figures. The busier the
-    /// workers, the longer it takes until the pool is in its steady state: at load ρ, some 2/(1 - ρ)² mean
-    /// service times for each worker.
+    /// Sets how many jobs come before the measured ones and are left out of the figures. The busier the workers, the
+    /// longer the pool takes to reach its steady state: at load ρ, some 2/(1 - ρ)² mean service times per worker.
     pub fn warm_up(mut self, jobs: u64) -> Self {
         self.warm_up = Some(jobs);
         self
     }
 
-    /// Another seed, other random numbers. (Strategies have seeds of their own.)
+    /// Sets the seed of the random numbers. (Strategies have seeds of their own.)
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Whether to keep in [`Report::starts`] which worker started which job.
+    /// Sets whether to record in [`Report::starts`] which worker started which job.
     pub fn log_starts(mut self, log: bool) -> Self {
         self.log_starts = log;
         self
     }
 
-    /// Runs the simulation, on this thread, until the last job is over.
-    ///
-    /// Costs a heap operation in O(log workers) for each job and what the strategy and the order cost;
-    /// 24 bytes for each measured job. With classes, an allocation for each job and 16 bytes more.
+    /// Runs the simulation on this thread, until the last job is over.
     ///
     /// # Errors
     ///
-    /// [`SimError::Setting`], and [`SimError::TimeOverflow`].
+    /// Returns [`SimError::Setting`] if a setting is out of range, and [`SimError::TimeOverflow`] if virtual time runs
+    /// out.
+    ///
+    /// Cost: a heap operation in O(log workers) per job, plus the cost of the strategy and the order, and 24 bytes per
+    /// measured job. With classes, also an allocation per job and 16 bytes more.
     pub fn run(&self) -> Result<Report, SimError> {
         self.check()?;
         run::run(self, self.jobs_a_second()?)
@@ -249,7 +247,7 @@ impl Simulation {
         self.classes.as_ref().map_or(Ok(()), Classes::check)
     }
 
-    /// As a pool's builder does.
+    /// Checks the order, as a pool's builder does.
     fn check_order(&self) -> Result<(), SimError> {
         match (self.order)().check() {
             Ok(()) => Ok(()),
@@ -287,7 +285,7 @@ impl Simulation {
         }
     }
 
-    /// How many jobs come in a second. `None`: as the trace says.
+    /// Returns how many jobs come per second. `None`: as the trace says.
     fn jobs_a_second(&self) -> Result<Option<f64>, SimError> {
         let recorded = self.arrivals.recorded();
         let positive = |value: f64| value > 0.0 && value.is_finite();
@@ -421,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_key_with_its_share_of_the_queue_is_refused_and_others_are_not() {
-        // All at once, to one worker: each key has one running or two waiting, and no more.
+        // All come at once, to one worker: each key has one job running or two waiting, and no more.
         let trace = Trace::parse("0,1,1\n0,1,1\n0,1,1\n0,1,1\n0,1,2\n0,1\n0,1\n0,1").unwrap();
         let report = Simulation::new()
             .arrivals(Arrivals::trace(&trace))

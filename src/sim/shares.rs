@@ -1,9 +1,9 @@
-//! Some of several, each with its share of the jobs.
+//! A choice among several, each with its share of the jobs.
 
 use super::SimError;
 use crate::sync::rng::Rng;
 
-/// `one` and `all` say what has the shares.
+/// Checks the shares. `one` and `all` name what has them.
 pub(super) fn check(one: &'static str, all: &'static str, shares: &[f64]) -> Result<(), SimError> {
     let wrong = |share: &&f64| !(**share >= 0.0 && share.is_finite());
     if let Some(share) = shares.iter().find(wrong) {
@@ -19,7 +19,7 @@ pub(super) fn check(one: &'static str, all: &'static str, shares: &[f64]) -> Res
 /// Draws by the shares.
 #[derive(Debug, Default)]
 pub(super) struct Lots {
-    /// The sums of the shares up to each.
+    /// The sum of the shares up to each.
     bounds: Vec<f64>,
 }
 
@@ -35,12 +35,12 @@ impl Lots {
         }
     }
 
-    /// The index of one; `None` if there is none, and then nothing is drawn.
+    /// Draws an index. Returns `None` if there are no shares, and then draws no number.
     pub(super) fn draw(&self, rng: &mut Rng) -> Option<usize> {
         let total = self.bounds.last()?;
         let at = rng.unit_f64() * total;
         let one = self.bounds.partition_point(|&bound| bound <= at);
-        // By a rounding, the draw may be the total itself.
+        // Rounding may make the draw the total itself.
         Some(one.min(self.bounds.len() - 1))
     }
 }

@@ -5,7 +5,6 @@ use super::report::{ClassReport, Distribution, KeyReport, Report, Start};
 use super::{Classes, SimJob};
 use std::collections::HashMap;
 
-/// A job that runs.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) job: SimJob,
@@ -19,7 +18,7 @@ pub(super) struct Running {
 pub(super) struct Tally {
     /// Jobs are measured from this number on.
     from_number: u64,
-    /// When the first of them came, and the last; the end of time while that is not known.
+    /// When the first and the last of them came; the end of time while that is not known.
     from: u64,
     until: u64,
     waits: Vec<u64>,
@@ -79,13 +78,13 @@ impl Tally {
         }
     }
 
-    /// The warm-up is over.
+    /// Ends the warm-up.
     pub(super) fn begin(&mut self, number: u64, now: u64) {
         self.from_number = number;
         self.from = now;
     }
 
-    /// The last job came.
+    /// Notes that the last job has come.
     pub(super) fn end(&mut self, now: u64) {
         self.until = now;
     }
@@ -140,7 +139,7 @@ impl Tally {
         }
         let Some(key) = key else { return };
         if now < self.from {
-            // Over before the figures begin.
+            // The job is over before the figures begin.
             key.demand -= u128::from(job.service);
         } else if now <= self.until {
             key.work += u128::from(job.service);

@@ -1,18 +1,18 @@
-//! Recorded workloads.
+//! Traces: recorded workloads.
 
 use super::SimError;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A recorded workload: when jobs came, and how long each ran. A clone shares it.
+/// A recorded workload: when jobs came, and how long each ran. Clones share it.
 ///
 /// # Format
 ///
-/// One job a line: `arrival,service[,key[,priority[,weight[,deadline]]]]`, in order of arrival. The first two
-/// are in seconds, and so is the deadline: how long after its arrival the job should have started. An empty
-/// field stands for no key, priority 0, weight 1 and no deadline. Empty lines and those that begin
-/// with `#` are passed over, and so is a first line of names that begins with `arrival`.
+/// One job per line: `arrival,service[,key[,priority[,weight[,deadline]]]]`, in order of arrival. Arrival, service and
+/// deadline are in seconds; the deadline is how long after its arrival the job should have started. An empty field
+/// means no key, priority 0, weight 1 or no deadline. Empty lines, lines that begin with `#`, and a first line of names
+/// that begins with `arrival` are skipped.
 ///
 /// ```
 /// use fanpool::sim::Trace;
@@ -36,18 +36,18 @@ pub struct Recorded {
     pub arrival: f64,
     /// How long it runs on a worker of speed 1, in seconds.
     pub service: f64,
-    /// As [`JobBuilder::key`](crate::JobBuilder::key).
+    /// Its key, as [`JobBuilder::key`](crate::JobBuilder::key).
     pub key: Option<u64>,
-    /// As [`JobBuilder::priority`](crate::JobBuilder::priority).
+    /// Its priority, as [`JobBuilder::priority`](crate::JobBuilder::priority).
     pub priority: i32,
-    /// As [`JobBuilder::weight`](crate::JobBuilder::weight).
+    /// Its weight, as [`JobBuilder::weight`](crate::JobBuilder::weight).
     pub weight: u64,
-    /// As [`JobBuilder::expires_in`](crate::JobBuilder::expires_in), in seconds from the arrival.
+    /// Its deadline, as [`JobBuilder::expires_in`](crate::JobBuilder::expires_in), in seconds from the arrival.
     pub deadline: Option<f64>,
 }
 
 impl Recorded {
-    /// A job about which nothing more was said.
+    /// A job with all other fields at their defaults.
     pub fn new(arrival: f64, service: f64) -> Self {
         Recorded {
             arrival,
@@ -59,7 +59,7 @@ impl Recorded {
         }
     }
 
-    /// `last` is when the job before it came.
+    /// Returns what is wrong with it. `last` is when the previous job came.
     fn problem(&self, last: f64) -> Option<String> {
         let time = |seconds: f64| seconds.is_finite() && seconds >= 0.0;
         if !time(self.arrival) {
@@ -79,12 +79,12 @@ impl Recorded {
 }
 
 impl Trace {
-    /// A trace of these jobs.
+    /// Creates a trace of these jobs.
     ///
     /// # Errors
     ///
-    /// [`SimError::Trace`] for the first job that is out of order or out of range (its line is its place,
-    /// from 1), or when there is none.
+    /// Returns [`SimError::Trace`] for the first job that is out of order or out of range (its line is its place, from
+    /// 1), or if there are no jobs.
     pub fn new(jobs: impl IntoIterator<Item = Recorded>) -> Result<Self, SimError> {
         let jobs = jobs.into_iter().enumerate().map(|(at, job)| (at + 1, job));
         Trace::checked(jobs, |_, job| format!("{job:?}"))
@@ -94,7 +94,7 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// [`SimError::Trace`] for the first malformed line, and for a text without a job.
+    /// Returns [`SimError::Trace`] for the first malformed line, and for a text without jobs.
     pub fn parse(text: &str) -> Result<Self, SimError> {
         let lines: Vec<&str> = text.lines().collect();
         let mut jobs = Vec::new();
@@ -118,7 +118,7 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// [`SimError::Read`], or those of [`parse`](Self::parse).
+    /// Returns [`SimError::Read`] if the file cannot be read, and the errors of [`parse`](Self::parse).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, SimError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(|source| SimError::Read {
@@ -157,28 +157,28 @@ impl Trace {
         })
     }
 
-    /// Its jobs, in order of arrival.
+    /// Returns its jobs, in order of arrival.
     pub fn jobs(&self) -> &[Recorded] {
         &self.jobs
     }
 
-    /// How many jobs it has: never 0.
+    /// Returns how many jobs it has: never 0.
     pub fn len(&self) -> usize {
         self.jobs.len()
     }
 
-    /// Never.
+    /// Returns `false`: a trace is never empty.
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
 
-    /// The mean of the service times, in seconds.
+    /// Returns the mean of the service times, in seconds.
     pub fn mean_service(&self) -> f64 {
         let total: f64 = self.jobs.iter().map(|job| job.service).sum();
         total / self.len() as f64
     }
 
-    /// Jobs a second, from the first to the last one; infinite if all came at once.
+    /// Returns the jobs per second, from the first to the last; infinite if all came at once.
     pub fn rate(&self) -> f64 {
         let first = self.jobs.first().map_or(0.0, |job| job.arrival);
         let last = self.jobs.last().map_or(0.0, |job| job.arrival);

@@ -5,7 +5,7 @@ use crate::dispatcher::{Affinity, All, Dispatcher, Place, Target, Vitals, Worker
 use crate::job::Job;
 use crate::keys::holders::Holders;
 
-/// Hands all calls on, and looks at the answers.
+/// Forwards all calls and checks the answers.
 pub(super) struct Watched<D> {
     inner: D,
     log: Log,
@@ -16,7 +16,7 @@ impl<D> Watched<D> {
         Watched { inner, log }
     }
 
-    /// What is wrong with an answer.
+    /// Returns what is wrong with an answer.
     fn fault_of(target: Target, workers: &Workers<'_>) -> Option<String> {
         let key = workers.key();
         let holder = key.and_then(|key| workers.holder_of(key));
@@ -80,7 +80,7 @@ impl<J: 'static, D: Dispatcher<J>> Dispatcher<J> for Watched<D> {
     }
 }
 
-/// What is asked once must have one answer.
+/// Checks that what is asked only once has only one answer.
 pub(super) fn check_answers<J, D: Dispatcher<J>>(one: &D, other: &D, log: &Log) {
     let answers = |of: &D| (of.late_binding(), of.affinity().is_some());
     let (first, second, third) = (answers(one), answers(one), answers(other));
@@ -94,7 +94,7 @@ pub(super) fn check_answers<J, D: Dispatcher<J>>(one: &D, other: &D, log: &Log) 
     }
 }
 
-/// One that is never asked must have nothing to say.
+/// Checks that a strategy which is never asked only says `Any`.
 pub(super) fn check_late<J, D: Dispatcher<J>>(strategy: &mut D, data: J, log: &Log) {
     let mut places: Vec<Place> = Vec::new();
     places.resize_with(3, || Place {

@@ -1,5 +1,5 @@
-//! Pools on threads, with jobs that panic and that submit to their own pool while others are cancelled, and
-//! a strategy and an order that submit to it, too.
+//! Live pools on threads: jobs panic, submit to their own pool and are cancelled, and the strategy and the order submit
+//! to the pool, too.
 
 use super::log::Log;
 use crate::context::JobContext;
@@ -17,17 +17,17 @@ use std::collections::{BTreeSet, VecDeque};
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Jobs that are submitted from outside.
+/// Jobs submitted from outside.
 const JOBS: u64 = 400;
-/// Jobs that are submitted from inside, at most.
+/// Jobs submitted from inside, at most.
 const INNER: u64 = 100;
-/// What the queue holds: so little that submitters wait.
+/// The queue's capacity: so small that submitters wait.
 const CAPACITY: usize = 40;
 
-/// The pool, for what runs inside it.
+/// The pool, for code that runs inside it.
 struct Inside<J> {
     pool: OnceLock<WeakSubmitter<J, (), ()>>,
-    /// Jobs that are yet to be submitted from inside.
+    /// Jobs yet to be submitted from inside.
     stock: Mutex<Vec<J>>,
 }
 
@@ -43,7 +43,7 @@ impl<J: Send + 'static> Inside<J> {
     }
 }
 
-/// Runs jobs through a pool of two dispatchers and sees what becomes of them.
+/// Runs jobs through a pool of two dispatchers and checks what becomes of them.
 pub(super) fn run<J, D, Q>(
     seed: u64,
     strategy: impl Fn(&Log) -> D,
@@ -61,7 +61,7 @@ pub(super) fn run<J, D, Q>(
         pool: OnceLock::new(),
         stock: Mutex::new((JOBS..JOBS + INNER).map(make).collect()),
     });
-    // Made here, since the pool keeps the closures that make them, and what is tested may be borrowed.
+    // Created here, because the pool keeps the closures that create them, and the tested code may be borrowed.
     let (mut strategies, mut orders) = (Vec::new(), Vec::new());
     for _ in 0..DISPATCHERS {
         let inside = || inside.clone();
@@ -100,7 +100,7 @@ pub(super) fn run<J, D, Q>(
     settle(counts, lock(&ran).len() as u64, log);
 }
 
-/// From outside: every other job with a handle, by which some are cancelled at once.
+/// Submits from outside: every other job with a handle, by which some are cancelled at once.
 fn submit_all<J: Send + 'static>(pool: &Submitter<J, (), ()>, seed: u64, make: &dyn Fn(u64) -> J) {
     let mut rng = Rng::new(seed);
     for number in 0..JOBS {
@@ -108,7 +108,7 @@ fn submit_all<J: Send + 'static>(pool: &Submitter<J, (), ()>, seed: u64, make: &
         if rng.below(4) > 0 {
             job = job.key(rng.below(8) as u64);
         }
-        // Nobody closes the pool; what an order's bound of its keys refuses is none of its own.
+        // Nobody closes the pool, and a refusal by an order's bound on its keys is no fault.
         match rng.below(4) {
             0 => drop(job.submit_blocking().map(|handle| handle.cancel())),
             1 => drop(job.submit_blocking()),
@@ -212,7 +212,7 @@ impl<J: Send + 'static, Q: QueueOrder<J>> QueueOrder<J> for Meddling<Q, J> {
     }
 }
 
-/// Of this test's own, whose jobs may panic.
+/// For this test's own mutexes, because its jobs may panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

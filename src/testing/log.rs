@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// So many of the last steps are shown.
+/// This many of the last steps are shown.
 const SHOWN: usize = 40;
 
 /// Clones are the same log.
@@ -38,13 +38,13 @@ impl Log {
 
     pub(super) fn step(&self, step: String) {
         let entries = &mut *self.entries();
-        // What happens after it explains nothing.
+        // Later steps explain nothing.
         if entries.complaint.is_none() {
             entries.steps.push(step);
         }
     }
 
-    /// A promise is broken. What comes after the first one may follow from it.
+    /// Records a broken promise. Later complaints are ignored, because they may follow from the first.
     pub(super) fn complain(&self, complaint: String) {
         let entries = &mut *self.entries();
         if entries.complaint.is_none() {
@@ -56,12 +56,11 @@ impl Log {
         self.entries().complaint.is_some()
     }
 
-    /// How often foreign code panicked.
     pub(super) fn panics(&self) -> u64 {
         self.entries().panics
     }
 
-    /// Calls foreign code; a panic is noted, and goes on.
+    /// Calls foreign code. A panic is noted, and goes on.
     pub(super) fn guard<R>(&self, call: &str, act: impl FnOnce() -> R) -> R {
         contain(act).unwrap_or_else(|panic: Panic| {
             self.complain(format!(
@@ -72,7 +71,7 @@ impl Log {
         })
     }
 
-    /// What no strategy and no order can be blamed for.
+    /// Checks what no strategy and no order can be blamed for.
     pub(super) fn expect(&self, holds: bool, what: impl FnOnce() -> String) {
         if !holds && !self.has_complaint() {
             let what = what();

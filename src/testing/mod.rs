@@ -1,6 +1,6 @@
-//! Shows whether a strategy or a queue order of your own keeps its contract.
+//! Checks whether a strategy or a queue order of your own keeps its contract.
 //!
-//! Needs the feature `testing`; for the tests of a crate that has a [`Dispatcher`] or a [`QueueOrder`]:
+//! Needs the feature `testing`. For the tests of a crate that has a [`Dispatcher`] or a [`QueueOrder`]:
 //!
 //! ```
 //! use fanpool::testing::{Order, check_dispatcher, check_queue_order};
@@ -10,34 +10,35 @@
 //! check_queue_order(Fifo::new, Order::Fifo);
 //! ```
 //!
-//! Each check panics at the first broken promise, and says which one it was, and what had happened until
-//! then. It takes some tenths of a second, and is the same each time but for the last part.
+//! Each check panics at the first broken promise, and says which one it was and what had happened until then. It takes
+//! some tenths of a second, and is the same each time except for the live pools.
 //!
 //! # What is checked
 //!
-//! Some hundred seeded programs drive the very state machine that a pool's dispatcher is, without threads or
-//! time: jobs come one by one and in batches, with and without keys, priorities, weights and deadlines; workers take
-//! them, sleep, are lost, stand aside, come back and retire; jobs are cancelled while they wait; in the end
-//! all that waits is taken or swept out. Then some live pools run jobs that panic and that submit to their
-//! own pool, while the strategy and the order do so, too.
+//! 1. Some hundred seeded programs drive the state machine of a pool's dispatcher, without threads or time. Jobs come
+//!    one by one and in batches, with and without keys, priorities, weights and deadlines. Workers take them, sleep,
+//!    are lost, stand aside, come back and retire. Jobs are cancelled while they wait. In the end, all waiting jobs are
+//!    taken or swept out.
+//! 2. Some live pools run jobs that panic and that submit to their own pool, while the strategy and the order do so,
+//!    too.
 //!
 //! | of | promise |
 //! |---|---|
-//! | both | no panic; nothing lost; a call that submits to the pool hurts nobody |
-//! | a strategy | it names workers of its own dispatcher that are there and do not retire |
+//! | both | no panic; no job is lost; a call that submits to the pool does no harm |
+//! | a strategy | it names present workers of its own dispatcher that do not retire |
 //! | | [`late_binding`](Dispatcher::late_binding) means [`Target::Any`](crate::Target::Any), always |
 //! | | with an [`affinity`](Dispatcher::affinity): a job has one key, however often it is asked for; a key that a worker holds stays there; its jobs start in order, and never two at once |
-//! | an order | what goes in comes out, once: nothing is lost, hidden, or miscounted by `len` |
-//! | | `retain` shows each job once, and drops those that are refused, and no others |
-//! | | `append` takes all, and `pop_many` gives what `pop` would |
-//! | | jobs come out in the [`Order`] that is promised |
+//! | an order | each job that goes in comes out once: none is lost, hidden, or miscounted by `len` |
+//! | | `retain` shows each job once, and drops exactly those that are refused |
+//! | | `append` takes all jobs, and `pop_many` gives what `pop` would |
+//! | | jobs come out in the promised [`Order`] |
 //!
-//! Two more need no check, since they cannot be broken: a strategy only sees jobs, so it can neither lose nor
-//! duplicate one; and an order cannot duplicate what it is given, since a [`Queued`](crate::Queued) can
-//! neither be made nor cloned.
+//! Two more promises need no check, because they cannot be broken: a strategy only sees jobs, so it can neither lose
+//! nor duplicate one; and an order cannot duplicate jobs, because a [`Queued`](crate::Queued) can be neither created
+//! nor cloned.
 //!
-//! The pool itself bears most of what is checked here: a job whose worker is not there goes to anyone, a
-//! strategy that panics is counted, and an order that does is replaced. But no promise of theirs holds then.
+//! The pool itself survives most of these faults: a job whose worker is not there goes to any worker, a strategy that
+//! panics is counted, and an order that panics is replaced. But then their promises no longer hold.
 
 mod dispatcher;
 mod live;
@@ -52,22 +53,22 @@ use crate::queue_order::{Fifo, QueueOrder};
 use log::Log;
 use program::Program;
 
-/// How many programs drive a desk, each from a seed of its own.
+/// How many programs drive a desk, each with its own seed.
 const PROGRAMS: u64 = 200;
-/// How many live pools there are.
+/// How many live pools are run.
 const POOLS: u64 = 4;
 
-/// Checks a strategy for jobs of type `u64`, which may just be their numbers: `make` is called for each
-/// pool and each dispatcher.
+/// Checks a strategy for jobs of type `u64`, which may just be their numbers. `make` is called for each pool and each
+/// dispatcher.
 ///
 /// # Panics
 ///
-/// When a promise is broken.
+/// Panics if a promise is broken.
 pub fn check_dispatcher<D: Dispatcher<u64>>(make: impl Fn() -> D) {
     check_dispatcher_with(make, |number| number);
 }
 
-/// Checks a strategy for jobs of a type of your own, which `job` makes from their numbers.
+/// Checks a strategy for jobs of your own type, which `job` makes from their numbers.
 ///
 /// ```
 /// use fanpool::testing::check_dispatcher_with;
@@ -83,7 +84,7 @@ pub fn check_dispatcher<D: Dispatcher<u64>>(make: impl Fn() -> D) {
 ///
 /// # Panics
 ///
-/// When a promise is broken.
+/// Panics if a promise is broken.
 pub fn check_dispatcher_with<J, D>(make: impl Fn() -> D, job: impl Fn(u64) -> J)
 where
     J: Send + 'static,
@@ -110,12 +111,12 @@ where
     }
 }
 
-/// Checks a queue order, and that jobs come out of it as `promise` says: `make` is called for each pool and
-/// each dispatcher.
+/// Checks a queue order, and that jobs come out of it as `promise` says. `make` is called for each pool and each
+/// dispatcher.
 ///
 /// # Panics
 ///
-/// When a promise is broken.
+/// Panics if a promise is broken.
 pub fn check_queue_order<Q: QueueOrder<u64>>(make: impl Fn() -> Q, promise: Order) {
     let what = "the queue order";
     let watched = |log: &Log| order::Watched::new(make(), promise, log.clone());
@@ -135,7 +136,7 @@ pub fn check_queue_order<Q: QueueOrder<u64>>(make: impl Fn() -> Q, promise: Orde
         };
         let job = |number| number;
         let mut program = Program::new(seed, Box::new(watched(&log)), strategy, &job, &log);
-        // What is wrong with an order shows best at once.
+        // Stops at the first fault, where it shows best.
         program.run(true);
         program.end();
         log.close();

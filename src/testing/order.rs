@@ -9,14 +9,14 @@ use std::time::Instant;
 /// A promise about which job a queue order gives next.
 #[derive(Debug, Clone, Copy)]
 pub enum Order {
-    /// None.
+    /// No promise.
     Any,
-    /// The one that came first.
+    /// The job that came first.
     Fifo,
-    /// Of those that this makes the same number of, the one that came first: for example of each key, or of
-    /// each priority.
+    /// Among jobs for which this returns the same number, the one that came first: for example within each key, or
+    /// within each priority.
     FifoWithin(fn(&Seen) -> u64),
-    /// The one whose index among those that wait, in the order in which they came, this tells. There is at
+    /// The job at the index that this returns, among the waiting jobs in the order in which they came. There is at
     /// least one.
     ///
     /// ```
@@ -43,21 +43,21 @@ pub enum Order {
     Next(fn(&[Seen]) -> usize),
 }
 
-/// A job as an order could see it when it came.
+/// A job, as an order could see it when it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Seen {
     /// The job's number, as [`Queued::id`].
     pub id: u64,
-    /// How many came to this order before.
+    /// How many jobs came to this order before.
     pub arrival: u64,
-    /// As [`Queued::priority`].
+    /// The job's priority, as [`Queued::priority`].
     pub priority: i32,
-    /// As [`Queued::key`].
+    /// The job's key, as [`Queued::key`].
     pub key: Option<u64>,
-    /// As [`Queued::weight`].
+    /// The job's weight, as [`Queued::weight`].
     pub weight: u64,
-    /// As [`Queued::deadline`].
+    /// The job's deadline, as [`Queued::deadline`].
     pub deadline: Option<Instant>,
 }
 
@@ -74,10 +74,10 @@ impl Seen {
     }
 }
 
-/// Hands all calls on, and keeps a list of its own.
+/// Forwards all calls and keeps a list of its own.
 pub(super) struct Watched<Q> {
     inner: Q,
-    /// Those that are in `inner`, as they came.
+    /// The jobs in `inner`, as they came.
     inside: Vec<Seen>,
     arrived: u64,
     promise: Order,
@@ -95,13 +95,11 @@ impl<Q> Watched<Q> {
         }
     }
 
-    /// A job goes in.
     fn goes_in<J>(&mut self, job: &Queued<J>) {
         self.inside.push(Seen::of(job, self.arrived));
         self.arrived += 1;
     }
 
-    /// A job came out.
     fn came_out(&mut self, id: u64, arrival_order: bool) {
         let Some(at) = self.inside.iter().position(|seen| seen.id == id) else {
             let complaint = format!("job {id} came out, which was not in it");
@@ -133,7 +131,7 @@ impl<Q> Watched<Q> {
 }
 
 impl<Q> Watched<Q> {
-    /// The number of jobs that it tells is wrong: because of what is not there, or is there uncounted?
+    /// Complains about a wrong number of jobs: jobs are missing, or there are uncounted ones.
     fn miscounted<J>(&mut self, told: usize, call: &str)
     where
         Q: QueueOrder<J>,

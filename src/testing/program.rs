@@ -28,23 +28,23 @@ pub(super) struct Program<'a, J> {
     rng: Rng,
     log: &'a Log,
     make: &'a dyn Fn(u64) -> J,
-    /// Tells the keys of jobs, for a strategy that keeps those of a key together.
+    /// Returns jobs' keys, for a strategy that keeps the jobs of a key together.
     keys: Option<Affinity<J>>,
-    /// What deadlines count from; it does not matter when that is.
+    /// The start from which deadlines count; its value does not matter.
     begun: Instant,
     /// The number of the job that came last.
     last: u64,
-    /// What went in, was not cancelled and has not come out.
+    /// Jobs that went in, were not cancelled and have not come out.
     waiting: BTreeMap<u64, Waiting<J>>,
     workers: Vec<Worker>,
-    /// Of each key, the job that was started last.
+    /// For each key, the job that was started last.
     started: BTreeMap<u64, u64>,
 }
 
 struct Waiting<J> {
-    /// To be kept together with others of the same.
+    /// The key, if the job must stay together with others.
     key: Option<u64>,
-    /// To cancel it by.
+    /// For cancelling it.
     cell: Option<Arc<Cell<J, (), ()>>>,
 }
 
@@ -58,7 +58,7 @@ struct Worker {
 }
 
 impl<'a, J: Send + 'static> Program<'a, J> {
-    /// `strategies` makes one that is used, and one that is only asked for keys.
+    /// `strategies` creates one that is used, and one that is only asked for keys.
     pub(super) fn new(
         seed: u64,
         order: Box<dyn QueueOrder<J>>,
@@ -92,7 +92,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         program
     }
 
-    /// Takes seeded steps, to the last one or, if it is said to `stop`, until a promise is broken.
+    /// Takes seeded steps: all of them or, with `stop`, until a promise is broken.
     pub(super) fn run(&mut self, stop: bool) {
         // From few, so that workers mostly sleep, to more than they can take.
         let pushes = [4, 8, 16, 32][self.rng.below(4)];
@@ -118,7 +118,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         }
     }
 
-    /// Lets the workers take all that waits, or sweeps it out; nothing may be left, or be missing.
+    /// Lets the workers take all waiting jobs, or sweeps them out. None may be left over or missing.
     pub(super) fn end(&mut self) {
         if self.rng.below(2) == 0 {
             self.log.step("sweep".to_owned());
@@ -151,7 +151,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         let number = self.last;
         let job = dress(Job::new((self.make)(number)), self.begun, &mut self.rng);
         let key = self.keys.as_ref();
-        // Whether it panics is for the one that is watched to show.
+        // The watched strategy shows whether it panics.
         let key = key.and_then(|keys| contain(|| keys.key_of(&job)).ok().flatten());
         let id = JobId::from_ticket(number - 1);
         let (queued, cell) = if self.rng.unit_f64() < 0.3 {
@@ -219,7 +219,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         });
     }
 
-    /// A job is out of the desk. Answers it with its key, unless it was cancelled.
+    /// Accounts for a job that left the desk. Returns it with its key, unless it was cancelled.
     fn comes_out(&mut self, mut job: Queued<J>) -> Option<(u64, Option<u64>)> {
         let number = job.id().get();
         let full = job.claim().is_some();
@@ -254,8 +254,8 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         }
     }
 
-    /// A worker is done with its job, if it has one, and asks for the next; if there is none, it sleeps.
-    /// Answers whether there was something, which may have been cancelled.
+    /// Ends a worker's job, if it has one, and takes the next; without one, the worker sleeps. Returns whether there
+    /// was a job, which may have been cancelled.
     fn take(&mut self, worker: usize) -> bool {
         if !self.workers[worker].present || self.workers[worker].asleep {
             return false;
@@ -300,7 +300,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         }
     }
 
-    /// A worker takes several that may go to anyone; some of them it gives back.
+    /// A worker takes several jobs that may go to any worker, and gives some of them back.
     fn take_ahead(&mut self, worker: usize) {
         if self.keys.is_some() || !self.workers[worker].present {
             return;
@@ -318,7 +318,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         self.desk.put_back(worker, back, false);
     }
 
-    /// A worker of another dispatcher takes one.
+    /// A worker of another dispatcher takes a job.
     fn relieve(&mut self) {
         if self.keys.is_some() {
             return;
@@ -331,7 +331,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         }
     }
 
-    /// A worker is lost, or stands aside: then it runs on, but holds no key from then on.
+    /// A worker is lost, or stands aside: then it runs on, but no longer holds a key.
     fn leave(&mut self, worker: usize) {
         self.log.step(format!("worker {worker} leaves"));
         self.desk.wake(worker);
@@ -350,7 +350,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
         }
     }
 
-    /// All but the first may.
+    /// Retires a worker: any but the first.
     fn retire(&mut self, worker: usize) {
         if worker > 0 && !self.workers[worker].retiring {
             self.log.step(format!("worker {worker} retires"));
@@ -360,7 +360,7 @@ impl<'a, J: Send + 'static> Program<'a, J> {
     }
 }
 
-/// Says something about every other job.
+/// Sets options on every other job.
 fn dress<J>(mut job: Job<J>, begun: Instant, rng: &mut Rng) -> Job<J> {
     if rng.below(2) == 0 {
         let options = job.options_mut();

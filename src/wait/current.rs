@@ -105,7 +105,6 @@ impl Drop for Entered {
     }
 }
 
-/// Marks this thread as holding a desk.
 pub(crate) fn mark_desk() -> AtDesk {
     let _ = DESK.try_with(|desk| desk.set(desk.get() | HELD));
     AtDesk(())

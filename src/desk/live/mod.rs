@@ -11,12 +11,12 @@
 //!      counts it as a searcher; after unlocking it calls the waker.
 //!
 //!   So each push wakes at most one worker, and none while one is on its way. On an executor, a woken worker may be
-//!   long in coming, behind a busy task. There, searchers excuse a push only while they suffice for all jobs that
-//!   nobody has taken: one searcher per job, or per handful of tiny jobs, by what a worker takes at once of such jobs.
+//!   delayed behind a busy task. There, searchers excuse a push only while they suffice for all jobs that nobody has
+//!   taken: one searcher per job or, of tiny jobs, per as many as a worker takes at once.
 //! - **Found.** A searcher that finds a job leaves the searchers. If it was the last and more jobs wait, it wakes the
-//!   next worker, so a burst wakes as many workers as it needs, one after the other. It reads the gate *after* leaving
-//!   the searchers, and a submitter reads `watch` after taking its ticket, all sequentially consistent. Hence either
-//!   the submitter saw no searcher, or the searcher sees the submitter's job.
+//!   next worker, so a burst wakes as many workers as it needs, one by one. It reads the gate *after* leaving the
+//!   searchers, and a submitter reads `watch` after taking its ticket, all sequentially consistent. Hence either the
+//!   submitter saw no searcher, or the searcher sees the submitter's job.
 //! - **Ahead.** A worker with short jobs takes several at once into its *tray*, from which any other worker may take.
 //!   If a worker sleeps and none searches, it wakes one, so no job waits in a busy worker's tray while another worker
 //!   sleeps: trays are filled under the desk's lock, and a worker reads `loaded` under the same lock before it falls
@@ -140,8 +140,8 @@ impl<J: Send + 'static> Drop for Locked<'_, J> {
     fn drop(&mut self) {
         let backlog = self.backlog() as u64;
         if self.live.backlog.load(Relaxed) != backlog {
-            // With several desks, sequentially consistent with the searchers, because it decides whom to wake: see
-            // `has_own_work`.
+            // With several desks, sequentially consistent with the searchers, because it decides which desk's sleepers
+            // to wake: see `has_own_work`.
             let order = if self.live.keyed.is_some() {
                 SeqCst
             } else {
@@ -227,17 +227,14 @@ impl<J: Send + 'static> LiveDesk<J> {
         OwnSeat::new(self.seats.clone(), index)
     }
 
-    /// Returns the vitals of its workers.
     pub(crate) fn vitals(&self) -> Arc<[Vitals]> {
         self.seats[0].shared_vitals()
     }
 
-    /// Returns the seats, to be kept apart from the desk.
     pub(crate) fn shared_seats(&self) -> Arc<[Seat<J>]> {
         self.seats.clone()
     }
 
-    /// Returns whether the strategy binds jobs to workers.
     pub(crate) fn is_routed(&self) -> bool {
         self.routed.load(Relaxed)
     }
@@ -292,7 +289,6 @@ impl<J: Send + 'static> LiveDesk<J> {
         }
     }
 
-    /// Returns whether there are no other desks.
     fn is_alone(&self) -> bool {
         self.keyed.is_none()
     }
@@ -326,7 +322,6 @@ impl<J: Send + 'static> LiveDesk<J> {
         self.faults.fetch_add(1, Relaxed);
     }
 
-    /// Returns how many workers have jobs in their hands.
     pub(crate) fn count_at_work(&self) -> u64 {
         let mut at_work = 0;
         for seat in &*self.seats {

@@ -4,7 +4,6 @@ use super::LiveDesk;
 use crate::desk::seat::Seat;
 use crate::queue::block::Block;
 
-/// A change of whether a worker can take jobs.
 #[derive(Clone, Copy)]
 enum Change {
     Present(bool),

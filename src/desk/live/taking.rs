@@ -136,8 +136,8 @@ impl<J: Send + 'static> LiveDesk<J> {
     }
 
     /// Lets a worker begin with a job. If it will take `more` ahead, returns its empty tray, to be filled detached from
-    /// the seat: the strategy or the order, which are foreign code, are asked meanwhile. Call under the desk's lock, as
-    /// what follows.
+    /// the seat: the strategy or the order, which are foreign code, are asked meanwhile. This and `hand_over` run under
+    /// the desk's lock.
     pub(super) fn begin(
         &self,
         trays: &mut Vec<Block<J>>,
@@ -157,7 +157,6 @@ impl<J: Send + 'static> LiveDesk<J> {
         Some(trays.pop().unwrap_or_default())
     }
 
-    /// Gives a worker the job that it begins with, and its tray.
     pub(super) fn hand_over(
         &self,
         seat: &Seat<J>,
