@@ -382,7 +382,7 @@ fn pass_trays<J: Send + 'static>(desks: &[Arc<LiveDesk<J>>]) -> Pass {
     })
 }
 
-/// An alarm of [`Core::rest`].
+/// An alarm of [`Common::rest`].
 struct LookAgain(PoolNumber);
 
 impl Wake for LookAgain {
