@@ -34,6 +34,7 @@ use crate::sync::fault::{Fault, seeded};
 use crate::sync::spin_lock::SpinLock;
 #[cfg(not(any(fanpool_loom, fanpool_shuttle)))]
 use flume::{Receiver, Sender, bounded, unbounded};
+use std::any::Any;
 
 /// This many envelopes fill a block, which makes the cost of sealing negligible. (A model has few jobs.)
 pub(crate) const BLOCK: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
@@ -51,11 +52,55 @@ pub(crate) struct Intake<J> {
     /// Blocks sealed so far. Written under the open block's lock.
     sealed: Padded<AtomicU64>,
     out: Padded<Out>,
-    /// In boxes: so flume's own queue stays small, whose growth holds the submitter up that seals a block.
-    seals: Sender<Box<Block<J>>>,
-    received: Receiver<Box<Block<J>>>,
-    emptied: Sender<Box<Block<J>>>,
-    spares: Receiver<Box<Block<J>>>,
+    /// Of blocks in boxes: so flume's own queue stays small, whose growth holds up the submitter that seals a block.
+    channel: Channel,
+}
+
+/// A block of some type of jobs. Without it, so that flume's part is compiled once and not for each.
+type Boxed = Box<dyn Any + Send>;
+
+struct Channel {
+    seals: Sender<Boxed>,
+    received: Receiver<Boxed>,
+    emptied: Sender<Boxed>,
+    spares: Receiver<Boxed>,
+}
+
+impl Channel {
+    #[inline(never)]
+    fn new() -> Self {
+        let (seals, received) = unbounded();
+        let (emptied, spares) = bounded(SPARES);
+        Channel {
+            seals,
+            received,
+            emptied,
+            spares,
+        }
+    }
+
+    #[inline(never)]
+    fn send(&self, full: Boxed) {
+        // It has a receiver for as long as there is an intake.
+        let sent = self.seals.send(full);
+        debug_assert!(sent.is_ok());
+    }
+
+    #[inline(never)]
+    fn receive(&self) -> Option<Boxed> {
+        self.received.try_recv().ok()
+    }
+
+    /// Returns whether there was room for it.
+    #[inline(never)]
+    fn keep(&self, empty: Boxed) -> bool {
+        self.emptied.try_send(empty).is_ok()
+    }
+
+    #[inline(never)]
+    fn spare(&self) -> Option<Boxed> {
+        self.spares.try_recv().ok()
+    }
 }
 
 /// What came out so far. Written by those who draw.
@@ -67,18 +112,13 @@ struct Out {
     burst: AtomicBool,
 }
 
-impl<J> Intake<J> {
+impl<J: Send + 'static> Intake<J> {
     pub(crate) fn new() -> Self {
-        let (seals, received) = unbounded();
-        let (emptied, spares) = bounded(SPARES);
         Intake {
             open: Padded(SpinLock::new(Block::default())),
             sealed: Padded::default(),
             out: Padded::default(),
-            seals,
-            received,
-            emptied,
-            spares,
+            channel: Channel::new(),
         }
     }
 
@@ -102,12 +142,13 @@ impl<J> Intake<J> {
     /// Sends the open block, under its lock, and replaces it by an empty one.
     #[cold]
     fn seal(&self, open: &mut Block<J>) {
-        let spare = self.spares.try_recv();
-        let mut full = spare.unwrap_or_else(|_| Box::new(Block::with_capacity(BLOCK)));
+        let spare = self
+            .channel
+            .spare()
+            .and_then(|spare| spare.downcast::<Block<J>>().ok());
+        let mut full = spare.unwrap_or_else(|| Box::new(Block::with_capacity(BLOCK)));
         std::mem::swap(open, &mut *full);
-        // It has a receiver for as long as there is an intake.
-        let sent = self.seals.send(full);
-        debug_assert!(sent.is_ok());
+        self.channel.send(full);
         self.sealed.fetch_add(1, SeqCst);
     }
 
@@ -125,7 +166,11 @@ impl<J> Intake<J> {
     #[inline(never)]
     fn receive_sealed(&self, front: &mut Block<J>) -> bool {
         debug_assert!(front.is_empty(), "what it has comes first");
-        let Ok(mut next) = self.received.try_recv() else {
+        let next = self
+            .channel
+            .receive()
+            .map(|next| next.downcast::<Block<J>>());
+        let Some(Ok(mut next)) = next else {
             return false;
         };
         self.out.blocks.fetch_add(1, SeqCst);
@@ -133,7 +178,7 @@ impl<J> Intake<J> {
         std::mem::swap(front, &mut *next);
         let empty = next;
         // Not one that is yet to grow, nor what an order kept for a burst. One too many is given back to the allocator.
-        if (BLOCK..2 * BLOCK).contains(&empty.capacity()) && self.emptied.try_send(empty).is_err() {
+        if (BLOCK..2 * BLOCK).contains(&empty.capacity()) && !self.channel.keep(empty) {
             self.out.burst.store(true, Relaxed);
         }
         true
@@ -237,7 +282,7 @@ pub(crate) struct KeyedIntake<J> {
     pushed: Padded<AtomicU64>,
 }
 
-impl<J> KeyedIntake<J> {
+impl<J: Send + 'static> KeyedIntake<J> {
     pub(crate) fn new() -> Self {
         KeyedIntake {
             intake: Intake::new(),
@@ -392,7 +437,7 @@ mod tests {
         intake.draw_all(&mut front, |portion| portion.singles().clear());
         intake.forget_burst(&mut front);
         assert_eq!((intake.capacity(), front.capacity()), (0, 0));
-        let kept = std::iter::from_fn(|| intake.spares.try_recv().ok()).count();
+        let kept = std::iter::from_fn(|| intake.channel.spare()).count();
         assert_eq!(kept, SPARES);
         // Without one, they are.
         jobs(0..BLOCK + 1).for_each(|job| intake.push(job));
