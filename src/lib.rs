@@ -11,21 +11,21 @@
 //!
 //! # A pool
 //!
-//! [`Pool::builder`] takes the code that runs jobs and returns a [`PoolBuilder`], whose page lists every setting with
-//! its default. A [`Pool`] is a cheap handle. So is a [`Submitter`], which does not name the handlers' type. When the
-//! last handle is dropped, the pool closes and finishes the jobs it accepted.
+//! [`Pool::builder`] takes the code that runs jobs; [`PoolBuilder`] lists every setting with its default. A [`Pool`] is
+//! a cheap handle. So is a [`Submitter`], which does not name the handlers' type. When the last handle is dropped, the
+//! pool closes and finishes the jobs it accepted.
 //!
 //! # Jobs in
 //!
 //! Every way in is a method of [`Submitter`]:
 //!
 //! - [`submit`](Submitter::submit) returns a handle, [`send`](Submitter::send) does without one, and
-//!   [`run`](Submitter::run) returns the result. All three wait for room and have a `_blocking` twin; the first two
-//!   have a `try_` form that never waits.
+//!   [`run`](Submitter::run) returns the result. All wait for room and have a `_blocking` twin; the first two have a
+//!   `try_` form that never waits.
 //! - [`job`](Submitter::job) adds a priority, key, weight, deadline or label.
 //! - [`reserve`](Submitter::reserve) holds room before there is a job.
-//! - [`submit_all`](Submitter::submit_all) submits many jobs at once.
-//! - [`map`](Submitter::map) runs the jobs of an iterator, even an endless one.
+//! - [`submit_all`](Submitter::submit_all) submits many jobs at once; [`map`](Submitter::map) runs an iterator of them,
+//!   even an endless one.
 //!
 //! A refused job comes back in [`SubmitError`].
 //!
@@ -43,8 +43,8 @@
 //!
 //! # Where workers live
 //!
-//! Workers run on [`Threads`] of the pool's own, or wherever a closure takes their futures: `.spawner(|worker| {
-//! tokio::spawn(worker); })`. See [`spawner`].
+//! On [`Threads`] of the pool's own, or wherever a closure takes their futures, as
+//! `.spawner(|worker| { tokio::spawn(worker); })` does. See [`spawner`].
 //!
 //! # Strategies
 //!
@@ -54,13 +54,13 @@
 //!
 //! # The end
 //!
-//! - [`shutdown`](Submitter::shutdown) runs every accepted job.
-//! - [`shutdown_now`](Submitter::shutdown_now) hands back the jobs that have not started.
-//! - [`shutdown_timeout`](Submitter::shutdown_timeout) does the first and then, when time is up, the second.
+//! [`shutdown`](Submitter::shutdown) runs every accepted job, [`shutdown_now`](Submitter::shutdown_now) hands back
+//! those that have not started, and [`shutdown_timeout`](Submitter::shutdown_timeout) does the first and then the
+//! second.
 //!
 //! # Features
 //!
-//! No feature is on by default, and none changes a pool.
+//! None is on by default, and none changes a pool.
 //!
 //! - `sim`: a simulator that runs a pool's own desks under virtual time, to choose a strategy by.
 //! - `testing`: checks that a strategy or an order of your own keeps its contract.

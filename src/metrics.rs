@@ -6,10 +6,14 @@ use std::fmt;
 
 /// A snapshot of a pool's counters.
 ///
-/// In every snapshot `submitted = accepted + refused`, and `accepted` is the sum of the outcomes (`completed failed
-/// panicked cancelled expired shed handed_back abandoned`) and of the jobs still under way (`waiting deferred
-/// running`). Counters never go back, and all are exact while the pool is quiet. A field counts jobs since the pool was
-/// built unless it says otherwise.
+/// In every snapshot:
+///
+/// - `submitted` = `accepted` + `refused`.
+/// - `accepted` is the sum of the outcomes (`completed`, `failed`, `panicked`, `cancelled`, `expired`, `shed`,
+///   `handed_back`, `abandoned`) and of the jobs under way (`waiting`, `deferred`, `running`).
+///
+/// Counters never go back, and all are exact while the pool is quiet. A field counts jobs since the pool was built
+/// unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Metrics {

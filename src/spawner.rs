@@ -18,10 +18,10 @@ use std::thread::JoinHandle;
 ///
 /// # Contract
 ///
-/// The pool calls [`spawn`](Self::spawn) once for each worker while it is built, on the thread that builds it. It calls
-/// it again, from anywhere, when a worker's task was dropped before its end. An implementation has the task polled to
-/// its end, or drops it. A task that is kept without being polled keeps its jobs, and shutdowns wait for it. A panic
-/// counts as a failed spawn.
+/// The pool calls [`spawn`](Self::spawn) once for each worker while it is built, on the building thread. It calls it
+/// again when a worker's task was dropped before its end, wherever that happened. An implementation has the task polled
+/// to its end, or drops it. A task kept without being polled keeps its jobs, and shutdowns wait for it. A panic counts
+/// as a failed spawn.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not give workers a place to run",
     note = "a closure does: `|worker| {{ tokio::spawn(worker); }}`, ending in `;` so that it returns nothing"
@@ -31,8 +31,8 @@ pub trait Spawner: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Returns an error when the task cannot be started. While the pool is built, the build fails. A running pool goes
-    /// on with its other workers, and is over when none is left.
+    /// When the task cannot be started. While the pool is built, the build fails. A running pool goes on with its other
+    /// workers, and is over when none is left.
     fn spawn(&self, worker: WorkerId, task: BoxFuture<'static, ()>) -> Result<(), SpawnError>;
 
     /// Receives the pool's name, before the first `spawn`.
@@ -45,8 +45,8 @@ pub trait Spawner: Send + Sync + 'static {
         false
     }
 
-    /// Waits until the thread or whatever else ran the worker's task is gone, too. A shutdown calls it after the task
-    /// ended, never the worker itself. May block for the moment that takes.
+    /// Waits until whatever ran the worker's task is gone, too. A shutdown calls it after the task ended, never the
+    /// worker itself. May block for the moment that takes.
     fn join(&self, worker: WorkerId) {
         let _ = worker;
     }
@@ -195,7 +195,7 @@ impl Spawner for Threads {
             builder = builder.stack_size(bytes);
         }
         let (on_start, on_stop) = (self.on_start.clone(), self.on_stop.clone());
-        // Held over the spawn: a shutdown cannot look for the handle before it is here.
+        // Held over the spawn, so that no shutdown misses the handle.
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         let spawned = builder.spawn(move || {
             OF_A_POOL.set(true);
@@ -230,7 +230,7 @@ impl Spawner for Threads {
             .remove(&worker);
         for handle in handles.into_iter().flatten() {
             if handle.thread().id() != std::thread::current().id() {
-                // Panics on the thread were contained; there is no result to look at.
+                // Panics on the thread were contained.
                 let _ = handle.join();
             }
         }

@@ -6,7 +6,6 @@ use crate::sync::panics::dispose;
 use crate::wait::current;
 
 impl<J: Send + 'static> Core<J> {
-    /// Pushes a job that has its ticket, and wakes a worker for it if need be.
     #[inline]
     pub(crate) fn admit(&self, job: Queued<J>) {
         self.push(job);

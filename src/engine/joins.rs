@@ -40,7 +40,6 @@ struct State {
 }
 
 struct Join {
-    /// The last job waited for.
     last: u64,
     /// Jobs waited for; `None` until they are collected.
     open: Option<HashSet<u64>>,
@@ -60,7 +59,6 @@ impl Joins {
         }
     }
 
-    /// A job ended, and has its outcome.
     #[inline]
     pub(crate) fn over(&self, id: JobId) {
         if id.get() <= self.watermark.load(SeqCst) {

@@ -68,7 +68,6 @@ pub(crate) struct Core<J> {
     pub(crate) desks: Vec<Arc<LiveDesk<J>>>,
     key_desks: KeyDesks<J>,
     common: Common,
-    /// Set if there are several desks.
     several: Option<Several<J>>,
     pub(crate) workers_of: Contained<Box<dyn WorkerFactory<J>>>,
     /// Jobs that a shutdown took back, until a report takes them.
@@ -104,7 +103,6 @@ pub(crate) struct Common {
     pub(crate) joins: Joins,
     /// Failures of jobs without a handle.
     pub(crate) errors: Arc<dyn AnyErrorLog>,
-    /// Cells for jobs with a handle.
     pub(crate) recycler: Arc<dyn AnyRecycler>,
     pub(crate) self_waits: SelfWaits,
     pub(crate) roster: Roster,
@@ -118,11 +116,9 @@ pub(crate) struct Common {
     /// Whether workers have threads of their own, where they may spin; asked of the spawner once.
     pub(crate) dedicated: bool,
     pub(crate) cores: u64,
-    /// No job is started any more.
     halted: AtomicBool,
     /// A shutdown waits for a report, which will have the jobs that were never started.
     pub(crate) reports: AtomicBool,
-    /// How many jobs a worker takes at once.
     usual: Padded<Usual>,
     /// Empty envelopes still in the queue. May be off while they are being counted.
     tombstones: AtomicIsize,
@@ -137,7 +133,6 @@ impl<J> Deref for Core<J> {
     }
 }
 
-/// The arguments of `Core::new`.
 pub(crate) struct Parts<J> {
     pub(crate) common: CommonParts,
     pub(crate) key_bound: Option<usize>,
@@ -238,12 +233,10 @@ impl Common {
         self.gate.release(job::weight(options), lane)
     }
 
-    /// How many jobs to take now that the earlier ones are done.
     fn appetite(&self, hand: &mut Hand, vitals: &Vitals) -> Appetite {
         hand.appetite(vitals, &self.usual, || self.time.now())
     }
 
-    /// The worker has nothing to do.
     pub(crate) fn pause(&self, hand: &mut Hand) {
         hand.pause(|| self.time.now());
     }
@@ -342,7 +335,6 @@ impl<J: Send + 'static> Core<J> {
         &self.desks[worker.dispatcher()]
     }
 
-    /// Gives each desk a strategy of its own.
     #[inline(never)]
     pub(crate) fn set_strategies(&self, strategies: Vec<Strategy<J>>) {
         self.key_desks
@@ -380,7 +372,6 @@ fn pass_trays<J: Send + 'static>(desks: &[Arc<LiveDesk<J>>]) -> Pass {
     })
 }
 
-/// An alarm of [`Core::rest`].
 struct LookAgain(PoolNumber);
 
 impl Wake for LookAgain {

@@ -4,8 +4,8 @@
 //! so, none is left to make progress. Each such wait enters itself here; the one that would take the last worker is
 //! refused (`WouldDeadlock`).
 //!
-//! A wait is seen when it is polled on the thread that polls the handler: blocking calls always, and futures that the
-//! handler awaits itself. A task that the handler spawned elsewhere is not seen.
+//! Only a wait polled on the thread that polls the handler is seen: blocking calls, and futures that the handler awaits
+//! itself. A task that the handler spawned elsewhere is not.
 
 use crate::id::{JobId, PoolNumber, WorkerId};
 use crate::outcome::registry::{self, Home};
@@ -17,9 +17,7 @@ use std::task::{Context, Poll, Waker};
 pub(crate) use crate::wait::self_waits::For;
 
 /// One entered wait; dropping it takes it out. It may outlive the wait: a handle polled in one job may be kept and
-/// polled in another.
-///
-/// Boxed, because few waits ever have one, and the things that may have one are moved for each job.
+/// polled in another. Boxed, because few waits have one, and what may have one is moved for each job.
 pub(crate) struct SelfWait(Box<Place>);
 
 struct Place {
@@ -113,8 +111,8 @@ pub(crate) async fn unless_stuck<F: Future>(
     .await
 }
 
-/// Polls a wait on `pool` once. Polls again before it gives up: the other workers may have made what this wait needs,
-/// just before the last of them began to wait.
+/// Polls a wait on `pool` once, and again before it gives up: the other workers may have made what it needs just before
+/// the last of them began to wait.
 pub(crate) fn poll_unless_stuck<T>(
     pool: PoolNumber,
     what: For,

@@ -7,10 +7,10 @@ use crate::metrics::{EachWorker, Metrics, PoolCounts};
 const EXACT_TRIES: u32 = 16;
 
 impl PoolCounts {
-    /// Reads from the end of a job's journey to its start, so that no job seems to end before it started, or to start
-    /// before it was accepted. The difference of two counters is then never negative.
+    /// Reads from the end of a job's journey to its start, so that the difference of two counters is never negative: no
+    /// job seems to end before it started, or to start before it was accepted.
     ///
-    /// Jobs move on meanwhile. A reading in which nothing moved is exact; it is tried for a few times. In a storm, a
+    /// Jobs move on meanwhile. A reading in which nothing moved is exact, and is tried for several times. In a storm, a
     /// later counter may have run ahead of an earlier one. Then the reading is cut down to how far it can have been
     /// ahead when the earlier one was read: a worker holds one job, the gate its capacity.
     ///

@@ -9,7 +9,6 @@ use crate::sync::thread;
 use crate::wait::signal::hold_wakes;
 
 impl<J: Send + 'static> Core<J> {
-    /// No more jobs are started.
     pub(crate) fn halt(&self) {
         self.halted.store(true, SeqCst);
         self.wake_all();

@@ -14,9 +14,9 @@ use crate::wait::spin::{yield_to_others, yields_pay};
 impl<J: Send + 'static> Core<J> {
     /// Starts the next of the jobs that the worker took ahead.
     ///
-    /// `claim` takes the job out of its envelope, under the tray's lock, and returns its weight. After that lock, the
-    /// caller has to call [`started_in_hand`](Self::started_in_hand). Returns `false` if others were quicker, or if a
-    /// tombstone came up, which [`next_job`](Self::next_job) handles.
+    /// `claim` takes the job out of its envelope, under the tray's lock, and returns its weight. If the job was
+    /// started, the caller has to call [`started_in_hand`](Self::started_in_hand) after that lock. Returns `false` if
+    /// others were quicker, or if a tombstone came up, which [`next_job`](Self::next_job) handles.
     #[inline(always)]
     pub(crate) fn start_in_hand(
         &self,
@@ -49,14 +49,13 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// A job with these options was started.
     #[inline(always)]
     pub(crate) fn started(&self, seat: &Seat<J>, options: Option<&Options>) {
         seat.vitals().counts.started();
         self.leave_queue(options, seat.lane);
     }
 
-    /// The next job for a worker that has none at hand that it could start.
+    /// The next job for a worker that could not start one from its hand.
     pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
         self.start_from(seat, Some(hand))
     }

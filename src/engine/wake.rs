@@ -1,12 +1,12 @@
-//! Makes sure that a worker comes for waiting jobs: desk/live/mod.rs has the protocol.
+//! Wakes workers for waiting jobs: desk/live/mod.rs has the protocol.
 
 use super::Core;
 use crate::desk::live::LiveDesk;
 use crate::wait::current;
 
 impl<J: Send + 'static> Core<J> {
-    /// Makes sure that a worker comes for waiting jobs: see desk/live/mod.rs, "Push". Returns whether a sleeper of any
-    /// desk had to be woken.
+    /// Makes sure that a worker comes for waiting jobs: see desk/live/mod.rs, "Push". Returns whether a sleeper had to
+    /// be woken.
     #[inline]
     pub(crate) fn wake_for_work(&self) -> bool {
         match &*self.desks {

@@ -38,7 +38,6 @@ use std::time::Duration;
 pub struct JobHandle<T, E> {
     /// `Some` until dropped.
     reply: Option<Arc<dyn Reply<T, E>>>,
-    /// Whether it gave its outcome.
     over: bool,
     /// Set while a job of the same pool waits here.
     self_wait: Option<SelfWait>,
@@ -57,7 +56,7 @@ impl<T, E> JobHandle<T, E> {
         self.reply.as_ref().expect("there until dropped")
     }
 
-    /// Polls without checking whether the wait would ever end, for callers that check that themselves.
+    /// Polls without checking whether the wait would ever end: the caller checks.
     pub(crate) fn poll_outcome(&mut self, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
         if is_own(&**self.reply(), 0) {
             return Poll::Ready(Err(JobError::WouldDeadlock));

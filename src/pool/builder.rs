@@ -47,7 +47,6 @@ pub struct PoolBuilder<J, H: JobHandlerFactory<J>> {
     strategy: Box<dyn Fn() -> Strategy<J>>,
     order: Box<dyn Fn() -> Box<dyn QueueOrder<J>>>,
     worker: Arc<dyn Fn() -> Box<dyn Worker<J, H::Handler>> + Send + Sync>,
-    /// Code for more than one dispatcher.
     several: Option<Several<J>>,
     settings: Settings,
 }
@@ -211,15 +210,14 @@ where
     ///
     /// # Errors
     ///
-    /// - [`BuildError::Setting`] names a setting that is out of range, of this builder or of the queue order
+    /// - [`BuildError::Setting`]: a setting is out of range, of this builder or of the queue order
     ///   ([`QueueOrder::check`]).
-    /// - [`BuildError::Spawn`] means that the spawner refused a worker, or dropped all of them. Workers that already
-    ///   started end by themselves.
+    /// - [`BuildError::Spawn`]: the spawner refused a worker, or dropped all of them. Workers that already started end
+    ///   by themselves.
     ///
     /// # Panics
     ///
-    /// Panics when a closure that makes a strategy or an order does, or an order or strategy that is asked about
-    /// itself.
+    /// When a closure that makes a strategy or an order panics, or an order or strategy that is asked about itself.
     pub fn build(self) -> Result<Pool<J, H>, BuildError> {
         let PoolBuilder {
             factory,

@@ -20,11 +20,11 @@ pub(crate) type ErrorOf<J, H> = <<H as JobHandlerFactory<J>>::Handler as JobHand
 
 /// A pool of workers behind one bounded queue.
 ///
-/// A `Pool` is a handle: cheap to clone, and every clone is the same pool. It dereferences to its [`Submitter`], which
-/// has the methods; they are also listed below under *Methods from Deref*. Keep a `Submitter` where the factory's type
-/// `H` cannot be named.
+/// A `Pool` is a handle: cheap to clone, and every clone is the same pool. Its methods are those of its [`Submitter`],
+/// which it dereferences to; they are also listed below under *Methods from Deref*. Keep a `Submitter` where the
+/// factory's type `H` cannot be named.
 ///
-/// When the last handle is dropped, the pool closes; jobs that were accepted still run, in the background. Use
+/// When the last handle is dropped, the pool closes; accepted jobs still run, in the background. Use
 /// [`shutdown`](Submitter::shutdown) or [`drain_on_drop`](Submitter::drain_on_drop) to wait for them.
 pub struct Pool<J, H: JobHandlerFactory<J>> {
     submitter: Submitter<J, OutputOf<J, H>, ErrorOf<J, H>>,
@@ -133,8 +133,8 @@ where
 {
     /// Receives what went wrong with jobs sent without a handle: each that did not complete, with its number and why.
     ///
-    /// Errors are kept from the start of the pool, up to [`error_capacity`](crate::PoolBuilder::error_capacity) of
-    /// them. No worker ever waits for a receiver: when there are more, the oldest is dropped and counted
+    /// The pool keeps errors from its start, up to [`error_capacity`](crate::PoolBuilder::error_capacity). No worker
+    /// ever waits for a receiver: beyond that, the oldest is dropped and counted
     /// ([`Metrics::errors_dropped`](crate::Metrics::errors_dropped)).
     ///
     /// ```
@@ -160,10 +160,10 @@ where
 {
     /// Swaps the strategy of the running pool. `make` is called once for each dispatcher.
     ///
-    /// Nothing is lost or reordered: jobs bound to a worker stay bound, and the new strategy chooses for the jobs that
-    /// wait. But a strategy without [affinity](crate::Dispatcher::affinity) makes the pool forget which worker holds
-    /// which key. The dispatchers get their new strategies one after the other. When a strategy itself calls this, it
-    /// takes effect once that strategy has answered.
+    /// Nothing is lost or reordered: bound jobs stay bound, and the new strategy chooses for those that wait. But a
+    /// strategy without [affinity](crate::Dispatcher::affinity) makes the pool forget which worker holds which key. The
+    /// dispatchers switch one after the other. When a strategy itself calls this, it takes effect once that strategy
+    /// has answered.
     ///
     /// ```
     /// use fanpool::{LeastBusy, Pool, handler_fn};
@@ -175,7 +175,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics when `make` does, or a new strategy that is asked about itself. Then nothing changes.
+    /// When `make` panics, or a new strategy that is asked about itself. Then nothing changes.
     pub fn set_dispatcher<D: Dispatcher<J>>(&self, make: impl Fn() -> D) {
         let core = self.core().clone();
         // Made and asked here, where a panic is the caller's and changes nothing.

@@ -2,24 +2,24 @@
 //!
 //! # Shutdown, step by step
 //!
-//! 1. **Close.** The gate refuses from now on; waiters for room wake and are refused. A submission either comes before
-//!    this step and is accepted, or comes after it and gets its job back.
-//! 2. **Drain.** Workers go on as before. A worker leaves when the gate is drained: closed, and every job that was let
-//!    in has started or ended. The release that drains the gate wakes the sleepers.
-//! 3. **Halt**, instead of or after draining. No worker starts another job, and running jobs are asked to stop. Waiting
+//! 1. **Close.** The gate refuses from now on; waiters for room wake and are refused. A submission comes before this
+//!    step and is accepted, or after it and gets its job back.
+//! 2. **Drain.** Workers go on as before. A worker leaves when the gate is drained: closed, and every job let in has
+//!    started or ended. The release that drains the gate wakes the sleepers.
+//! 3. **Halt**, instead of or after draining. No worker starts another job; running jobs are asked to stop. Waiting
 //!    jobs are swept out of intake and desks, and each is claimed, counted and handed back. The sweep repeats until the
 //!    gate is drained, so it waits for a submitter caught between its ticket and its push.
-//! 4. **Leave.** Each worker drops its handler and its task. The last one to leave stops the timekeeper. If jobs still
-//!    wait then, because no worker got a handler, they are handed back, or abandoned when the pool was closed and
-//!    nobody waits for a report. (When the executor died, they were abandoned before.) That happens after the last
-//!    worker has left, so a shutdown waits for both: all workers have left, and the gate is drained.
+//! 4. **Leave.** Each worker drops its handler and its task. The last one to leave stops the timekeeper. Jobs that
+//!    still wait then, because no worker got a handler, are handed back, or abandoned if the pool was closed and nobody
+//!    waits for a report. (When the executor died, they were abandoned before.) This comes after the last worker has
+//!    left, so a shutdown waits for both: all workers have left, and the gate is drained.
 //! 5. **Join.** A shutdown that waited for all of this joins the threads, then reports.
 //!
-//! Several shutdowns may be under way at once. Each step is taken once, all of them wait for the same end, and every
-//! job handed back is in exactly one report.
+//! Several shutdowns may be under way at once. Each step is taken once, all wait for the same end, and every job handed
+//! back is in exactly one report.
 //!
 //! Inside a job, a wait for the pool's end excepts that job and other jobs that make such a wait. If no other worker is
-//! left, waiting would be pointless, and the call returns with things as they are.
+//! left, the call returns with things as they are.
 
 use crate::engine::self_wait::{For, poll_unless_stuck, unless_stuck};
 use crate::engine::{Common, Core};
@@ -101,8 +101,8 @@ impl Common {
 
     fn nobody_to_wait_for(&self) -> bool {
         match current::of(self.number) {
-            // The last worker may have left while jobs that nobody will start are still being swept out. The end of
-            // that sweep is signalled, too: draining a closed gate wakes all.
+            // The last worker may have left while jobs that nobody will start are still being swept out. The sweep's
+            // end is signalled, too: draining a closed gate wakes all.
             None => {
                 let swept = self.gate.is_drained() || seeded(Fault::LeftUnswept);
                 swept && self.roster.all_left(|_| false)
@@ -227,8 +227,8 @@ impl<J: Send + 'static> Core<J> {
 /// Inside one of the pool's own jobs, [`join`](Self::join) and the shutdowns do not wait for that job. When no other
 /// worker is left to wait for, they return at once, with what is left under way.
 ///
-/// The futures do nothing before they are first polled. The `_blocking` twins block their thread. On a thread that the
-/// pool's own workers need, such as the one thread of an executor they live on, such a call would wait for ever.
+/// The futures do nothing before they are first polled. The `_blocking` twins block their thread; on a thread that the
+/// pool's own workers need, such as the only thread of their executor, they would wait for ever.
 impl<J, T, E> Submitter<J, T, E>
 where
     J: Send + 'static,
@@ -239,8 +239,8 @@ where
     ///
     /// # Errors
     ///
-    /// Returns the error of a factory whose last call failed. The pool keeps trying; another call waits no longer than
-    /// this one, and may find that the factory has recovered.
+    /// The error of a factory whose last call failed. The pool keeps trying; another call waits no longer than this
+    /// one, and may find that the factory has recovered.
     pub async fn ready(&self) -> Result<(), FactoryError> {
         let core = self.core();
         loop {
@@ -283,9 +283,8 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Dropping the future gives up the wait.
-    ///
-    /// Costs a visit to every waiting job and, until it is over, a lock for each job that ends.
+    /// Dropping the future gives up the wait. Costs a visit to every waiting job and, until it is over, a lock for each
+    /// job that ends.
     pub async fn join(&self) {
         self.core().joined().await;
     }
@@ -295,8 +294,8 @@ where
         block_on(self.join());
     }
 
-    /// Closes the pool, then waits until every accepted job is over and every worker is gone. Threads of the pool are
-    /// joined, which blocks for the moment they take to end.
+    /// Closes the pool, then waits until every accepted job is over and every worker is gone. Joins the pool's threads,
+    /// which blocks for the moment they take to end.
     ///
     /// In a closed pool, a factory that fails is not asked again. When no worker has a handler any more, the jobs that
     /// still wait are handed back.
@@ -364,8 +363,8 @@ where
     /// Returns a guard that shuts the pool down when dropped and waits for its jobs, so that the end of `main` does not
     /// cut them off, even when it panics.
     ///
-    /// The drop blocks like [`shutdown_blocking`](Self::shutdown_blocking), so it is for `main` and other threads of
-    /// sync code. In async code, `.await` [`shutdown`](Self::shutdown) instead.
+    /// The drop blocks like [`shutdown_blocking`](Self::shutdown_blocking): use it in `main` and other threads of sync
+    /// code. In async code, `.await` [`shutdown`](Self::shutdown).
     ///
     /// ```
     /// use fanpool::{Pool, handler_fn};

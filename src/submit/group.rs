@@ -60,7 +60,6 @@ where
     cells: Vec<Arc<Cell<J, T, E>>>,
     /// How many jobs were let in, until there is a handle for them.
     accepted: usize,
-    /// Jobs still to be let in.
     rest: Range<usize>,
 }
 
@@ -101,7 +100,6 @@ where
         self.core.admit_all(bundles);
     }
 
-    /// Takes back a job that was not let in.
     fn withdraw(&self, at: usize) -> Option<Job<J>> {
         let (cell, at) = slot(&self.cells, at);
         cell.withdraw(at)

@@ -146,8 +146,8 @@ where
     /// [clock](crate::PoolBuilder::clock). Default none. A time too long for an `Instant` (`Duration::MAX`) also counts
     /// as none.
     ///
-    /// The order [`EarliestDeadline`](crate::EarliestDeadline) heeds it, and the handler can [read
-    /// it](crate::JobContext::deadline). Nothing acts on a missed deadline yet: the job runs late. A job that comes
+    /// The order [`EarliestDeadline`](crate::EarliestDeadline) heeds it, and the handler is
+    /// [told](crate::JobContext::deadline). Nothing acts on a missed deadline yet: the job runs late. A job that comes
     /// back keeps its deadline.
     pub fn expires_in(self, time: Duration) -> Self {
         let now = self.to.core().time.now();

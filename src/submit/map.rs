@@ -22,11 +22,11 @@ use std::task::{Context, Poll, Wake, Waker};
 
 /// Gives the outcomes of the jobs of an iterator: see [`Submitter::map`].
 ///
-/// Take them with [`next`](Self::next) or as a [`Stream`](futures_core::Stream); iterating over it blocks for each.
-/// Each is what [`run`](Submitter::run) would have given.
+/// Take them with [`next`](Self::next), as a [`Stream`](futures_core::Stream), or by iterating over it, which blocks
+/// for each. Each is what [`run`](Submitter::run) would have given.
 ///
 /// Nothing happens before the first poll. Dropping it detaches: submitted jobs run and their outcomes are dropped. The
-/// rest stays in the iterator, except for a job that was taken from it and found no room: that one is dropped.
+/// rest stays in the iterator, except for a job already taken that found no room: that one is dropped.
 ///
 /// # Cancel safety
 ///
@@ -87,7 +87,6 @@ where
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Submits as many jobs as the window and the queue have room for.
     fn fill(&mut self) {
         while self.flight.len() < self.window && self.refused.is_none() && self.room.is_none() {
             let Some(job) = self.spare.take().or_else(|| self.jobs.next()) else {

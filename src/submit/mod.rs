@@ -60,7 +60,7 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// The same, with a handle for the job's outcome.
+    /// The same, with a handle.
     #[inline]
     pub(crate) fn submit_with<X, T, E>(
         &self,

@@ -14,10 +14,11 @@ use std::time::Instant;
 
 /// Room in the queue, set aside for one job: see [`Submitter::reserve`].
 ///
-/// Using it never waits. Dropping it gives the room back and wakes a waiter.
+/// Using it never waits. Dropping it gives the room back and wakes a waiter. Once the pool is closed, a job submitted
+/// with it comes back as [`SubmitError::Closed`].
 ///
-/// A permit does not keep a pool from shutting down, whether it is kept or forgotten (`mem::forget`, which leaves its
-/// room taken). Once the pool is closed, a job submitted with it comes back as [`SubmitError::Closed`].
+/// A permit does not keep a pool from shutting down, even if it is forgotten (`mem::forget`, which leaves its room
+/// taken).
 #[must_use = "a permit that is dropped gives its room back"]
 pub struct Permit<'a, J, T, E> {
     pool: Holder<'a, J, T, E>,

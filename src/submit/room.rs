@@ -105,7 +105,7 @@ impl Common {
         }
     }
 
-    /// How long to nap in front of a full queue, if that is at least as long as it is `worth`.
+    /// How long to nap in front of a full queue, if that is `worth` it.
     ///
     /// `None` in a job of this pool, whose worker may be the one to wait for, and for several units, which wait in
     /// line.
@@ -119,10 +119,9 @@ impl Common {
 
     /// Waits for more room than it needs, within reason, before it sleeps until there is some.
     ///
-    /// A thread that sleeps in front of a full queue is woken for the first slot that frees, and again for each one
-    /// after; for jobs of 10 µs that doubles their cost. If the workers take long to free a quarter of the queue, the
-    /// thread naps for that long. In order of arrival its job is hardly done later for that, since the other three
-    /// quarters come first. Otherwise it yields.
+    /// A thread that sleeps in front of a full queue is woken for each slot that frees; for jobs of 10 µs that doubles
+    /// their cost. If the workers take long to free a quarter of the queue, the thread naps for that long. In order of
+    /// arrival its job is hardly done later, since the other three quarters come first. Otherwise it yields.
     ///
     /// A thread that yields on a core that nothing else wants still keeps that core busy. The workers may go on taking
     /// turns on another one, since the system sees no free core. So then it naps even for shorter waits.

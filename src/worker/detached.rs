@@ -15,16 +15,15 @@ use crate::wait::current::{self, Frame};
 use std::fmt;
 use std::sync::Arc;
 
-/// A job that was [detached](super::Assigned::detach) from its inbox, so that the worker can take more jobs before it
+/// A job that was [detached](super::Assigned::detach) from its inbox, so that its worker can take more jobs before it
 /// completes this one.
 ///
-/// It has started and is owed an outcome: [`complete`](Self::complete) it. A job that is dropped before that is
-/// recorded as [`Abandoned`](JobError::Abandoned). It may be sent elsewhere and completed there, but its worker should
-/// not return from [`run`](super::Worker::run) before: a shutdown waits for workers.
+/// It has started and is owed an outcome: [`complete`](Self::complete) it. If it is dropped before, it is recorded as
+/// [`Abandoned`](JobError::Abandoned). It may be completed elsewhere, but its worker should not return from
+/// [`run`](super::Worker::run) before: a shutdown waits for workers. If it is leaked (`mem::forget`), it never ends:
+/// its handle and every later `join` wait for ever.
 ///
-/// A leaked job (`mem::forget`) never ends: its handle and every later `join` wait for ever.
-///
-/// Detaching and completing a job take a short lock each.
+/// Detaching and completing take a short lock each.
 #[must_use = "a job that is dropped is abandoned"]
 pub struct Detached<J: Send + 'static, H: JobHandler<J>> {
     core: Arc<Core<J>>,
@@ -69,7 +68,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Detached<J, H> {
         self.job.take()
     }
 
-    /// Returns the job's context, which tells whether it should stop: owned, and cheap to clone.
+    /// Returns the job's context, which tells whether the job should stop. A clone is cheap and borrows nothing.
     pub fn context(&self) -> &JobContext {
         &self.cx
     }

@@ -23,13 +23,11 @@ use std::time::Instant;
 pub struct Inbox<J, H: JobHandler<J>> {
     pub(super) core: Arc<Core<J>>,
     pub(super) seat: OwnSeat<J>,
-    /// For jobs without a handle.
     pub(super) errors: Arc<ErrorLog<H::Error>>,
     pub(super) hand: Hand,
     pub(super) cx: JobContext,
     /// The handler panicked or was dropped half-way.
     pub(super) broken: bool,
-    /// The pool is over.
     pub(super) leaving: bool,
     pub(super) taken: u32,
     /// The job that `cx` is about, until it is run. It and what is owed to it are kept here and not in the `Assigned`,
@@ -69,7 +67,6 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         }
     }
 
-    /// The pool's time.
     pub(super) fn now(&self) -> Instant {
         self.core.time.now()
     }
@@ -158,7 +155,6 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         }
     }
 
-    /// Settles a job that was not settled.
     #[inline]
     pub(super) fn abandon(&mut self) {
         if !matches!(self.owed, Owed::Nothing) {
@@ -213,7 +209,6 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         self.taken
     }
 
-    /// There is a new handler.
     pub(crate) fn mend(&mut self) {
         self.broken = false;
     }

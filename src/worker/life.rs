@@ -1,6 +1,6 @@
 //! The life of a worker: it gets a handler, runs its loop, and is made whole again after a panic.
 //!
-//! The task given to a spawner holds a worker's place, and dropping the task frees the place:
+//! The task given to a spawner holds a worker's place. However the task ends, dropping it frees the place:
 //!
 //! - A task that ran to its end: the worker has *left*.
 //! - A task dropped before its end: the worker is *lost*, and is replaced.
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// A failing factory is asked again after the first time, then after twice as long, and so on up to the second.
+/// A failing factory is asked again after `RETRY_FIRST`, then after twice as long each time, up to `RETRY_LAST`.
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_LAST: Duration = Duration::from_secs(10);
 

@@ -35,13 +35,14 @@ use async_trait::async_trait;
 /// calls `run` again.
 ///
 /// The pool guarantees that one task at a time calls `run`, and that a job taken from the inbox belongs to this worker
-/// alone.
+/// alone. An implementation guarantees nothing:
 ///
-/// An implementation guarantees nothing. A job it drops is recorded as [`Abandoned`](crate::JobError::Abandoned). When
-/// it panics, the pool makes a new worker and a new handler. When it returns early, it is called again.
+/// - A job it drops is recorded as [`Abandoned`](crate::JobError::Abandoned).
+/// - When it panics, the pool makes a new worker and a new handler.
+/// - When it returns early, it is called again.
 ///
-/// `run` may be dropped at any `await`, as an executor does when it shuts down. Each call costs one allocation: one for
-/// each life of a handler, not for each job.
+/// `run` may be dropped at any `await`, as by an executor that shuts down. Each call costs one allocation: one for each
+/// life of a handler, not for each job.
 ///
 /// Implementors put [`async_trait`](macro@crate::async_trait) on the `impl`, as below.
 ///

@@ -157,7 +157,6 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// A worker's task was dropped before its end.
     #[inline(never)]
     fn worker_lost(self: &Arc<Self>, worker: WorkerId) {
         if self.desk(worker).step_out(worker.index()) {
