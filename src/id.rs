@@ -3,7 +3,6 @@
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 
-/// A pool's number in this process.
 pub(crate) type PoolNumber = NonZeroU32;
 
 /// The number no pool has, for envelopes without a pool.

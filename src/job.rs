@@ -21,7 +21,6 @@ pub struct Job<J> {
     options: Option<Arc<Options>>,
 }
 
-/// A job's options.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Options {
     pub(crate) priority: i32,
@@ -96,14 +95,12 @@ impl<J> Job<J> {
         Arc::make_mut(self.options.get_or_insert_default())
     }
 
-    /// The weight it was given explicitly, if any.
     pub(crate) fn own_weight(&self) -> Option<u64> {
         let weight = self.options().and_then(|options| options.weight);
         weight.map(NonZeroU64::get)
     }
 }
 
-/// The weight of a job with these options.
 #[inline]
 pub(crate) fn weight(options: Option<&Options>) -> u64 {
     options

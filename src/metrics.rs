@@ -87,7 +87,6 @@ impl fmt::Display for Metrics {
     }
 }
 
-/// How a started job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finish {
     Completed,
@@ -172,7 +171,6 @@ struct Detached {
     abandoned: AtomicU64,
 }
 
-/// Calls a closure for each worker.
 pub(crate) type EachWorker<'a> = dyn Fn(&mut dyn FnMut(&WorkerCounts)) + 'a;
 
 impl PoolCounts {

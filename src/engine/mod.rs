@@ -101,7 +101,6 @@ pub(crate) struct Common {
     pub(crate) keys: Option<Arc<Keys>>,
     pub(crate) counts: PoolCounts,
     pub(crate) joins: Joins,
-    /// Failures of jobs without a handle.
     pub(crate) errors: Arc<dyn AnyErrorLog>,
     pub(crate) recycler: Arc<dyn AnyRecycler>,
     pub(crate) self_waits: SelfWaits,
@@ -144,7 +143,6 @@ pub(crate) struct Parts<J> {
     pub(crate) workers_of: Box<dyn WorkerFactory<J>>,
 }
 
-/// The arguments that are known from the settings alone.
 pub(crate) struct CommonParts {
     pub(crate) name: String,
     pub(crate) capacity: u64,

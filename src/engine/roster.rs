@@ -29,10 +29,8 @@ struct Entry {
     started_then: u64,
 }
 
-/// A stage of a worker's life.
 #[derive(Debug, Clone)]
 pub(crate) enum Stage {
-    /// It has no handler yet.
     Starting,
     Ready,
     /// Its factory failed, and is asked again later.
@@ -69,7 +67,6 @@ impl Roster {
         self.live.load(SeqCst)
     }
 
-    /// How many workers have no handler because their factory failed.
     pub(crate) fn failing(&self) -> usize {
         let entries = lock(&self.entries);
         let failing = |entry: &&Entry| matches!(entry.stage, Stage::Failing(_));
@@ -154,7 +151,6 @@ impl Roster {
         matches!(entry.stage, Stage::Left(_))
     }
 
-    /// How many dispatchers have a worker.
     pub(crate) fn dispatchers(&self) -> usize {
         lock(&self.entries)
             .iter()
@@ -165,7 +161,6 @@ impl Roster {
             .len()
     }
 
-    /// Returns whether all workers but the `exempt` ones have left.
     pub(crate) fn all_left(&self, exempt: impl Fn(WorkerId) -> bool) -> bool {
         lock(&self.entries)
             .iter()

@@ -13,9 +13,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The result type of the jobs of a pool with the factory `H`.
 pub(crate) type OutputOf<J, H> = <<H as JobHandlerFactory<J>>::Handler as JobHandler<J>>::Output;
-/// The error type of the jobs of a pool with the factory `H`.
 pub(crate) type ErrorOf<J, H> = <<H as JobHandlerFactory<J>>::Handler as JobHandler<J>>::Error;
 
 /// A pool of workers behind one bounded queue.

@@ -41,7 +41,6 @@ pub struct Map<I: Iterator, J: 'static, T: 'static, E: 'static> {
     spare: Option<J>,
     /// A wait for room, while none of its own jobs is left to wait for.
     room: Option<BoxedReserve<J, T, E>>,
-    /// The refusal that ended it early.
     refused: Option<SubmitError<J>>,
 }
 
@@ -219,7 +218,6 @@ where
     }
 }
 
-/// Submitted jobs whose outcomes were not given yet.
 enum Flight<T, E> {
     InOrder(VecDeque<JobHandle<T, E>>),
     AsTheyCome(Swarm<T, E>),
@@ -240,7 +238,6 @@ impl<T, E> Flight<T, E> {
         }
     }
 
-    /// The next outcome of a job in flight.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JobError<E>>> {
         match self {
             Flight::InOrder(handles) => {

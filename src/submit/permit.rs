@@ -36,7 +36,6 @@ pub struct Permits<'a, J, T, E> {
     rooms: Range<Ticket>,
 }
 
-/// A pool that is borrowed, or kept.
 enum Holder<'a, J, T, E> {
     Borrowed(&'a Submitter<J, T, E>),
     Owned(Submitter<J, T, E>),

@@ -54,7 +54,6 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         Some(Assigned { inbox: self })
     }
 
-    /// Waits for the next job until `due`.
     pub(super) async fn next_until(&mut self, due: Instant) -> Option<Detached<J, H>> {
         let left = due.saturating_duration_since(self.now());
         if left.is_zero() {
