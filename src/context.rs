@@ -11,18 +11,16 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-/// About the job that a handler runs: which one it is, where it runs, and whether it should stop.
+/// Tells a handler which job it runs, where it runs, and whether it should stop.
 ///
-/// Handlers get it by reference; a clone may be kept and sent elsewhere, and costs two reference
-/// counts.
+/// Handlers get it by reference. A clone can be kept or sent elsewhere; it costs two reference counts.
 ///
 /// # Cancellation
 ///
-/// Cancellation is cooperative: nothing interrupts a handler. A long job looks at
-/// [`is_cancelled`](Self::is_cancelled) now and then, or an async one waits for
-/// [`cancelled`](Self::cancelled) beside its work. A job is asked to stop by
-/// [`JobHandle::cancel`](crate::JobHandle::cancel), and by a shutdown that will not wait for the queue:
-/// `shutdown_now`, or `shutdown_timeout` once its time is up.
+/// Cancellation is cooperative: nothing interrupts a handler. A long job checks [`is_cancelled`](Self::is_cancelled)
+/// now and then; an async one can wait for [`cancelled`](Self::cancelled) beside its work. A job is asked to stop by
+/// [`JobHandle::cancel`](crate::JobHandle::cancel), and by a shutdown that does not wait for the queue: `shutdown_now`,
+/// or `shutdown_timeout` once its time is up.
 #[derive(Clone)]
 pub struct JobContext {
     id: JobId,
@@ -63,15 +61,15 @@ impl JobContext {
         }
     }
 
-    /// Turns the worker's context to its next job. The token is set apart.
+    /// Points the worker's context at its next job. The token is set separately.
     #[inline]
     pub(crate) fn turn_to(&mut self, id: JobId, deadline: Option<Instant>) {
         self.id = id;
         self.deadline = deadline;
     }
 
-    /// By which the job can be asked to stop, and gets its outcome, if it has a handle. (Its worker may keep the token
-    /// afterwards, for the next job of the same cell.)
+    /// The cell that can ask the job to stop, and that takes its outcome; `None` without a handle. The worker may keep
+    /// the token afterwards, for the next job of the same cell.
     #[inline]
     pub(crate) fn token(&mut self) -> &mut Option<At<dyn Token>> {
         &mut self.token
@@ -87,18 +85,18 @@ impl JobContext {
         self.worker
     }
 
-    /// Which attempt this is, from 1. (Always 1: jobs are not retried yet.)
+    /// Which attempt this is, from 1. Always 1: jobs are not retried yet.
     pub fn attempt(&self) -> u32 {
         1
     }
 
-    /// By when the job should have started, on the pool's clock; `None` when it was given no deadline.
-    /// It may have passed: nothing acts on a missed one yet.
+    /// When the job should have started at the latest, on the pool's clock; `None` if it has no deadline. It may have
+    /// passed: nothing acts on a missed deadline yet.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Whether the job was asked to stop. Two loads.
+    /// Returns whether the job was asked to stop. Costs two loads.
     pub fn is_cancelled(&self) -> bool {
         self.stop.asked.load(Acquire)
             || self
@@ -107,7 +105,7 @@ impl JobContext {
                 .is_some_and(|token| token.cell.is_cancelled(token.at))
     }
 
-    /// Ready once the job is asked to stop. Dropping the future loses nothing.
+    /// Waits until the job is asked to stop. Dropping the future loses nothing.
     pub async fn cancelled(&self) {
         loop {
             let mut stop = pin!(self.stop.signal.listen());

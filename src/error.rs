@@ -5,24 +5,24 @@ use crate::spawner::SpawnError;
 use std::error::Error;
 use std::fmt;
 
-/// Why a pool could not be built.
+/// An error from [`PoolBuilder::build`](crate::PoolBuilder::build).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
     /// A setting is out of range.
     Setting {
-        /// The builder's method, or a queue order's.
+        /// The method's name, of the builder or of a queue order.
         setting: &'static str,
-        /// What it was given.
+        /// The value it was given.
         value: String,
-        /// What it takes.
+        /// The values it allows.
         allowed: String,
     },
     /// A worker could not be spawned.
     Spawn {
         /// The worker.
         worker: WorkerId,
-        /// What the spawner said.
+        /// The spawner's error.
         source: SpawnError,
     },
 }
@@ -46,7 +46,7 @@ impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             BuildError::Setting { .. } => None,
-            // Its own text is part of this one's.
+            // The text of `source` is already part of this error's.
             BuildError::Spawn { source, .. } => source.source(),
         }
     }

@@ -1,4 +1,4 @@
-//! What runs jobs: handlers, one for each worker, and the factories that make them.
+//! Handlers, which run jobs, one for each worker; and the factories that make them.
 
 use crate::context::JobContext;
 use crate::id::WorkerId;
@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 /// Runs the jobs of one worker.
 ///
-/// Each worker has a handler of its own, so `&mut self` state, such as a connection or a buffer, needs
-/// no lock. Implementors write `async fn handle`, without any attribute; one that never awaits anything simply blocks its
-/// worker, which is right on threads ([`Threads`](crate::Threads)) and wrong on an executor.
+/// Each worker has a handler of its own, so `&mut self` state, such as a connection or a buffer, needs no lock.
+/// Implementors write `async fn handle`, without any attribute. A `handle` that never awaits blocks its worker, which
+/// is right on threads ([`Threads`](crate::Threads)) and wrong on an executor.
 ///
 /// # Contract
 ///
-/// A handler is given one job at a time. After it panicked, or after its future was dropped half-way,
-/// it is dropped and replaced by a new one: it never sees a job in a state it did not choose.
+/// A handler gets one job at a time. After a panic, or after its future was dropped half-way, it is dropped and
+/// replaced by a new one, so it never sees a job in a state it did not choose.
 ///
 /// ```
 /// use fanpool::{JobContext, JobHandler};
@@ -39,9 +39,9 @@ use std::sync::Arc;
     note = "a handler is `Send`; closures become one through `handler_fn` or `async_handler_fn`"
 )]
 pub trait JobHandler<J>: Send + 'static {
-    /// What a job gives.
+    /// The result of a job.
     type Output: Send + 'static;
-    /// How a job fails.
+    /// The error of a failed job.
     type Error: Send + 'static;
 
     /// Runs one job.
@@ -54,27 +54,26 @@ pub trait JobHandler<J>: Send + 'static {
 
 /// Makes a handler for each worker.
 ///
-/// Called by the worker itself, before its first job and after its handler was lost. A factory that
-/// fails or panics is called again, after 10 ms, then after twice as long each time, up to 10 s; until
-/// then its worker takes no jobs, and [`ready`](crate::Submitter::ready) reports the error. In a closed
-/// pool it is not called again.
+/// The worker itself calls it, before its first job and after it lost its handler. A factory that fails or panics is
+/// called again after 10 ms, then after twice as long each time, up to 10 s. Meanwhile its worker takes no jobs, and
+/// [`ready`](crate::Submitter::ready) reports the error. In a closed pool a failed factory is not called again.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not make handlers for jobs of type `{J}`",
     note = "closures become a factory through `handler_fn`, `async_handler_fn` (cloned for each worker: `Clone + Send + Sync`) or `handler_factory`",
     note = "a handler is not its own factory: `handler_factory(|_worker| Ok::<_, Infallible>(handler))` makes one for each worker"
 )]
 pub trait JobHandlerFactory<J>: Send + Sync + 'static {
-    /// What it makes.
+    /// The handlers it makes.
     type Handler: JobHandler<J>;
 
-    /// Makes the handler of `worker`. May connect, load, or wait: the other workers go on meanwhile.
+    /// Makes the handler of `worker`. May connect, load or wait; the other workers go on meanwhile.
     fn create(
         &self,
         worker: WorkerId,
     ) -> impl Future<Output = Result<Self::Handler, BoxError>> + Send;
 }
 
-/// A worker could not get its handler. The pool tries again, with growing pauses.
+/// The error of a worker that could not get its handler. The pool tries again, with growing pauses.
 #[derive(Debug, Clone)]
 pub struct FactoryError {
     worker: WorkerId,
@@ -89,7 +88,7 @@ impl FactoryError {
         }
     }
 
-    /// The worker that has no handler.
+    /// The worker without a handler.
     pub fn worker(&self) -> WorkerId {
         self.worker
     }
@@ -106,7 +105,7 @@ impl fmt::Display for FactoryError {
 }
 
 impl Error for FactoryError {
-    /// What is behind the factory's error, whose own text is part of this one's.
+    /// The cause of the factory's error, whose own text is already part of this error's.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.source()
     }
@@ -131,7 +130,7 @@ closure_type!(
     HandlerFn
 );
 closure_type!(
-    /// The same with the job's context: see [`handler_fn_with`].
+    /// A blocking closure that takes the job's context: see [`handler_fn_with`].
     HandlerFnWith
 );
 closure_type!(
@@ -139,7 +138,7 @@ closure_type!(
     AsyncHandlerFn
 );
 closure_type!(
-    /// The same with the job's context: see [`async_handler_fn_with`].
+    /// An async closure that takes the job's context: see [`async_handler_fn_with`].
     AsyncHandlerFnWith
 );
 closure_type!(
@@ -151,8 +150,10 @@ closure_type!(
     AsyncFactoryFn
 );
 
-/// A handler from a blocking closure. As a factory it is cloned for each worker; a closure that cannot be
-/// cloned, because it owns a connection, say, is made for each worker by a [`handler_factory`].
+/// Makes a handler from a blocking closure.
+///
+/// As a factory, it clones itself for each worker. If the closure cannot be cloned, say because it owns a connection, a
+/// [`handler_factory`] can make one for each worker.
 ///
 /// ```
 /// use fanpool::{Pool, handler_fn};
@@ -170,7 +171,7 @@ where
     HandlerFn(handle)
 }
 
-/// As [`handler_fn`], for a closure that also takes the job's [`JobContext`].
+/// Like [`handler_fn`], for a closure that also takes the job's [`JobContext`].
 pub fn handler_fn_with<J, T, E, F>(handle: F) -> HandlerFnWith<F>
 where
     F: FnMut(J, &JobContext) -> Result<T, E> + Send + 'static,
@@ -180,11 +181,11 @@ where
     HandlerFnWith(handle)
 }
 
-/// A handler from a closure that gives a future, cloned for each worker.
+/// Makes a handler from a closure that returns a future. It is cloned for each worker.
 ///
-/// A worker runs one job at a time, also while the job waits: for jobs that mostly wait, take as many
-/// workers as jobs should be under way. A future that needs a runtime, such as a tokio socket or timer,
-/// needs workers that live there: see [`PoolBuilder::spawner`](crate::PoolBuilder::spawner).
+/// A worker runs one job at a time, even while that job waits. For jobs that mostly wait, take as many workers as jobs
+/// should be under way. A future that needs a runtime, such as a tokio socket or timer, needs workers that live there:
+/// see [`PoolBuilder::spawner`](crate::PoolBuilder::spawner).
 ///
 /// ```
 /// use fanpool::{Pool, async_handler_fn};
@@ -206,7 +207,7 @@ where
     AsyncHandlerFn(handle)
 }
 
-/// As [`async_handler_fn`], for a closure that also takes the job's [`JobContext`], by value.
+/// Like [`async_handler_fn`], for a closure that also takes the job's [`JobContext`], by value.
 pub fn async_handler_fn_with<J, T, E, Fut, F>(handle: F) -> AsyncHandlerFnWith<F>
 where
     F: FnMut(J, JobContext) -> Fut + Send + 'static,
@@ -217,7 +218,7 @@ where
     AsyncHandlerFnWith(handle)
 }
 
-/// A factory from a closure that makes a handler for a worker, or fails.
+/// Makes a factory from a closure that makes a handler for a worker, or fails.
 ///
 /// ```
 /// use fanpool::{JobContext, JobHandler, Pool, handler_factory};
@@ -250,7 +251,7 @@ where
     FactoryFn(create)
 }
 
-/// As [`handler_factory`], for a closure that gives a future: to connect somewhere first, say.
+/// Like [`handler_factory`], for a closure that returns a future: to connect somewhere first, say.
 ///
 /// ```
 /// use fanpool::{Pool, async_handler_factory, handler_fn};

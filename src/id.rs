@@ -1,17 +1,17 @@
-//! Numbers by which jobs, workers and pools are known.
+//! The numbers of jobs, workers and pools.
 
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 
-/// Of a pool, in this process.
 pub(crate) type PoolNumber = NonZeroU32;
 
-/// The number that no pool has: for envelopes without one.
+/// The number no pool has, for envelopes without a pool.
 pub(crate) const NO_POOL: PoolNumber = PoolNumber::MAX;
 
-/// The number of an accepted job: unique in its pool, and among jobs that were let in one after the
-/// other, rising. (A job that was submitted with a [`Permit`](crate::Permit) was let in when the permit
-/// was.)
+/// The number of an accepted job.
+///
+/// It is unique within its pool, and rises among jobs that were let in one after the other. A job submitted with a
+/// [`Permit`](crate::Permit) was let in when its permit was.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(NonZeroU64);
 
@@ -38,10 +38,10 @@ impl fmt::Debug for JobId {
     }
 }
 
-/// Names a worker: the number of its dispatcher, and its own number there.
+/// Names a worker by its dispatcher's number and its own number there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId {
-    /// The dispatcher's in the upper half. A strategy answers with this for each job, and one word comes in a register.
+    /// The dispatcher's number in the upper half. A strategy returns this for each job, and one word fits a register.
     numbers: u64,
 }
 
@@ -49,18 +49,18 @@ impl WorkerId {
     pub(crate) const FIRST: WorkerId = WorkerId { numbers: 0 };
 
     pub(crate) fn new(dispatcher: usize, index: usize) -> Self {
-        // The builder allows far fewer than there is room for.
+        // The builder allows far fewer than fit.
         WorkerId {
             numbers: (dispatcher as u64) << 32 | index as u64,
         }
     }
 
-    /// The number of its dispatcher, from 0.
+    /// The number of the worker's dispatcher, from 0.
     pub fn dispatcher(self) -> usize {
         (self.numbers >> 32) as usize
     }
 
-    /// Its number among the dispatcher's workers, from 0.
+    /// The worker's number within its dispatcher, from 0.
     pub fn index(self) -> usize {
         self.numbers as u32 as usize
     }

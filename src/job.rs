@@ -1,4 +1,4 @@
-//! What is submitted: the caller's data, and what the pool knows about it.
+//! A submitted job: the caller's data, and its options.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,22 +6,21 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A job as it waits: the caller's data and the options it was submitted with.
+/// A waiting job: the caller's data and the options it was submitted with.
 ///
-/// Options are set where a job is submitted: [`pool.job(x)`](crate::Submitter::job). A
-/// [`Dispatcher`](crate::Dispatcher) chooses by them, a shutdown hands unstarted jobs back with them
-/// ([`ShutdownReport::unrun`](crate::ShutdownReport::unrun)), and so does a refusal; `pool.job(job)`
-/// submits a job that came back as it was.
+/// Options are set at submission: [`pool.job(x)`](crate::Submitter::job). A [`Dispatcher`](crate::Dispatcher) chooses
+/// by them. An unstarted job keeps its options when a shutdown hands it back
+/// ([`ShutdownReport::unrun`](crate::ShutdownReport::unrun)), and so does a refused one. `pool.job(job)` submits such a
+/// job again as it was.
 ///
 /// A clone shares the options.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Job<J> {
     data: J,
-    /// Nothing, for jobs that nothing was said about: they travel light.
+    /// `None` for plain jobs: they travel light.
     options: Option<Arc<Options>>,
 }
 
-/// What was said about a job.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Options {
     pub(crate) priority: i32,
@@ -39,47 +38,45 @@ impl<J> Job<J> {
         }
     }
 
-    /// One that shares its options with others.
+    /// Makes a job that shares its options with others.
     #[cfg(feature = "sim")]
     pub(crate) fn with_options(data: J, options: Option<Arc<Options>>) -> Self {
         Job { data, options }
     }
 
-    /// What was submitted.
+    /// The submitted data.
     pub fn data(&self) -> &J {
         &self.data
     }
 
-    /// What was submitted, by value; the options are dropped.
+    /// Returns the submitted data and drops the options.
     pub fn into_inner(self) -> J {
         self.data
     }
 
-    /// How urgent the job is: the higher, the sooner, for queue orders that heed it. 0 if nothing was
-    /// said.
+    /// The job's urgency: the higher, the sooner, under queue orders that heed it. 0 by default.
     pub fn priority(&self) -> i32 {
         self.options().map_or(0, |options| options.priority)
     }
 
-    /// What the job belongs to (a user, an endpoint, an account), for strategies and orders that keep
-    /// such jobs together or apart.
+    /// What the job belongs to: a user, an endpoint, an account. Strategies and orders can keep such jobs together or
+    /// apart.
     pub fn key(&self) -> Option<u64> {
         self.options().and_then(|options| options.key)
     }
 
-    /// How much of the queue's capacity the job takes up while it waits, in the capacity's unit: 1 if
-    /// nothing was said.
+    /// How much of the queue's capacity the job takes up while it waits, in the capacity's unit. 1 by default.
     pub fn weight(&self) -> u64 {
         weight(self.options())
     }
 
-    /// A name for the job, for people.
+    /// A name for people to read.
     pub fn label(&self) -> Option<&str> {
         self.options().and_then(|options| options.label.as_deref())
     }
 
-    /// By when the job should have started, on the pool's clock; `None` when it was given no deadline.
-    /// Nothing acts on a missed one yet: the job runs late.
+    /// When the job should have started at the latest, on the pool's clock; `None` if it has no deadline. Nothing acts
+    /// on a missed deadline yet: the job runs late.
     pub fn deadline(&self) -> Option<Instant> {
         self.options().and_then(|options| options.deadline)
     }
@@ -98,14 +95,12 @@ impl<J> Job<J> {
         Arc::make_mut(self.options.get_or_insert_default())
     }
 
-    /// The weight it was given, if any.
     pub(crate) fn own_weight(&self) -> Option<u64> {
         let weight = self.options().and_then(|options| options.weight);
         weight.map(NonZeroU64::get)
     }
 }
 
-/// The weight of a job with these options.
 #[inline]
 pub(crate) fn weight(options: Option<&Options>) -> u64 {
     options

@@ -11,61 +11,67 @@
 //!
 //! # A pool
 //!
-//! [`Pool::builder`] takes what runs jobs and gives a [`PoolBuilder`]; its table lists every setting and
-//! default. A [`Pool`] is a cheap handle, and so is a [`Submitter`], which does not name the type of the
-//! handlers. When the last handle goes, the pool closes and finishes what it accepted.
+//! [`Pool::builder`] takes the code that runs jobs; [`PoolBuilder`] lists every setting with its default. A [`Pool`] is
+//! a cheap handle. So is a [`Submitter`], which does not name the handlers' type. When the last handle is dropped, the
+//! pool closes and finishes the jobs it accepted.
 //!
 //! # Jobs in
 //!
-//! Every way in is a method of [`Submitter`]: [`submit`](Submitter::submit) for a handle,
-//! [`send`](Submitter::send) without one, [`run`](Submitter::run) for the result. Each waits for room;
-//! each has a twin that blocks, and one that does not wait. A refused job comes back in
-//! [`SubmitError`]. More can be said about a job ([`job`](Submitter::job): priority, key, weight,
-//! deadline, label),
-//! room can be [reserved](Submitter::reserve) before there is a job, many jobs can be submitted
-//! [at once](Submitter::submit_all), and endlessly many be [mapped](Submitter::map).
+//! Every way in is a method of [`Submitter`]:
+//!
+//! - [`submit`](Submitter::submit) returns a handle, [`send`](Submitter::send) does without one, and
+//!   [`run`](Submitter::run) returns the result. All wait for room and have a `_blocking` twin; the first two have a
+//!   `try_` form that never waits.
+//! - [`job`](Submitter::job) adds a priority, key, weight, deadline or label.
+//! - [`reserve`](Submitter::reserve) holds room before there is a job.
+//! - [`submit_all`](Submitter::submit_all) submits many jobs at once; [`map`](Submitter::map) runs an iterator of them,
+//!   even an endless one.
+//!
+//! A refused job comes back in [`SubmitError`].
 //!
 //! # Outcomes
 //!
-//! A [`JobHandle`] is a future and can be waited for on a plain thread; it gives the handler's result or
-//! a [`JobError`] that says what became of the job. Dropping it detaches. What goes wrong with jobs
-//! without a handle is to be had from [`errors`](Submitter::errors).
+//! A [`JobHandle`] is a future, and a plain thread can wait for it, too. It gives the handler's result, or a
+//! [`JobError`] that says what became of the job. Dropping it detaches the job. [`errors`](Submitter::errors) receives
+//! what goes wrong with jobs that have no handle.
 //!
 //! # Handlers
 //!
-//! A [`JobHandler`] runs jobs, one at a time, and belongs to one worker; a [`JobHandlerFactory`] makes
-//! one for each. Closures serve for both: [`handler_fn`], [`async_handler_fn`], [`handler_factory`].
-//! Handlers hear from a [`JobContext`] which job they run and whether it was cancelled.
+//! A [`JobHandler`] runs jobs, one at a time, and belongs to one worker. A [`JobHandlerFactory`] makes one for each
+//! worker. Closures serve as both: [`handler_fn`], [`async_handler_fn`], [`handler_factory`]. A [`JobContext`] tells a
+//! handler which job it runs and whether the job was cancelled.
 //!
 //! # Where workers live
 //!
-//! On [`Threads`] of the pool's own, or wherever a closure takes their futures:
-//! `.spawner(|worker| { tokio::spawn(worker); })`. See [`spawner`].
+//! On [`Threads`] of the pool's own, or wherever a closure takes their futures, as
+//! `.spawner(|worker| { tokio::spawn(worker); })` does. See [`spawner`].
 //!
 //! # Strategies
 //!
-//! A pool has one or more dispatchers, each with its own workers. A [`Dispatcher`] chooses a worker for
-//! each job, a [`QueueOrder`] which job is next, a [`Worker`] how jobs are run. See [`dispatcher`],
-//! [`queue_order`] and [`worker`].
+//! A pool has one or more dispatchers, each with its own workers. A [`Dispatcher`] chooses a worker for each job, a
+//! [`QueueOrder`] chooses the next job, and a [`Worker`] decides how jobs are run. See [`dispatcher`], [`queue_order`]
+//! and [`worker`].
 //!
 //! # The end
 //!
-//! [`shutdown`](Submitter::shutdown) runs what was accepted, [`shutdown_now`](Submitter::shutdown_now)
-//! hands it back, [`shutdown_timeout`](Submitter::shutdown_timeout) does the one and then the other.
+//! [`shutdown`](Submitter::shutdown) runs every accepted job, [`shutdown_now`](Submitter::shutdown_now) hands back
+//! those that have not started, and [`shutdown_timeout`](Submitter::shutdown_timeout) does the first and then the
+//! second.
 //!
 //! # Features
 //!
-//! None is on by default, and none changes a pool. `sim`: a simulator that runs a pool's own desks under
-//! virtual time, to choose a strategy by. `testing`: what shows whether a strategy or an order of your own
-//! keeps its contract.
+//! None is on by default, and none changes a pool.
+//!
+//! - `sim`: a simulator that runs a pool's own desks under virtual time, to choose a strategy by.
+//! - `testing`: checks that a strategy or an order of your own keeps its contract.
 //!
 //! # Guides
 //!
-//! Longer texts on dispatchers, executors, workers of your own and moving from other pools are in [`guide`].
+//! [`guide`] has longer texts on dispatchers, executors, workers of your own and moving from other pools.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The journey of a job, from the door down: a module imports only from those after it (tests/layout.rs). The pool stands
-// above them all, and comes second here so that the docs of `Submitter` begin with submitting.
+// The journey of a job, from the door down: a module imports only from those after it (tests/layout.rs). `pool` stands
+// above them all; it comes second so that the docs of `Submitter` begin with submitting.
 mod submit;
 mod pool;
 mod handle;
@@ -137,7 +143,7 @@ pub use sync::panics::Panic;
 pub use time::clock;
 pub use worker::{BatchHandler, BatchWorker, Inbox, SerialWorker, Worker};
 
-/// The README's examples are tests; those of the guides run where the guides are included, in `guide`.
+/// The README's examples are tests. Those of the guides run where `guide` includes them.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! What the pool counts. Counters are private and move by verbs; a snapshot is for reading.
+//! The pool's counters. They are private and move by verbs; a snapshot is for reading.
 
 use crate::outcome::Ending;
 use crate::sync::atomic::{AtomicU64, Ordering::*};
@@ -6,58 +6,59 @@ use std::fmt;
 
 /// A snapshot of a pool's counters.
 ///
-/// In every snapshot `submitted = accepted + refused`, and `accepted` is the sum of the outcomes
-/// (`completed failed panicked cancelled expired shed handed_back abandoned`) and of what is still
-/// under way (`waiting deferred running`). Counters never go back, and all are exact when the pool is
-/// quiet. Counts are of jobs since the pool was built unless they say otherwise.
+/// In every snapshot:
+///
+/// - `submitted` = `accepted` + `refused`.
+/// - `accepted` is the sum of the outcomes (`completed`, `failed`, `panicked`, `cancelled`, `expired`, `shed`,
+///   `handed_back`, `abandoned`) and of the jobs under way (`waiting`, `deferred`, `running`).
+///
+/// Counters never go back, and all are exact while the pool is quiet. A field counts jobs since the pool was built
+/// unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Metrics {
     /// Submissions that were answered: accepted or refused.
     pub submitted: u64,
-    /// Submissions that gave the job back: full, closed, timed out, or bound to deadlock.
+    /// Submissions that gave the job back in a [`SubmitError`](crate::SubmitError).
     pub refused: u64,
     /// Jobs that were let in.
     pub accepted: u64,
-    /// The handler returned `Ok`.
+    /// Jobs whose handler returned `Ok`.
     pub completed: u64,
-    /// The handler returned `Err`.
+    /// Jobs whose handler returned `Err`.
     pub failed: u64,
-    /// The handler panicked.
+    /// Jobs whose handler panicked.
     pub panicked: u64,
-    /// Cancelled before they started.
+    /// Jobs cancelled before they started.
     pub cancelled: u64,
-    /// Ran out of time before they started: none yet, since nothing acts on a missed
-    /// deadline.
+    /// Jobs that ran out of time before they started. Always 0: nothing acts on a missed deadline yet.
     pub expired: u64,
-    /// Given up to relieve an overloaded pool: none yet.
+    /// Jobs given up to relieve an overloaded pool. Always 0 so far.
     pub shed: u64,
-    /// Returned unrun by a shutdown.
+    /// Jobs returned unrun by a shutdown.
     pub handed_back: u64,
-    /// Lost with whoever held them: a dropped worker, a dead executor.
+    /// Jobs lost with their holder: a dropped worker, a dead executor.
     pub abandoned: u64,
-    /// Accepted and not started, now.
+    /// Jobs accepted and not started, now.
     pub waiting: u64,
-    /// Waiting for a later time, now: none yet.
+    /// Jobs waiting for a later time, now. Always 0 so far.
     pub deferred: u64,
-    /// Started and not over, now.
+    /// Jobs started and not over, now.
     pub running: u64,
-    /// Units of the queue's capacity that waiting jobs take up, now: their number, if none was given a
-    /// weight.
+    /// Units of the queue's capacity taken up by waiting jobs, now: their number, if none was given a weight.
     pub occupied: u64,
-    /// Units that permits hold, now.
+    /// Units held by permits, now.
     pub reserved: u64,
     /// Workers, now.
     pub workers: u64,
     /// Workers that run a job, now.
     pub busy_workers: u64,
-    /// Workers that have no handler because their factory failed, now. The pool keeps asking it; jobs
-    /// wait until one has.
+    /// Workers without a handler because their factory failed, now. The pool asks the factory again; jobs wait until a
+    /// worker has a handler.
     pub failing_workers: u64,
-    /// Errors of jobs without a handle that nobody read in time: see
-    /// [`errors`](crate::Submitter::errors).
+    /// Errors of jobs without a handle that nobody read in time: see [`errors`](crate::Submitter::errors).
     pub errors_dropped: u64,
-    /// Panics and broken contracts of strategies and queue orders that were contained.
+    /// Contained panics and broken contracts of strategies and queue orders.
     pub faults: u64,
 }
 
@@ -86,7 +87,6 @@ impl fmt::Display for Metrics {
     }
 }
 
-/// How a job that was started ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finish {
     Completed,
@@ -95,7 +95,7 @@ pub(crate) enum Finish {
     Abandoned,
 }
 
-/// What one worker counts. Only its worker writes it.
+/// One worker's counters. Only its worker writes them.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerCounts {
     started: AtomicU64,
@@ -103,7 +103,7 @@ pub(crate) struct WorkerCounts {
     failed: AtomicU64,
     panicked: AtomicU64,
     abandoned: AtomicU64,
-    /// Started, and counted elsewhere from then on.
+    /// Jobs it started that are counted in [`PoolCounts`] from then on.
     detached: AtomicU64,
 }
 
@@ -152,7 +152,7 @@ fn count_one(counter: &AtomicU64) {
     counter.store(counter.load(Relaxed) + 1, Release);
 }
 
-/// What the pool counts outside its workers: the rare ends.
+/// The rare ends, which the pool counts outside its workers.
 #[derive(Debug, Default)]
 pub(crate) struct PoolCounts {
     refused: AtomicU64,
@@ -162,7 +162,7 @@ pub(crate) struct PoolCounts {
     detached: Detached,
 }
 
-/// How jobs ended that were not counted by their worker.
+/// Ends of jobs that a worker detached.
 #[derive(Debug, Default)]
 struct Detached {
     completed: AtomicU64,
@@ -171,7 +171,6 @@ struct Detached {
     abandoned: AtomicU64,
 }
 
-/// Calls a closure for each worker.
 pub(crate) type EachWorker<'a> = dyn Fn(&mut dyn FnMut(&WorkerCounts)) + 'a;
 
 impl PoolCounts {
@@ -202,7 +201,8 @@ impl PoolCounts {
         counter.fetch_add(1, Release);
     }
 
-    /// What has left the queue, and the outcomes so far. A worker counts as running `most` jobs at most.
+    /// Returns how many jobs left the queue, and the outcomes so far. Counts at most `most` running jobs for each
+    /// worker.
     pub(crate) fn left_queue(&self, workers: &EachWorker<'_>, most: u64) -> (u64, Metrics) {
         let mut metrics = Metrics {
             cancelled: self.cancelled.load(Acquire),

@@ -1,4 +1,4 @@
-//! Where workers live: threads of the pool's own, or somebody's executor.
+//! Where workers live: on threads of the pool's own, or on an executor.
 
 use crate::id::WorkerId;
 use crate::sync::boxed::{BoxError, BoxFuture};
@@ -13,15 +13,15 @@ use std::thread::JoinHandle;
 
 /// Gives workers a place to run.
 ///
-/// A closure is a spawner: `|task| { tokio::spawn(task); }`, or `|task| smol::spawn(task).detach()`. For
-/// other executors see `docs/runtimes.md` in the repository.
+/// A closure is a spawner: `|task| { tokio::spawn(task); }`, or `|task| smol::spawn(task).detach()`. For other
+/// executors see `docs/runtimes.md` in the repository.
 ///
 /// # Contract
 ///
-/// [`spawn`](Self::spawn) is called once for each worker while the pool is built, on the thread that
-/// builds it, and again when a worker's task was dropped before its end, wherever that happened. An
-/// implementation has the task polled to its end, or drops it; a task that is kept without being
-/// polled keeps its jobs, and shutdowns wait for it. When it panics, it counts as having failed.
+/// The pool calls [`spawn`](Self::spawn) once for each worker while it is built, on the building thread. It calls it
+/// again when a worker's task was dropped before its end, wherever that happened. An implementation has the task polled
+/// to its end, or drops it. A task kept without being polled keeps its jobs, and shutdowns wait for it. A panic counts
+/// as a failed spawn.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not give workers a place to run",
     note = "a closure does: `|worker| {{ tokio::spawn(worker); }}`, ending in `;` so that it returns nothing"
@@ -31,22 +31,22 @@ pub trait Spawner: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When it cannot be started. Then building the pool fails; a running pool goes on with the other
+    /// When the task cannot be started. While the pool is built, the build fails. A running pool goes on with its other
     /// workers, and is over when none is left.
     fn spawn(&self, worker: WorkerId, task: BoxFuture<'static, ()>) -> Result<(), SpawnError>;
 
-    /// Told the pool's name, before the first `spawn`.
+    /// Receives the pool's name, before the first `spawn`.
     fn set_pool_name(&mut self, name: &str) {
         let _ = name;
     }
 
-    /// Whether each task has a thread of its own, where it may spin and need not give way to others.
+    /// Returns whether each task has a thread of its own, where it may spin and need not yield to others.
     fn is_dedicated(&self) -> bool {
         false
     }
 
-    /// Waits until whatever ran the worker's task is gone, too. Called after the task ended, by a
-    /// shutdown, and never by the worker itself; may block for the moment that takes.
+    /// Waits until whatever ran the worker's task is gone, too. A shutdown calls it after the task ended, never the
+    /// worker itself. May block for the moment that takes.
     fn join(&self, worker: WorkerId) {
         let _ = worker;
     }
@@ -80,14 +80,14 @@ impl Spawner for Box<dyn Spawner> {
     }
 }
 
-/// A worker's task could not be started.
+/// The error of a worker's task that could not be started.
 #[derive(Debug)]
 pub struct SpawnError {
     source: BoxError,
 }
 
 impl SpawnError {
-    /// With the reason.
+    /// Makes an error with this reason.
     pub fn new(reason: impl Into<BoxError>) -> Self {
         SpawnError {
             source: reason.into(),
@@ -114,10 +114,10 @@ std::thread_local! {
 
 type Hook = Arc<dyn Fn(WorkerId) + Send + Sync>;
 
-/// A thread for each worker: the default.
+/// Runs each worker on a thread of its own: the default.
 ///
-/// Threads are named `pool-dispatcher.worker` (Linux shows the first 15 bytes) and are joined by the
-/// pool's shutdown. Handlers on them may block.
+/// Threads are named `pool-dispatcher.worker` (Linux shows the first 15 bytes). The pool's shutdown joins them.
+/// Handlers on them may block.
 ///
 /// ```
 /// use fanpool::{Pool, Threads, handler_fn};
@@ -142,29 +142,29 @@ pub struct Threads {
     stack_size: Option<usize>,
     on_start: Option<Hook>,
     on_stop: Option<Hook>,
-    /// Of each worker; of more than one thread when the worker was replaced.
+    /// By worker. A replaced worker has had more than one thread.
     handles: Mutex<HashMap<WorkerId, Vec<JoinHandle<()>>>>,
 }
 
 impl Threads {
-    /// With the standard library's stack size and no hooks.
+    /// Uses the standard library's stack size and no hooks.
     pub fn new() -> Self {
         Threads::default()
     }
 
-    /// The size of each thread's stack, in bytes.
+    /// Sets the size of each thread's stack, in bytes.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// Called on each thread before its worker starts. A panic in it is contained.
+    /// Sets a hook that each thread calls before its worker starts. Its panics are contained.
     pub fn on_start(mut self, hook: impl Fn(WorkerId) + Send + Sync + 'static) -> Self {
         self.on_start = Some(Arc::new(hook));
         self
     }
 
-    /// Called on each thread after its worker ended. A panic in it is contained.
+    /// Sets a hook that each thread calls after its worker ended. Its panics are contained.
     pub fn on_stop(mut self, hook: impl Fn(WorkerId) + Send + Sync + 'static) -> Self {
         self.on_stop = Some(Arc::new(hook));
         self
@@ -195,14 +195,14 @@ impl Spawner for Threads {
             builder = builder.stack_size(bytes);
         }
         let (on_start, on_stop) = (self.on_start.clone(), self.on_stop.clone());
-        // Held over the spawn, so that the thread cannot be joined before its handle is here.
+        // Held over the spawn, so that no shutdown misses the handle.
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         let spawned = builder.spawn(move || {
             OF_A_POOL.set(true);
             call_hook(on_start, worker);
             let ended = contain(|| block_on(task.as_mut()));
             call_hook(on_stop, worker);
-            // The worker counts as gone once its task is dropped: after the hook.
+            // The worker counts as gone once its task is dropped, which is after the hook.
             dispose((task, ended.err()));
         });
         let handle = spawned.map_err(SpawnError::new)?;
@@ -220,7 +220,7 @@ impl Spawner for Threads {
 
     fn join(&self, worker: WorkerId) {
         if OF_A_POOL.get() {
-            // Two of them that end at once might wait for each other.
+            // Two pool threads that end at once might wait for each other.
             return;
         }
         let handles = self
@@ -230,7 +230,7 @@ impl Spawner for Threads {
             .remove(&worker);
         for handle in handles.into_iter().flatten() {
             if handle.thread().id() != std::thread::current().id() {
-                // Panics on it were contained; a thread cannot be poisoned.
+                // Panics on the thread were contained.
                 let _ = handle.join();
             }
         }

@@ -1,4 +1,4 @@
-//! A job with room goes on its way: into the common intake, or into that of the desk that its key belongs to.
+//! Admits a job that has room: into the common intake, or into the intake of its key's desk.
 
 use super::Core;
 use crate::queue::envelope::Queued;
@@ -6,7 +6,6 @@ use crate::sync::panics::dispose;
 use crate::wait::current;
 
 impl<J: Send + 'static> Core<J> {
-    /// Puts a job that has its ticket on its way.
     #[inline]
     pub(crate) fn admit(&self, job: Queued<J>) {
         self.push(job);
@@ -37,8 +36,8 @@ impl<J: Send + 'static> Core<J> {
         self.push_home(home, job);
     }
 
-    /// The closure that is asked stands between a ticket and its push, for which a shutdown waits. So it runs
-    /// as under a desk's lock, and what it starts that could wait is refused or put off.
+    /// The closure runs between a ticket and its push, for which a shutdown waits. So it runs as if under a desk's
+    /// lock, where anything it starts that could wait is refused or put off.
     #[inline(never)]
     pub(super) fn ask_and_push(&self, job: Queued<J>) {
         let _asking = current::as_in_desk();
@@ -53,7 +52,7 @@ impl<J: Send + 'static> Core<J> {
     pub(super) fn push_home(&self, home: Option<usize>, job: Queued<J>) {
         match home {
             Some(desk) => {
-                // The common intake's share of what was accepted.
+                // The common intake must know how many accepted jobs went elsewhere.
                 self.intake.note_drawn(1);
                 self.desks[desk].push_keyed(job);
             }
@@ -61,14 +60,14 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// Puts many on their way. Nobody is called before all are there: a waker may run a job at once, and
-    /// that may shut the pool down, which waits for every job that has a ticket.
+    /// Pushes many jobs. No waker is called before all are in: a waker may run a job at once, and that job may shut the
+    /// pool down, which waits for every job that has a ticket.
     pub(crate) fn admit_all(&self, bundles: impl Iterator<Item = Queued<J>>) {
         let mut pushed = 0;
         for mut bundle in bundles {
             pushed += 1 + bundle.others();
             if self.desks.len() > 1 && self.key_desks.asks() {
-                // Each may be another desk's.
+                // Each job's key may belong to another desk.
                 while bundle.others() > 0 {
                     self.push(bundle.take_first(1));
                 }
@@ -78,7 +77,7 @@ impl<J: Send + 'static> Core<J> {
                 self.intake.push_bundle(bundle);
             }
         }
-        // Once there is nobody to call, or enough are called, that holds for the rest: whoever searches finds all.
+        // Once no sleeper is left to wake, or enough are awake, that holds for the rest: a searcher finds all of them.
         for _ in 0..pushed {
             if !self.wake_for_work() {
                 break;

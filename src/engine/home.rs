@@ -1,4 +1,4 @@
-//! What the engine does for those who know its pool by number only: for cancels, dropped envelopes, permits and handles.
+//! What the engine does for parts that know its pool by number only: cancels, dropped envelopes, permits and handles.
 
 use super::{Core, FEW_JOBS};
 use crate::id::{JobId, WorkerId};
@@ -12,11 +12,11 @@ use crate::wait::self_waits::SelfWaits;
 use std::sync::Arc;
 
 impl<J: Send + 'static> Home for Core<J> {
-    /// After room was made by somebody who is no worker: a worker that sleeps already, or none that is at
-    /// work, will not see to it that a forgotten waiter keeps nobody waiting.
+    /// Called after something other than a worker made room. A worker checks for forgotten waiters as it falls asleep;
+    /// if one sleeps already, or none is at work, this checks in its place.
     ///
-    /// A worker first falls asleep and then sees to the waiters, and here the room is made first: so one of
-    /// the two finds both.
+    /// A worker first falls asleep and then checks, and here the room is made first. So one of the two finds both the
+    /// room and the waiter.
     #[inline(never)]
     fn see_to_waiters(&self) {
         if self.gate.has_waiters() {
@@ -40,7 +40,7 @@ impl<J: Send + 'static> Home for Core<J> {
     fn unrun_without_handle(&self, id: JobId, options: Option<Arc<Options>>, why: Ending) {
         self.counts.unrun(why);
         self.errors.unrun(id, options.clone(), why);
-        // Last: a gate that is drained has no more errors to come.
+        // Last: once the gate is drained, no more errors may come.
         self.leave_unrun(options.as_deref());
         self.see_to_waiters();
     }
@@ -71,7 +71,7 @@ impl<J: Send + 'static> Home for Core<J> {
         }
     }
 
-    /// No more jobs are let in. Those that were are still run.
+    /// Lets no more jobs in. Accepted jobs still run.
     fn close(&self) {
         let (first, drained) = self.gate.close();
         if first || drained {
@@ -80,7 +80,8 @@ impl<J: Send + 'static> Home for Core<J> {
     }
 
     fn has_queue(&self) -> bool {
-        // Where jobs weigh more, units say nothing of how many there are: then, of those that no worker has taken.
+        // Where jobs weigh more than one unit, units do not tell how many jobs wait; then count those no worker has
+        // taken.
         let waiting = if self.gate.counts_jobs() {
             self.gate.waiting()
         } else {

@@ -1,19 +1,22 @@
 //! Waiting until every job accepted so far is over, while the pool goes on.
 //!
-//! A join collects the numbers of the jobs it waits for, and each job that ends strikes its number
-//! off. Jobs that end while nobody joins pay one load for this.
+//! A join collects the numbers of the jobs it waits for, and each job that ends strikes off its number. A job that ends
+//! while nobody joins pays one load for this.
 //!
-//! 1. A join enters itself with its bound, the tickets issued so far, and raises `watermark` to it.
-//!    From then on every job below the bound reports its end.
-//! 2. It visits all that waits and all that runs, and collects the numbers below its bound.
-//! 3. What was reported meanwhile is struck off. When nothing is left, the join is over.
+//! 1. A join enters itself with its bound, the tickets issued so far, and raises `watermark` to it. From then on every
+//!    job below the bound reports its end.
+//! 2. It visits all jobs that wait or run, and collects the numbers below its bound.
+//! 3. It strikes off what was reported meanwhile. When nothing is left, the join is over.
 //!
-//! No end is missed: a job ends by leaving the place where a visit would find it (under the desk's or
-//! the cell's lock, or by clearing its worker's seat), and *then* reads `watermark`. If the visit
-//! still found it, the visit came before it left, and so did the raising of `watermark`: it reports.
-//! A worker that goes on to the next job of its tray does not clear the seat, which the next job takes
-//! under the tray's lock; a visit has held that lock before it looks at the seat. If it did so first, the
-//! worker's lock makes the raised `watermark` known to it; if second, it finds the next job in the seat.
+//! No end is missed:
+//!
+//! - A job ends by leaving the place where a visit would find it (under the desk's or the cell's lock, or by clearing
+//!   its worker's seat), and *then* reads `watermark`. If the visit still found it, the visit came before it left, and
+//!   so did the raising of `watermark`: the job reports.
+//! - A worker that goes on to the next job of its tray does not clear the seat; the next job takes it under the tray's
+//!   lock. A visit has held that lock before it looks at the seat. If the visit held it first, the worker's lock makes
+//!   the raised `watermark` known to the worker; if second, the visit finds the next job in the seat.
+//!
 //! No end is counted that was not collected: reports strike numbers, they do not count down.
 
 use crate::id::JobId;
@@ -27,7 +30,7 @@ use std::task::{Poll, Waker};
 pub(crate) struct Joins {
     /// Numbers up to here are reported: the highest bound of the joins under way, else 0.
     watermark: AtomicU64,
-    /// (Of an `Arc`, the drop is compiled with this crate and not once more with each that has a pool.)
+    /// (In an `Arc`, so that its drop is compiled with this crate, and not again in each crate that has a pool.)
     state: Arc<Mutex<State>>,
 }
 
@@ -37,11 +40,10 @@ struct State {
 }
 
 struct Join {
-    /// The last job waited for.
     last: u64,
-    /// What is waited for; `None` until it is collected.
+    /// Jobs waited for; `None` until they are collected.
     open: Option<HashSet<u64>>,
-    /// What ended before that.
+    /// Jobs that ended before that.
     over: HashSet<u64>,
     waker: Option<Waker>,
 }
@@ -57,7 +59,6 @@ impl Joins {
         }
     }
 
-    /// A job ended, and has its outcome.
     #[inline]
     pub(crate) fn over(&self, id: JobId) {
         if id.get() <= self.watermark.load(SeqCst) {
@@ -76,7 +77,7 @@ impl Joins {
                 }
                 Some(open) => {
                     open.remove(&id);
-                    // A few that are left may be exempt, which only the join itself can tell.
+                    // The few that are left may be exempt, which only the join itself can tell.
                     wakers.extend(join.waker.take());
                 }
             }
@@ -85,7 +86,7 @@ impl Joins {
         wakers.into_iter().for_each(call);
     }
 
-    /// Steps 1 to 3. `issued` reads the tickets issued, `collect` visits all jobs.
+    /// Steps 1 to 3. `issued` reads the tickets issued; `collect` visits all jobs.
     pub(crate) fn begin(
         &self,
         issued: impl FnOnce() -> u64,
@@ -130,7 +131,7 @@ pub(crate) struct Joining<'a> {
 }
 
 impl Joining<'_> {
-    /// Ready when all that is left is `exempt`.
+    /// Ready when only `exempt` jobs are left.
     pub(crate) fn poll(&self, waker: &Waker, exempt: impl Fn(u64) -> bool) -> Poll<()> {
         let mut waker = Some(waker.clone());
         let mut state = lock(&self.joins.state);

@@ -1,5 +1,4 @@
-//! What all handles and workers of a pool share, and the steps of a job's journey that touch more
-//! than one stage.
+//! What all handles and workers of a pool share, and the steps of a job's journey that touch more than one stage.
 
 mod admit;
 mod home;
@@ -43,41 +42,40 @@ use std::ops::Deref;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
-/// How often a worker gives way at most while it lingers, each time for half a microsecond or more.
+/// How many times at most a lingering worker yields, for half a microsecond or more each.
 const LINGER: u32 = 24;
 
-/// It lingers for no more jobs than these.
+/// A worker stops lingering at this many jobs.
 const ENOUGH: u64 = 192;
 
-/// So few jobs that wait are as good as started.
+/// This few waiting jobs are as good as started.
 const FEW_JOBS: u64 = 2;
 
-/// So many cells are kept at most: as many as there are jobs with handles at a time, in most pools.
+/// How many cells are kept at most: in most pools, as many as there are jobs with handles at a time.
 const KEPT_CELLS: u64 = 1024;
 
-/// After so many rounds, a sweep suspects the queue orders.
+/// After this many rounds, a sweep suspects the queue orders.
 const FRUITLESS_SWEEPS: u64 = 10_000;
 
-/// Makes workers, for a pool that does not know their handlers' type.
+/// Makes workers, for a pool that does not know its handlers' type.
 pub(crate) trait WorkerFactory<J>: Send + Sync {
     fn life(&self, core: Arc<Core<J>>, worker: WorkerId) -> BoxFuture<'static, ()>;
 }
 
 pub(crate) struct Core<J> {
     pub(crate) intake: Intake<J>,
-    /// (Of an `Arc`, the drop is compiled once; that of a value, with everything that may have to drop it.)
+    /// (In `Arc`s, whose drop is compiled once; a value's drop is compiled with everything that may have to drop it.)
     pub(crate) desks: Vec<Arc<LiveDesk<J>>>,
     key_desks: KeyDesks<J>,
     common: Common,
-    /// If there are several.
     several: Option<Several<J>>,
     pub(crate) workers_of: Contained<Box<dyn WorkerFactory<J>>>,
-    /// Jobs that a shutdown took back, until a report takes them along.
+    /// Jobs that a shutdown took back, until a report takes them.
     pub(crate) unrun: Mutex<Vec<Job<J>>>,
 }
 
-/// What only pools with several desks do. Reached by way of the builder's `dispatchers`, and not by name, so that nobody
-/// has to compile it who does not call that.
+/// What only pools with several desks do. Reached by way of the builder's `dispatchers` and not by name, so that only
+/// callers of `dispatchers` have to compile it.
 pub(crate) struct Several<J> {
     push: fn(&Core<J>, Queued<J>),
     take: fn(&Core<J>, &Seat<J>) -> Option<Queued<J>>,
@@ -94,39 +92,34 @@ impl<J: Send + 'static> Several<J> {
     }
 }
 
-/// What does not depend on the type of jobs. By itself, so that what concerns nothing else is compiled once, and not for
-/// each type.
+/// The part that does not depend on the type of jobs, so that its functions are compiled once and not for each type.
 pub(crate) struct Common {
     pub(crate) number: PoolNumber,
     pub(crate) name: String,
     pub(crate) gate: Gate,
-    /// If the queue order bounds how many jobs of a key may wait.
+    /// Set if the queue order bounds how many jobs of a key may wait.
     pub(crate) keys: Option<Arc<Keys>>,
     pub(crate) counts: PoolCounts,
     pub(crate) joins: Joins,
-    /// What became of jobs without a handle, if it was not good.
     pub(crate) errors: Arc<dyn AnyErrorLog>,
-    /// Cells for jobs with a handle.
     pub(crate) recycler: Arc<dyn AnyRecycler>,
     pub(crate) self_waits: SelfWaits,
     pub(crate) roster: Roster,
-    /// Of each desk's workers.
+    /// By desk, those of its workers.
     vitals: Vec<Arc<[Vitals]>>,
-    /// How many each desk has.
+    /// How many workers each desk has.
     workers: usize,
     pub(crate) time: Timekeeper,
     pub(crate) stop: Arc<StopAll>,
     pub(crate) spawner: Contained<Box<dyn Spawner>>,
-    /// Workers have threads of their own, where they may spin: asked of the spawner once.
+    /// Whether workers have threads of their own, where they may spin; asked of the spawner once.
     pub(crate) dedicated: bool,
     pub(crate) cores: u64,
-    /// No job is started any more.
     halted: AtomicBool,
-    /// Somebody shuts the pool down and gets a report, which has the jobs that were never started.
+    /// A shutdown waits for a report, which will have the jobs that were never started.
     pub(crate) reports: AtomicBool,
-    /// How many jobs a worker takes at once.
     usual: Padded<Usual>,
-    /// Empty envelopes that are still in the queue. May be off while they are being counted.
+    /// Empty envelopes still in the queue. May be off while they are being counted.
     tombstones: AtomicIsize,
 }
 
@@ -139,7 +132,6 @@ impl<J> Deref for Core<J> {
     }
 }
 
-/// What `Core::new` is made of, apart from the pool's own machinery.
 pub(crate) struct Parts<J> {
     pub(crate) common: CommonParts,
     pub(crate) key_bound: Option<usize>,
@@ -151,15 +143,14 @@ pub(crate) struct Parts<J> {
     pub(crate) workers_of: Box<dyn WorkerFactory<J>>,
 }
 
-/// Those of them that are known from the settings alone.
 pub(crate) struct CommonParts {
     pub(crate) name: String,
     pub(crate) capacity: u64,
     pub(crate) dispatchers: usize,
-    /// Of each dispatcher.
+    /// How many workers each dispatcher has.
     pub(crate) workers: usize,
     pub(crate) time: Timekeeper,
-    /// So many workers run at a time.
+    /// How many workers can run at a time.
     pub(crate) cores: usize,
     pub(crate) spawner: Box<dyn Spawner>,
     pub(crate) dedicated: bool,
@@ -202,7 +193,7 @@ impl Common {
         }
     }
 
-    /// For whom there is nothing to do: sees to it that nobody waits for room that is there.
+    /// Called by a worker with nothing to do: makes sure that nobody waits for room that is there.
     pub(crate) fn rest(&self) {
         if let Some(again) = self.gate.wake_at_rest(|| self.time.now()) {
             self.time
@@ -221,15 +212,15 @@ impl Common {
         self.is_halted() || self.gate.is_drained()
     }
 
-    /// Once the last worker has left and the last waiting job has ended, there will be no more errors.
-    /// Called after either: a sweep may outlast the workers.
+    /// Ends the log of errors once the last worker has left and the last waiting job has ended. Called after either: a
+    /// sweep may outlast the workers.
     pub(crate) fn end_errors(&self) {
         if self.roster.live() == 0 && self.gate.is_drained() {
             self.errors.close();
         }
     }
 
-    /// A job waits no more. Answers whether that drained a closed gate.
+    /// A job waits no more. Returns whether that drained a closed gate.
     #[inline]
     fn leave_gate(&self, options: Option<&Options>, lane: Lane) -> bool {
         if let Some(keys) = &self.keys {
@@ -240,12 +231,10 @@ impl Common {
         self.gate.release(job::weight(options), lane)
     }
 
-    /// How many jobs to take now, those before being done.
     fn appetite(&self, hand: &mut Hand, vitals: &Vitals) -> Appetite {
         hand.appetite(vitals, &self.usual, || self.time.now())
     }
 
-    /// The worker has nothing to do.
     pub(crate) fn pause(&self, hand: &mut Hand) {
         hand.pause(|| self.time.now());
     }
@@ -268,17 +257,17 @@ impl Common {
         });
     }
 
-    /// How many tombstones there are, after one more, if they are worth a sweep.
+    /// Counts one more tombstone, and returns whether there are enough to be worth a sweep.
     fn left_tombstone(&self, met: usize) -> bool {
         let left_tombstone =
             self.tombstones.fetch_add(1 - met as isize, Relaxed) + 1 - met as isize;
-        // Few are let lie: a sweep visits everything.
+        // A sweep visits everything, so a few are left alone.
         left_tombstone > 32
             && left_tombstone.unsigned_abs() as u64 > self.gate.waiting()
             && !current::in_desk()
     }
 
-    /// The counters, but for what desks know.
+    /// The counters, except those that desks keep.
     fn metrics(&self) -> Metrics {
         let each_worker = |each: &mut dyn FnMut(&WorkerCounts)| {
             for desk in &self.vitals {
@@ -299,7 +288,7 @@ impl<J> Drop for Core<J> {
     fn drop(&mut self) {
         registry::leave(self.number);
         self.recycler.close();
-        // Of a shutdown whose report nobody took. Each by itself: their drop may panic.
+        // Jobs of a shutdown whose report nobody took. One at a time: a job's drop may panic.
         for job in std::mem::take(&mut *lock(&self.unrun)) {
             dispose(job);
         }
@@ -344,7 +333,6 @@ impl<J: Send + 'static> Core<J> {
         &self.desks[worker.dispatcher()]
     }
 
-    /// Gives each desk a strategy of its own.
     #[inline(never)]
     pub(crate) fn set_strategies(&self, strategies: Vec<Strategy<J>>) {
         self.key_desks
@@ -352,7 +340,7 @@ impl<J: Send + 'static> Core<J> {
         for (desk, strategy) in self.desks.iter().zip(strategies) {
             desk.set_strategy(strategy);
         }
-        // Who sleeps may have something to do by the new ones.
+        // The new strategies may have work for sleepers.
         self.wake_all_sleepers();
     }
 
@@ -367,7 +355,7 @@ impl<J: Send + 'static> Core<J> {
     }
 }
 
-/// For the gate, in whose lanes workers count under their trays' locks.
+/// For the gate: workers count in its lanes under their trays' locks.
 fn pass_trays<J: Send + 'static>(desks: &[Arc<LiveDesk<J>>]) -> Pass {
     let mut of_desks = Vec::with_capacity(desks.len());
     for desk in desks {

@@ -1,4 +1,4 @@
-//! A job gives its room back: when it is started, and when it ends without having run.
+//! A job gives its room back: when it starts, or when it ends unrun.
 
 use super::Core;
 use crate::gate::Lane;
@@ -7,7 +7,7 @@ use crate::job::Options;
 use crate::outcome::registry::Home;
 
 impl<J: Send + 'static> Core<J> {
-    /// A worker's job does not wait for its own pool any more.
+    /// A worker's job no longer waits for its own pool.
     #[inline]
     pub(crate) fn end_waits(&self, worker: WorkerId) {
         if self.self_waits.has_waits() {
@@ -22,7 +22,7 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// A job waits no more: its room is free, and its key's.
+    /// A job waits no more: frees its room, and its key's.
     #[inline]
     pub(super) fn leave_queue(&self, options: Option<&Options>, lane: Lane) {
         if self.leave_gate(options, lane) {
@@ -36,11 +36,11 @@ impl<J: Send + 'static> Core<J> {
         self.leave_queue(options, Lane::COMMON);
     }
 
-    /// The last job of a closed pool was started, or ended: nobody needs to stay for more.
+    /// The last job of a closed pool started or ended: no worker needs to stay for more.
     #[cold]
     pub(super) fn drained(&self) {
         self.wake_all();
-        // A permit that goes back has the gate undrained for a moment, in which the last worker may have looked.
+        // While a permit goes back, the gate is undrained for a moment, in which the last worker may have looked.
         self.end_errors();
     }
 }

@@ -1,4 +1,4 @@
-//! Who works here: the life of each worker, from its spawn to its end.
+//! The roster: the life of each worker, from its spawn to its end.
 
 use crate::handler::FactoryError;
 use crate::id::WorkerId;
@@ -8,15 +8,15 @@ use crate::sync::{Mutex, lock};
 use crate::wait::signal::{Listener, Signal};
 use std::collections::BTreeSet;
 
-/// A worker that is replaced this often without starting a job in between is given up.
+/// A worker replaced this often without starting a job in between is given up.
 const REPLACEMENTS: u32 = 3;
 
 pub(crate) struct Roster {
-    /// Of all workers, one dispatcher's after the other's.
+    /// All workers, dispatcher by dispatcher.
     entries: Mutex<Box<[Entry]>>,
-    /// How many each dispatcher has.
+    /// How many workers each dispatcher has.
     each: usize,
-    /// How many entries have not left: a copy for readers that should not wait.
+    /// How many entries have not left: a copy for readers that should not wait for the lock.
     live: AtomicUsize,
     changed: Signal,
 }
@@ -24,20 +24,18 @@ pub(crate) struct Roster {
 #[derive(Debug)]
 struct Entry {
     stage: Stage,
-    /// Its future was dropped this often since it last started a job.
+    /// How often its future was dropped since it last started a job.
     replaced: u32,
     started_then: u64,
 }
 
-/// Where a worker is in its life.
 #[derive(Debug, Clone)]
 pub(crate) enum Stage {
-    /// It has no handler yet.
     Starting,
     Ready,
     /// Its factory failed, and is asked again later.
     Failing(Box<FactoryError>),
-    /// It is gone; with the error that kept it from ever coming back to work, if any.
+    /// It is gone; with the error that kept it from coming back to work, if any.
     Left(Option<Box<FactoryError>>),
 }
 
@@ -69,7 +67,6 @@ impl Roster {
         self.live.load(SeqCst)
     }
 
-    /// How many have no handler because their factory failed.
     pub(crate) fn failing(&self) -> usize {
         let entries = lock(&self.entries);
         let failing = |entry: &&Entry| matches!(entry.stage, Stage::Failing(_));
@@ -85,7 +82,7 @@ impl Roster {
     }
 
     pub(crate) fn set(&self, worker: WorkerId, stage: Stage) {
-        // The stage before has a foreign error, maybe: dropped after the lock.
+        // The stage before may hold a foreign error, so it is dropped after the lock.
         let mut stage = Some(stage);
         {
             let entry = &mut lock(&self.entries)[self.place(worker)];
@@ -97,7 +94,7 @@ impl Roster {
         self.notify();
     }
 
-    /// Nobody runs the worker: if it has no handler yet, that is why.
+    /// Nobody runs the worker. If it has no handler yet, that is recorded as the reason.
     pub(crate) fn give_up(&self, worker: WorkerId) {
         let entry = &mut lock(&self.entries)[self.place(worker)];
         if matches!(entry.stage, Stage::Starting) {
@@ -106,7 +103,7 @@ impl Roster {
         }
     }
 
-    /// The worker is gone. Answers how many are left, or `None` if it was gone before.
+    /// The worker is gone. Returns how many are left, or `None` if it was gone before.
     pub(crate) fn leave(&self, worker: WorkerId) -> Option<usize> {
         let mut entries = lock(&self.entries);
         let entry = &mut entries[self.place(worker)];
@@ -121,7 +118,7 @@ impl Roster {
         Some(live)
     }
 
-    /// Whether a worker whose future was dropped may have a new one. `started`: jobs it has started.
+    /// Returns whether a worker whose future was dropped may have a new one. `started`: how many jobs it has started.
     pub(crate) fn may_replace(&self, worker: WorkerId, started: u64) -> bool {
         let mut entries = lock(&self.entries);
         let entry = &mut entries[self.place(worker)];
@@ -133,8 +130,7 @@ impl Roster {
         entry.replaced <= REPLACEMENTS
     }
 
-    /// `Some` when the answer to "is everybody ready" is known: every worker has its handler, or one
-    /// of them failed to get it.
+    /// `Some` once it is known whether all are ready: every worker has its handler, or one of them failed to get it.
     pub(crate) fn all_ready(&self) -> Option<Result<(), FactoryError>> {
         let entries = lock(&self.entries);
         let mut known = Some(Ok(()));
@@ -155,7 +151,6 @@ impl Roster {
         matches!(entry.stage, Stage::Left(_))
     }
 
-    /// How many dispatchers have a worker.
     pub(crate) fn dispatchers(&self) -> usize {
         lock(&self.entries)
             .iter()
@@ -166,7 +161,6 @@ impl Roster {
             .len()
     }
 
-    /// Whether everybody has left, but for those that `exempt` names.
     pub(crate) fn all_left(&self, exempt: impl Fn(WorkerId) -> bool) -> bool {
         lock(&self.entries)
             .iter()

@@ -1,11 +1,11 @@
 //! Waits inside a job on the job's own pool, and the one that would never end.
 //!
-//! A job that waits for room in its own pool, or for another job's outcome, keeps its worker. If
-//! every worker is kept so, nobody is left to make what they wait for. Each such wait enters itself
-//! here; the one that would take the last worker is refused (`WouldDeadlock`).
+//! A job that waits for room in its own pool, or for another job's outcome, keeps its worker. If every worker is kept
+//! so, none is left to make progress. Each such wait enters itself here; the one that would take the last worker is
+//! refused (`WouldDeadlock`).
 //!
-//! A wait is seen when it is polled on the thread that polls the handler: blocking calls always, and
-//! futures that the handler awaits itself. A task that the handler spawned elsewhere is not seen.
+//! Only a wait polled on the thread that polls the handler is seen: blocking calls, and futures that the handler awaits
+//! itself. A task that the handler spawned elsewhere is not.
 
 use crate::id::{JobId, PoolNumber, WorkerId};
 use crate::outcome::registry::{self, Home};
@@ -16,10 +16,8 @@ use std::task::{Context, Poll, Waker};
 
 pub(crate) use crate::wait::self_waits::For;
 
-/// One wait that is entered; dropping it takes it out. It may outlive the wait: a handle that was polled in
-/// one job may be kept, and polled in another.
-///
-/// In a box, because few waits ever have one, and what may have one is moved for each job.
+/// One entered wait; dropping it takes it out. It may outlive the wait: a handle polled in one job may be kept and
+/// polled in another. Boxed, because few waits have one, and what may have one is moved for each job.
 pub(crate) struct SelfWait(Box<Place>);
 
 struct Place {
@@ -49,7 +47,7 @@ impl SelfWait {
         })))
     }
 
-    /// Whether it is about a wait in this job, and still entered.
+    /// Returns whether it is about a wait in this job, and still entered.
     fn is_of(&self, frame: Frame) -> bool {
         (self.0.seat, self.0.job) == (frame.seat, frame.job)
             && self.0.home.self_waits().is_entered(self.0.token)
@@ -71,7 +69,7 @@ impl Drop for SelfWait {
     }
 }
 
-/// Asked by a wait on `pool` that is about to self_wait pending.
+/// Asked by a wait on `pool` that is about to stay pending.
 fn may_wait(
     pool: PoolNumber,
     what: For,
@@ -97,7 +95,7 @@ fn may_wait(
     }
 }
 
-/// `future`, unless it would wait for ever.
+/// Runs `future`, unless it would wait for ever.
 pub(crate) async fn unless_stuck<F: Future>(
     pool: PoolNumber,
     what: For,
@@ -113,8 +111,8 @@ pub(crate) async fn unless_stuck<F: Future>(
     .await
 }
 
-/// One poll of a wait on `pool`. Looks again before it gives up: the others may have made what this
-/// one waits for, just before the last of them began to wait.
+/// Polls a wait on `pool` once, and again before it gives up: the other workers may have made what it needs just before
+/// the last of them began to wait.
 pub(crate) fn poll_unless_stuck<T>(
     pool: PoolNumber,
     what: For,

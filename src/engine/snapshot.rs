@@ -3,20 +3,18 @@
 use crate::gate::Gate;
 use crate::metrics::{EachWorker, Metrics, PoolCounts};
 
-/// How often a snapshot is tried anew when jobs moved while it was read.
+/// How often a snapshot is retried when jobs moved while it was read.
 const EXACT_TRIES: u32 = 16;
 
 impl PoolCounts {
-    /// Reads from the end of a job's journey to its start, so that no job is seen to have ended
-    /// before it started, or started before it was accepted: what lies between two counters is then
-    /// never negative.
+    /// Reads from the end of a job's journey to its start, so that the difference of two counters is never negative: no
+    /// job seems to end before it started, or to start before it was accepted.
     ///
-    /// While it reads, jobs move on. A reading in which nothing moved is exact, and is tried for some
-    /// times. In a storm, a later counter may have run ahead of an earlier one; then the reading is cut
-    /// down to how far it can have been ahead at the moment of the earlier one (a worker holds one job,
-    /// the gate its capacity).
+    /// Jobs move on meanwhile. A reading in which nothing moved is exact, and is tried for several times. In a storm, a
+    /// later counter may have run ahead of an earlier one. Then the reading is cut down to how far it can have been
+    /// ahead when the earlier one was read: a worker holds one job, the gate its capacity.
     ///
-    /// `workers` shows what each worker counts.
+    /// `workers` visits each worker's counters.
     pub(crate) fn snapshot(&self, workers: &EachWorker<'_>, gate: &Gate) -> Metrics {
         for _ in 0..EXACT_TRIES {
             let before = self.left_queue(workers, u64::MAX);

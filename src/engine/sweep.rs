@@ -1,4 +1,4 @@
-//! The end of what waits in a closed pool.
+//! Ends the jobs that wait in a closed pool.
 
 use super::{Core, FRUITLESS_SWEEPS};
 use crate::job::Job;
@@ -9,21 +9,21 @@ use crate::sync::thread;
 use crate::wait::signal::hold_wakes;
 
 impl<J: Send + 'static> Core<J> {
-    /// No more jobs are started.
     pub(crate) fn halt(&self) {
         self.halted.store(true, SeqCst);
         self.wake_all();
     }
 
-    /// Takes every waiting job of a closed and halted pool out of the queue and ends it. Waits, without
-    /// sleeping, for submitters between their ticket and their push. No waker is called before the end, and `keep`
-    /// must not be foreign code: whoever shuts the pool down waits until the gate is drained.
+    /// Takes every waiting job of a closed and halted pool out of the queue and ends it.
+    ///
+    /// Waits, without sleeping, for submitters between their ticket and their push. No waker is called before the end,
+    /// and `keep` must not be foreign code: a shutdown waits until the gate is drained.
     #[inline(never)]
     pub(crate) fn sweep(&self, why: Ending, keep: &mut dyn FnMut(Job<J>)) {
         let _calls = hold_wakes();
         for round in 0_u64.. {
             if round == FRUITLESS_SWEEPS {
-                // Nobody is that long between a ticket and a push. An order must be hiding jobs.
+                // No submitter takes that long between a ticket and its push. An order must be hiding jobs.
                 for desk in &self.desks {
                     desk.replace_order();
                 }
@@ -42,7 +42,7 @@ impl<J: Send + 'static> Core<J> {
                     }
                     self.over(id);
                     keep(claimed.job);
-                    // Last: once the gate is drained, all that was swept is accounted for and kept.
+                    // Last: once the gate is drained, every swept job is accounted for and kept.
                     self.leave_unrun(options.as_deref());
                 }
             }
@@ -54,8 +54,8 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// Nobody is left to run anything. Answers the jobs that waited, to be dropped once no calls are held back: their
-    /// drop is foreign code, and may wait for who is told of their end.
+    /// Ends the waiting jobs when nothing is left to run any. Returns them; drop them once no wakes are held back:
+    /// their drop is foreign code, and may wait for a task that a held wake reaches.
     #[must_use]
     #[inline(never)]
     pub(crate) fn collapse(&self) -> Vec<Job<J>> {

@@ -1,4 +1,4 @@
-//! A worker gets its next job: from its tray, its desk, or from others; and the job has started.
+//! A worker gets its next job, from its tray, its desk or others, and starts it.
 
 use super::{Core, ENOUGH, LINGER};
 use crate::desk::appetite::Hand;
@@ -12,9 +12,11 @@ use crate::sync::fault::{Fault, seeded};
 use crate::wait::spin::{yield_to_others, yields_pay};
 
 impl<J: Send + 'static> Core<J> {
-    /// Has a worker start the next of the jobs that it took ahead. `claim` is to take the job out of its envelope, under
-    /// the tray's lock, and answers what it weighs; once that is free,
-    /// [`started_in_hand`](Self::started_in_hand) is to be called. `false`: others were quicker, or a tombstone came up, which [`next_job`](Self::next_job) sees to.
+    /// Starts the next of the jobs that the worker took ahead.
+    ///
+    /// `claim` takes the job out of its envelope, under the tray's lock, and returns its weight. If the job was
+    /// started, the caller has to call [`started_in_hand`](Self::started_in_hand) after that lock. Returns `false` if
+    /// others were quicker, or if a tombstone came up, which [`next_job`](Self::next_job) handles.
     #[inline(always)]
     pub(crate) fn start_in_hand(
         &self,
@@ -36,7 +38,7 @@ impl<J: Send + 'static> Core<J> {
         started
     }
 
-    /// What is left of a start in hand, of a job with these options: to tell those who wait for its room.
+    /// Finishes a start in hand of a job with these options: tells those that wait for its room.
     #[inline(always)]
     pub(crate) fn started_in_hand(&self, seat: &Seat<J>, options: Option<&Options>) {
         if self.keys.is_some() || seeded(Fault::RoomKept) {
@@ -47,25 +49,24 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// A job was started, with these options.
     #[inline(always)]
     pub(crate) fn started(&self, seat: &Seat<J>, options: Option<&Options>) {
         seat.vitals().counts.started();
         self.leave_queue(options, seat.lane);
     }
 
-    /// The next job for a worker that could not start one at hand.
+    /// The next job for a worker that could not start one from its hand.
     pub(crate) fn next_job(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<(JobId, Claimed<J>)> {
         self.start_from(seat, Some(hand))
     }
 
-    /// A job that another worker took ahead, or that another desk can spare: for a worker that would
-    /// have to sleep otherwise. Sooner it would only get in the way of others that are quick.
+    /// A job that another worker took ahead or another desk can spare, for a worker that would have to sleep otherwise.
+    /// Any sooner, it would only get in the way of quick workers.
     pub(crate) fn last_resort(&self, seat: &Seat<J>) -> Option<(JobId, Claimed<J>)> {
         self.start_from(seat, None)
     }
 
-    /// From the worker's own hand and desk, or from others.
+    /// From the worker's own hand and desk (`Some`), or from others (`None`).
     #[inline(never)]
     pub(super) fn start_from(
         &self,
@@ -90,7 +91,7 @@ impl<J: Send + 'static> Core<J> {
             }
             self.met_tombstone(seat, &job);
         };
-        // After it is started: a waker may wait for its room.
+        // After the start: a waker may wait for the job's room.
         if hand.is_some_and(|hand| std::mem::take(&mut hand.leaves_more)) {
             self.wake_for_work();
         }
@@ -100,15 +101,15 @@ impl<J: Send + 'static> Core<J> {
     #[cold]
     pub(super) fn met_tombstone(&self, seat: &Seat<J>, job: &Queued<J>) {
         self.tombstones.fetch_sub(1, Relaxed);
-        // Who cancelled it reports its end, unless that is past already: then a join that saw it at
-        // this seat would wait for ever. Asked after the seat is clear: see engine/joins.rs.
+        // The cancelling thread reports its end, unless that is past already: then a join that saw the job at this seat
+        // would wait for ever. Asked after the seat is clear: see engine/joins.rs.
         seat.end();
         if job.is_over() {
             self.joins.over(job.id());
         }
     }
 
-    /// What the worker took ahead, unless others were quicker.
+    /// A job that the worker took ahead, unless others were quicker.
     pub(super) fn take_in_hand(&self, seat: &Seat<J>, hand: &mut Hand) -> Option<Queued<J>> {
         if hand.ahead == 0 {
             return None;
@@ -126,7 +127,7 @@ impl<J: Send + 'static> Core<J> {
                 return Some(job);
             }
         }
-        // An executor's thread is not the worker's to hold up.
+        // A worker must not hold up an executor's thread.
         if self.dedicated && hand.pays_to_linger() {
             self.linger(own, hand);
         }
@@ -136,8 +137,8 @@ impl<J: Send + 'static> Core<J> {
         Some(taken.job)
     }
 
-    /// A worker that is quicker than the submitters would take their jobs one by one, and meet them at
-    /// every lock. While the jobs are tiny and more keep coming, it waits a moment for enough of them.
+    /// A worker quicker than the submitters would take their jobs one by one, and meet them at every lock. While jobs
+    /// are tiny and more keep coming, it waits a moment for enough of them.
     #[inline(never)]
     pub(super) fn linger(&self, own: &LiveDesk<J>, hand: &mut Hand) {
         let mut seen = self.waiting_hint(own);
@@ -180,7 +181,7 @@ impl<J: Send + 'static> Core<J> {
         None
     }
 
-    /// Whether a desk other than the worker's own has a job for it.
+    /// Returns whether a desk other than the worker's own has a job for it.
     pub(crate) fn siblings_have_spare(&self, worker: WorkerId) -> bool {
         self.several
             .as_ref()

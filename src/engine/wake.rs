@@ -1,12 +1,12 @@
-//! Sees to it that somebody comes for what waits: desk/live/mod.rs has the protocol.
+//! Wakes workers for waiting jobs: desk/live/mod.rs has the protocol.
 
 use super::Core;
 use crate::desk::live::LiveDesk;
 use crate::wait::current;
 
 impl<J: Send + 'static> Core<J> {
-    /// Sees to it that somebody comes for what is waiting: see desk/live/mod.rs, "Push". Answers whether a sleeper of any
-    /// desk had to be called.
+    /// Makes sure that a worker comes for waiting jobs: see desk/live/mod.rs, "Push". Returns whether a sleeper had to
+    /// be woken.
     #[inline]
     pub(crate) fn wake_for_work(&self) -> bool {
         match &*self.desks {
@@ -18,7 +18,7 @@ impl<J: Send + 'static> Core<J> {
     #[inline(never)]
     pub(super) fn wake_a_sleeper(&self) -> bool {
         if self.desks.len() > 1 {
-            // What only a desk's own workers may do.
+            // Jobs that only a desk's own workers may take.
             for desk in &self.desks {
                 if desk.is_overslept() {
                     self.wake_one_of(desk);

@@ -1,4 +1,4 @@
-//! Receives what went wrong with jobs that nobody holds a handle of.
+//! Receives what went wrong with jobs that have no handle.
 
 use crate::engine::self_wait::{For, SelfWait, poll_unless_stuck, unless_stuck};
 use crate::id::PoolNumber;
@@ -10,15 +10,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// Receives what went wrong with jobs that were sent without a handle: see
-/// [`errors`](crate::Submitter::errors).
+/// Receives what went wrong with jobs sent without a handle: see [`errors`](crate::Submitter::errors).
 ///
-/// Also a [`Stream`](futures_core::Stream). Clones share the errors: each goes to one of them. It does
-/// not keep the pool open, and ends when the pool has ended and every error was received.
+/// It is also a [`Stream`](futures_core::Stream). Clones share the errors: each error goes to one of them. It does not
+/// keep the pool open, and ends when the pool has ended and every error was received.
 pub struct ErrorStream<E> {
     log: Arc<ErrorLog<E>>,
     pool: PoolNumber,
-    /// Of a poll as a stream that is waiting.
+    /// Set by a poll as a stream that is pending.
     listener: Option<Listener>,
     self_wait: Option<SelfWait>,
 }
@@ -35,7 +34,7 @@ impl<E: Send + 'static> ErrorStream<E> {
 
     /// Waits for the next error; `None` when the pool has ended and there will be no more.
     ///
-    /// Inside a job of the same pool it also gives `None` when no other worker is left that could fail.
+    /// Inside a job of the same pool, it also gives `None` when no other worker is left that could fail.
     ///
     /// # Cancel safety
     ///
@@ -47,17 +46,17 @@ impl<E: Send + 'static> ErrorStream<E> {
         received.unwrap_or_default()
     }
 
-    /// Blocking twin of [`recv`](Self::recv): not for an executor's thread.
+    /// Blocking twin of [`recv`](Self::recv). Not for an executor's thread.
     pub fn recv_blocking(&self) -> Option<JobFailure<E>> {
         block_on(self.recv())
     }
 
-    /// The next error, if there is one now. Takes one lock.
+    /// Returns the next error, if there is one now. Takes one lock.
     pub fn try_recv(&self) -> Option<JobFailure<E>> {
         self.log.take().flatten()
     }
 
-    /// How many errors were dropped because nobody received them in time.
+    /// Returns how many errors were dropped because nobody received them in time.
     pub fn dropped(&self) -> u64 {
         self.log.dropped()
     }

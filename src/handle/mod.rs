@@ -20,13 +20,12 @@ use std::time::Duration;
 
 /// Waits for one job's outcome.
 ///
-/// It is a future, for any executor; [`wait`](Self::wait) is its blocking twin. Dropping it detaches:
-/// the job runs all the same and its outcome is dropped. A handle does not keep the pool open; when
-/// the pool goes, the outcome is whatever became of the job, so a wait always ends.
+/// It is a future for any executor; [`wait`](Self::wait) is its blocking twin. Dropping it detaches: the job still runs
+/// and its outcome is dropped. A handle does not keep the pool open. When the pool goes, the outcome is whatever became
+/// of the job, so a wait always ends.
 ///
-/// A job that takes microseconds is over before a sleeping task could be woken. So a poll may look out for the
-/// outcome for some 5 µs before it is pending, unless that was in vain lately on the same thread, or
-/// more than two jobs wait.
+/// A job that takes microseconds is over before a sleeping task could be woken. So a poll may spin for the outcome for
+/// some 5 µs before it is pending, unless that was in vain lately on the same thread, or more than two jobs wait.
 ///
 /// # Cancel safety
 ///
@@ -37,9 +36,8 @@ use std::time::Duration;
 /// Like most futures, it panics when it is polled again after it gave its outcome.
 #[must_use = "dropping a JobHandle lets the job run and its outcome go unseen; `send` says so without a handle"]
 pub struct JobHandle<T, E> {
-    /// There until dropped.
+    /// `Some` until dropped.
     reply: Option<Arc<dyn Reply<T, E>>>,
-    /// It gave its outcome.
     over: bool,
     /// Set while a job of the same pool waits here.
     self_wait: Option<SelfWait>,
@@ -58,7 +56,7 @@ impl<T, E> JobHandle<T, E> {
         self.reply.as_ref().expect("there until dropped")
     }
 
-    /// One poll without a look at whether the wait would ever end, for those who see to that themselves.
+    /// Polls without checking whether the wait would ever end: the caller checks.
     pub(crate) fn poll_outcome(&mut self, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
         if is_own(&**self.reply(), 0) {
             return Poll::Ready(Err(JobError::WouldDeadlock));
@@ -68,15 +66,14 @@ impl<T, E> JobHandle<T, E> {
 
     /// Blocks the calling thread until the job has its outcome.
     ///
-    /// Not for an executor's thread: there, `.await` the handle. Inside a job of the same pool this
-    /// gives [`JobError::WouldDeadlock`] when no other worker is left to make progress; then, too,
-    /// the job goes on and its outcome is dropped.
+    /// Not for an executor's thread: there, `.await` the handle.
     ///
     /// # Errors
     ///
-    /// Every [`JobError`]: why the job did not complete.
+    /// Every [`JobError`]: why the job did not complete. Inside a job of the same pool, [`JobError::WouldDeadlock`]
+    /// when no other worker is left to make progress; then, too, the job goes on and its outcome is dropped.
     pub fn wait(mut self) -> Result<T, JobError<E>> {
-        // Who has many jobs under way often finds the first of them over.
+        // A caller with many jobs under way often finds the first of them over.
         if self.is_finished() {
             if let Poll::Ready(outcome) = self.poll_reply(Waker::noop()) {
                 return outcome;
@@ -85,7 +82,7 @@ impl<T, E> JobHandle<T, E> {
         block_on(self)
     }
 
-    /// Asks the cell, wherever this thread is.
+    /// Asks the cell, whether or not this thread runs a job of the pool.
     #[inline]
     fn poll_reply(&mut self, waker: &Waker) -> Poll<Result<T, JobError<E>>> {
         let reply = self.reply.as_ref().expect("there until dropped");
@@ -94,16 +91,14 @@ impl<T, E> JobHandle<T, E> {
         polled
     }
 
-    /// Blocks for at most `limit`; gives the handle back when the job is not over by then.
-    ///
-    /// The first timed wait of a pool starts its timekeeper thread.
+    /// Blocks for at most `limit`, and returns the handle if the job is not over by then. The first timed wait of a
+    /// pool starts its timekeeper thread.
     ///
     /// # Errors
     ///
-    /// `Err(handle)`: the time is up. `Ok(Err(error))`: the job did not complete, as in
-    /// [`wait`](Self::wait).
+    /// `Err(handle)`: the time is up. `Ok(Err(error))`: the job did not complete, as in [`wait`](Self::wait).
     pub fn wait_timeout(mut self, limit: Duration) -> Result<Result<T, JobError<E>>, Self> {
-        // Without a pool there is nobody left who could finish the job later: it has its outcome.
+        // Without a pool nothing could finish the job later: it has its outcome.
         let Some(home) = registry::find(self.reply().pool()) else {
             return Ok(self.wait());
         };
@@ -117,15 +112,15 @@ impl<T, E> JobHandle<T, E> {
         }
     }
 
-    /// Takes the job back if it is still waiting, else asks it to stop.
+    /// Takes the job back if it still waits, else asks it to stop.
     ///
-    /// O(1) but for now and then a sweep of the queue, when more than half of what waits there was
-    /// cancelled. Takes the job's lock, and for the sweep the desks'.
+    /// O(1), except for an occasional sweep of the queue when more than half of what waits there was cancelled. Takes
+    /// the job's lock and, for the sweep, the desks'.
     pub fn cancel(&self) -> Cancellation {
         self.reply().cancel(0)
     }
 
-    /// A handle that can only cancel: to keep elsewhere while this one is waited for.
+    /// Returns a handle that can only cancel: to keep elsewhere while this one is waited for.
     pub fn cancel_handle(&self) -> CancelHandle {
         CancelHandle {
             token: At {
@@ -135,12 +130,12 @@ impl<T, E> JobHandle<T, E> {
         }
     }
 
-    /// The job's number.
+    /// Returns the job's number.
     pub fn id(&self) -> JobId {
         self.reply().id(0)
     }
 
-    /// Whether the outcome is there, so that a wait would not wait.
+    /// Returns whether the outcome is there, so that a wait would not wait.
     pub fn is_finished(&self) -> bool {
         self.reply().is_finished(0)
     }
@@ -153,7 +148,7 @@ impl<T, E> Future for JobHandle<T, E> {
         let this = self.get_mut();
         let finished = this.is_finished();
         if finished || current::is_outside(this.reply().pool()) {
-            // Nothing to wait for, or a wait that keeps none of the pool's workers.
+            // There is nothing to wait for, or the wait keeps none of the pool's workers.
             this.self_wait = None;
             if !finished {
                 look_out(cx, this.reply().pool(), &|| this.is_finished());
@@ -170,7 +165,7 @@ impl<T, E> Future for JobHandle<T, E> {
     }
 }
 
-/// Whatever the outcome's type.
+/// Does not depend on the outcome's type.
 fn look_out(cx: &Context<'_>, pool: PoolNumber, is_finished: &dyn Fn() -> bool) {
     let soon = || registry::find(pool).is_some_and(|home| !home.has_queue());
     spin_for_outcome(cx, soon, is_finished);
@@ -197,19 +192,19 @@ impl<T, E> fmt::Debug for JobHandle<T, E> {
     }
 }
 
-/// Cancels one job; cheap to clone, and without the outcome's type.
+/// Cancels one job. Cheap to clone, and without the outcome's type.
 #[derive(Clone)]
 pub struct CancelHandle {
     token: At<dyn Token>,
 }
 
 impl CancelHandle {
-    /// As [`JobHandle::cancel`].
+    /// Like [`JobHandle::cancel`].
     pub fn cancel(&self) -> Cancellation {
         self.token.cell.cancel(self.token.at)
     }
 
-    /// The job's number.
+    /// Returns the job's number.
     pub fn id(&self) -> JobId {
         self.token.cell.id(self.token.at)
     }
@@ -221,7 +216,7 @@ impl fmt::Debug for CancelHandle {
     }
 }
 
-/// Whether this is the very job that is asking: then other workers cannot help.
+/// Returns whether this is the asking job itself: then other workers cannot help.
 pub(crate) fn is_own<T, E>(reply: &dyn Reply<T, E>, at: usize) -> bool {
     current::of(reply.pool()).is_some_and(|frame| match frame.job {
         Some(job) => job == reply.id(at),

@@ -1,4 +1,4 @@
-//! A task that awaits an outcome looks out for it before it is pending: docs/decisions/0012.
+//! A task that awaits an outcome spins for it before it is pending: docs/decisions/0012.
 
 use crate::sync::backoff::Backoff;
 use crate::sync::local;
@@ -7,25 +7,25 @@ use std::cell::Cell;
 use std::task::Context;
 use std::time::Duration;
 
-/// So many spins are left out at most after one in vain.
+/// How many spins are left out at most after one in vain.
 const MOST_LEFT_OUT: u8 = 31;
 /// A spin that takes longer is given up, and in vain: on a busy machine, each yield may last milliseconds.
 const SHORT_SPIN: Duration = Duration::from_micros(50);
-/// After as many in vain that the most are left out, one spin lasts as long as it takes to wake a thread that sleeps
-/// on a core that sleeps: on a virtual machine that is more than a look-out, so two threads that sleep by turns would
-/// go on so for ever.
+/// Once the most are left out, one spin lasts as long as it takes to wake a thread that sleeps on a core that sleeps.
+/// On a virtual machine that takes longer than a short spin, so two threads that sleep by turns would go on like that
+/// for ever.
 const LONG_SPIN: Duration = Duration::from_micros(100);
-/// After so many spins in a row that were worth it, the executor is let run its other tasks: few, since it may
-/// look for timers and input only once in some dozens of polls.
+/// After this many spins in a row that paid, the executor may run its other tasks. Few, since it may look for timers
+/// and input only once in some dozens of polls.
 const MOST_IN_A_ROW: u32 = 8;
 
 #[derive(Clone, Copy)]
 struct LastSpin {
     /// The task that waited last on this thread, by its waker.
     task: usize,
-    /// When to take the next one.
+    /// When to spin next.
     next: Backoff,
-    /// How many in a row were worth it.
+    /// How many in a row paid.
     in_a_row: u32,
 }
 
@@ -37,14 +37,15 @@ local! {
     });
 }
 
-/// Looks out, on whatever thread this is, for what may well happen within microseconds: to sleep and be woken
-/// costs as much as dozens of tiny jobs. Only for a task that waited here last, too, since others have no time
-/// to lose; and if it was worth it lately: each spin in vain has twice as many left out after it.
+/// Spins, on the calling thread, for something that may well happen within microseconds: to sleep and be woken costs as
+/// much as dozens of tiny jobs.
 ///
-/// That nobody else waits here does not say that nobody else is here. So a spin is short by the clock, too; and
-/// now and then, instead of a spin, the task is called at once to be polled again, after others.
-///
-/// `soon` is asked before: if it will take longer, the thread may have others to run, and that is in vain, too.
+/// - Only a task that also waited here last spins, since others have no time to lose.
+/// - It spins only if that paid lately: after each spin in vain, twice as many are left out.
+/// - That no other task waits here does not mean that no other task is here. So a spin is short by the clock, too; and
+///   now and then, instead of a spin, the task is woken at once, to be polled again after others.
+/// - `soon` is asked before. If the outcome will take longer, the thread may have others to run; that counts as in
+///   vain, too.
 pub(crate) fn spin_for_outcome(
     cx: &Context<'_>,
     soon: impl FnOnce() -> bool,
@@ -112,10 +113,10 @@ mod tests {
         fn wake(self: Arc<Self>) {}
     }
 
-    /// How often it looks, in one wait of the task, however long that takes, if it happens by the `nth` look.
+    /// How often it looks in one wait of the task, however long that takes, if it happens by the `nth` look.
     fn looks_until(task: &Waker, nth: u32) -> u32 {
         let mut looks = 0;
-        // One that is in vain has to end at some time; no other is given up, however busy the machine is.
+        // A spin in vain has to end at some time; no other is given up, however busy the machine is.
         let longest = Duration::MAX;
         let long = if nth > 0 {
             longest

@@ -1,4 +1,4 @@
-//! Settings, their defaults, and what they may be.
+//! Settings, their defaults, and their ranges.
 
 use crate::desk::live::LiveDesk;
 use crate::desk::{Desk, INBOX_DEPTH, MAX_INBOX_DEPTH, Strategy};
@@ -26,7 +26,7 @@ const MAX_WORKERS: usize = 1 << 20;
 const MAX_CAPACITY: u64 = 1 << 48;
 const MAX_ERRORS: usize = 1 << 24;
 
-/// Settings of a pool to be: see [`Pool::builder`].
+/// Configures a pool and builds it: see [`Pool::builder`].
 ///
 /// | setting | default | allowed |
 /// |---|---|---|
@@ -47,12 +47,11 @@ pub struct PoolBuilder<J, H: JobHandlerFactory<J>> {
     strategy: Box<dyn Fn() -> Strategy<J>>,
     order: Box<dyn Fn() -> Box<dyn QueueOrder<J>>>,
     worker: Arc<dyn Fn() -> Box<dyn Worker<J, H::Handler>> + Send + Sync>,
-    /// What takes more than one dispatcher.
     several: Option<Several<J>>,
     settings: Settings,
 }
 
-/// What does not depend on the type of jobs.
+/// The settings that do not depend on the type of jobs.
 struct Settings {
     name: String,
     dispatchers: usize,
@@ -65,9 +64,8 @@ struct Settings {
 }
 
 impl<J: Send + 'static, H: JobHandlerFactory<J>> Pool<J, H> {
-    /// Starts building a pool whose workers get their handlers from `factory`:
-    /// [`handler_fn`](crate::handler_fn) and its like, [`handler_factory`](crate::handler_factory), or
-    /// your own [`JobHandlerFactory`].
+    /// Starts building a pool. Its workers get their handlers from `factory`: [`handler_fn`](crate::handler_fn) and its
+    /// like, [`handler_factory`](crate::handler_factory), or your own [`JobHandlerFactory`].
     pub fn builder(factory: H) -> PoolBuilder<J, H> {
         PoolBuilder::new(factory)
     }
@@ -89,41 +87,42 @@ where
         }
     }
 
-    /// The pool's name, which its threads carry.
+    /// Sets the pool's name, which its threads carry.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = name.into();
         self
     }
 
-    /// How many dispatchers share the queue. Each has its own workers, strategy and backlog; one is
-    /// right unless the strategy is costly or the workers are very many.
+    /// Sets how many dispatchers share the queue.
+    ///
+    /// Each has its own workers, strategy and backlog. One is right unless the strategy is costly or the workers are
+    /// very many.
     pub fn dispatchers(mut self, count: usize) -> Self {
         self.several = (count > 1).then(Several::desks);
         self.settings.dispatchers = count;
         self
     }
 
-    /// How many workers each dispatcher has, and so how many jobs of its run at once.
+    /// Sets how many workers each dispatcher has, and so how many of its jobs run at once.
     pub fn workers_per_dispatcher(mut self, count: usize) -> Self {
         self.settings.workers_per_dispatcher = Some(count);
         self
     }
 
-    /// How much may be accepted and not started, wherever it waits. Never exceeded.
+    /// Sets how much may be accepted and not started, wherever it waits. The pool never exceeds it.
     ///
-    /// The unit is what jobs weigh. A job weighs 1 unless it was given a
-    /// [`weight`](crate::JobBuilder::weight), so without weights this is the number of jobs; with the
-    /// size of each job as its weight, it is a number of bytes. A permit counts until it is used or
-    /// dropped.
+    /// The unit is what jobs weigh. A job weighs 1 unless it was given a [`weight`](crate::JobBuilder::weight), so
+    /// without weights this is the number of jobs. With each job's size as its weight, it is a number of bytes. A
+    /// permit counts until it is used or dropped.
     pub fn queue_capacity(mut self, units: usize) -> Self {
         self.settings.queue_capacity = units;
         self
     }
 
-    /// The strategy that picks a worker for each job: `make` is called once for each dispatcher.
+    /// Sets the strategy that picks a worker for each job. `make` is called once for each dispatcher.
     ///
-    /// A closure can be a strategy; its arguments' types have to be written out (or it is given to
-    /// [`Steer`](crate::Steer)):
+    /// A closure can be a strategy. Its arguments' types have to be written out, unless it is given to
+    /// [`Steer`](crate::Steer):
     ///
     /// ```
     /// use fanpool::{Job, Pool, Target, Workers, handler_fn};
@@ -143,29 +142,27 @@ where
         self
     }
 
-    /// Up to how many jobs the pool has bound to a worker ahead, for strategies that choose workers: the k
-    /// of JBSQ(k). They wait in the worker's inbox, where no other worker takes them from.
+    /// Sets how many jobs the pool binds to a worker ahead, for strategies that choose workers: the k of JBSQ(k). They
+    /// wait in the worker's inbox, where no other worker takes them from.
     ///
-    /// A worker takes as many of them at once as it runs in some 50 µs, up to 64, or, of jobs that take less than a
-    /// microsecond where many workers share a core, up to 256; those have left the inbox.
+    /// A worker takes out as many at once as it runs in some 50 µs, up to 64. Where many workers share a core and jobs
+    /// take less than a microsecond, it takes up to 256. The jobs it took have left the inbox.
     ///
-    /// A small depth leaves the choice open for longer; a depth below four makes workers wait for the
-    /// dispatcher between tiny jobs. With a depth beyond the queue's capacity, each job is bound as soon as
-    /// a dispatcher sees it.
+    /// A small depth leaves the choice open for longer; a depth below four makes workers wait for the dispatcher
+    /// between tiny jobs. With a depth beyond the queue's capacity, a job is bound as soon as a dispatcher sees it.
     pub fn inbox_depth(mut self, jobs: usize) -> Self {
         self.settings.inbox_depth = jobs;
         self
     }
 
-    /// The order in which waiting jobs leave a dispatcher's backlog: `make` is called once for each
-    /// dispatcher.
+    /// Sets the order in which waiting jobs leave a dispatcher's backlog. `make` is called once for each dispatcher.
     pub fn queue_order<Q: QueueOrder<J>>(mut self, make: impl Fn() -> Q + 'static) -> Self {
         self.order = Box::new(move || Box::new(make()));
         self
     }
 
-    /// The loop that takes jobs and has them run: `make` is called once for each worker, and again
-    /// after a loop panicked.
+    /// Sets the loop that takes jobs and has them run. `make` is called once for each worker, and again after a loop
+    /// panicked.
     pub fn worker<W: Worker<J, H::Handler>>(
         mut self,
         make: impl Fn() -> W + Send + Sync + 'static,
@@ -174,7 +171,7 @@ where
         self
     }
 
-    /// Where workers live: [`Threads`], or a closure that hands each worker's future to an executor.
+    /// Sets where workers live: on [`Threads`], or wherever a closure takes each worker's future.
     ///
     /// ```
     /// use fanpool::{Pool, async_handler_fn};
@@ -195,14 +192,14 @@ where
         self
     }
 
-    /// How many errors of jobs without a handle are kept for [`errors`](crate::Submitter::errors).
-    /// When there are more, the oldest is dropped and counted.
+    /// Sets how many errors of jobs without a handle are kept for [`errors`](crate::Submitter::errors). When there are
+    /// more, the oldest is dropped and counted.
     pub fn error_capacity(mut self, errors: usize) -> Self {
         self.settings.error_capacity = errors;
         self
     }
 
-    /// Where the pool gets its time from: another clock is for tests.
+    /// Sets where the pool gets its time from. Another clock is for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.settings.clock = Arc::new(clock);
         self
@@ -213,13 +210,14 @@ where
     ///
     /// # Errors
     ///
-    /// [`BuildError::Setting`] names a setting that is out of range, of this builder or of the queue order
-    /// ([`QueueOrder::check`]). [`BuildError::Spawn`] means that
-    /// the spawner refused a worker, or dropped all of them; those already started end by themselves.
+    /// - [`BuildError::Setting`]: a setting is out of range, of this builder or of the queue order
+    ///   ([`QueueOrder::check`]).
+    /// - [`BuildError::Spawn`]: the spawner refused a worker, or dropped all of them. Workers that already started end
+    ///   by themselves.
     ///
     /// # Panics
     ///
-    /// When a closure that makes a strategy or an order does, or an order that is asked about itself.
+    /// When a closure that makes a strategy or an order panics, or an order or strategy that is asked about itself.
     pub fn build(self) -> Result<Pool<J, H>, BuildError> {
         let PoolBuilder {
             factory,
@@ -273,7 +271,7 @@ where
 }
 
 impl<J: Send + 'static> Core<J> {
-    /// Has all workers spawned. After a refusal, the places of the others are only freed.
+    /// After a refusal, the places of the other workers are only freed.
     #[inline(never)]
     fn start_workers(self: &Arc<Self>) -> Option<BuildError> {
         let mut refused = None;
@@ -320,7 +318,7 @@ impl Settings {
         }
     }
 
-    /// Checks them, and tells the spawner and asks it.
+    /// Checks the settings, tells the spawner the pool's name, and asks it whether workers have threads of their own.
     fn into_parts(mut self) -> Result<CommonParts, BuildError> {
         let workers = self.check()?;
         self.spawner.set_pool_name(&self.name);
@@ -336,7 +334,7 @@ impl Settings {
         })
     }
 
-    /// Answers the number of workers for each dispatcher.
+    /// Returns the number of workers for each dispatcher.
     fn check(&self) -> Result<usize, BuildError> {
         let setting = |setting, value: String, allowed: String| {
             Err(BuildError::Setting {

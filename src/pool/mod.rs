@@ -1,4 +1,4 @@
-//! The handles of a pool: what a user holds.
+//! The handles of a pool.
 
 use crate::desk::Strategy;
 use crate::dispatcher::Dispatcher;
@@ -13,20 +13,17 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// What jobs of a pool with the factory `H` give.
 pub(crate) type OutputOf<J, H> = <<H as JobHandlerFactory<J>>::Handler as JobHandler<J>>::Output;
-/// How jobs of a pool with the factory `H` fail.
 pub(crate) type ErrorOf<J, H> = <<H as JobHandlerFactory<J>>::Handler as JobHandler<J>>::Error;
 
 /// A pool of workers behind one bounded queue.
 ///
-/// A handle: cheap to clone, and every clone is the same pool. All that can be asked of a pool is asked
-/// of its [`Submitter`], which a pool dereferences to; the methods are listed there, and below under
-/// *Methods from Deref*. Keep a `Submitter` where the factory's type `H` cannot be named.
+/// A `Pool` is a handle: cheap to clone, and every clone is the same pool. Its methods are those of its [`Submitter`],
+/// which it dereferences to; they are also listed below under *Methods from Deref*. Keep a `Submitter` where the
+/// factory's type `H` cannot be named.
 ///
-/// When the last handle is dropped, the pool closes; jobs that were accepted still run, in the
-/// background. Use [`shutdown`](Submitter::shutdown) or
-/// [`drain_on_drop`](Submitter::drain_on_drop) to wait for them.
+/// When the last handle is dropped, the pool closes; accepted jobs still run, in the background. Use
+/// [`shutdown`](Submitter::shutdown) or [`drain_on_drop`](Submitter::drain_on_drop) to wait for them.
 pub struct Pool<J, H: JobHandlerFactory<J>> {
     submitter: Submitter<J, OutputOf<J, H>, ErrorOf<J, H>>,
 }
@@ -38,15 +35,15 @@ impl<J, H: JobHandlerFactory<J>> Pool<J, H> {
         }
     }
 
-    /// The same pool, without its factory's type.
+    /// Returns the same pool without its factory's type.
     pub fn submitter(&self) -> Submitter<J, OutputOf<J, H>, ErrorOf<J, H>> {
         self.submitter.clone()
     }
 
-    /// A reference that does not keep the pool open, for handlers that submit to their own pool.
+    /// Returns a reference that does not keep the pool open, for handlers that submit to their own pool.
     ///
-    /// A closure that is (part of) the factory `H` cannot hold a `WeakPool` of its own pool, whose type
-    /// would contain itself: it takes a [`WeakSubmitter`].
+    /// A closure that is (part of) the factory `H` cannot hold a `WeakPool` of its own pool, whose type would contain
+    /// itself. It takes a [`WeakSubmitter`].
     ///
     /// ```
     /// use fanpool::{Pool, WeakSubmitter, handler_fn};
@@ -104,24 +101,22 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// The counters, as one consistent snapshot. Takes a few short locks, and reads some words for each
-    /// worker.
+    /// Returns the counters as one consistent snapshot. Takes a few short locks and reads some words for each worker.
     pub fn metrics(&self) -> Metrics {
         self.core().metrics()
     }
 
-    /// How many dispatchers have workers. (How many workers there are, and jobs, is in
-    /// [`metrics`](Self::metrics).)
+    /// Returns how many dispatchers have workers. [`metrics`](Self::metrics) counts the workers and the jobs.
     pub fn size(&self) -> usize {
         self.core().roster.dispatchers()
     }
 
-    /// How much the queue holds: [`queue_capacity`](crate::PoolBuilder::queue_capacity).
+    /// Returns how much the queue holds: [`queue_capacity`](crate::PoolBuilder::queue_capacity).
     pub fn queue_capacity(&self) -> usize {
         self.core().gate.capacity() as usize
     }
 
-    /// Whether new jobs are refused for good.
+    /// Returns whether new jobs are refused for good.
     pub fn is_closed(&self) -> bool {
         self.core().gate.is_closed()
     }
@@ -134,12 +129,10 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// What went wrong with jobs that were sent without a handle: each that did not complete, with its
-    /// number and why.
+    /// Receives what went wrong with jobs sent without a handle: each that did not complete, with its number and why.
     ///
-    /// Errors are kept from the start of the pool, up to
-    /// [`error_capacity`](crate::PoolBuilder::error_capacity) of them. No worker ever waits for a
-    /// receiver: when there are more, the oldest is dropped and counted
+    /// The pool keeps errors from its start, up to [`error_capacity`](crate::PoolBuilder::error_capacity). No worker
+    /// ever waits for a receiver: beyond that, the oldest is dropped and counted
     /// ([`Metrics::errors_dropped`](crate::Metrics::errors_dropped)).
     ///
     /// ```
@@ -163,12 +156,11 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// Swaps the strategy of the running pool: `make` is called once for each dispatcher.
+    /// Swaps the strategy of the running pool. `make` is called once for each dispatcher.
     ///
-    /// Nothing is lost or reordered: what was bound to a worker stays bound, and what waits is for the new
-    /// strategy to choose for. (But with a strategy that keeps no
-    /// [affinity](crate::Dispatcher::affinity), it is forgotten who holds which key.) The dispatchers
-    /// get their new strategies one after the other. Called by a strategy itself, it takes effect once that
+    /// Nothing is lost or reordered: bound jobs stay bound, and the new strategy chooses for those that wait. But a
+    /// strategy without [affinity](crate::Dispatcher::affinity) makes the pool forget which worker holds which key. The
+    /// dispatchers switch one after the other. When a strategy itself calls this, it takes effect once that strategy
     /// has answered.
     ///
     /// ```
@@ -178,6 +170,10 @@ where
     /// pool.set_dispatcher(LeastBusy::new);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `make` panics, or a new strategy that is asked about itself. Then nothing changes.
     pub fn set_dispatcher<D: Dispatcher<J>>(&self, make: impl Fn() -> D) {
         let core = self.core().clone();
         // Made and asked here, where a panic is the caller's and changes nothing.
@@ -187,13 +183,13 @@ where
     }
 }
 
-/// A [`Pool`] that it does not keep open.
+/// A reference to a [`Pool`] that does not keep it open.
 pub struct WeakPool<J, H: JobHandlerFactory<J>> {
     submitter: WeakSubmitter<J, OutputOf<J, H>, ErrorOf<J, H>>,
 }
 
 impl<J, H: JobHandlerFactory<J>> WeakPool<J, H> {
-    /// The pool, while any other handle is left.
+    /// Returns the pool, as long as another handle is left.
     pub fn upgrade(&self) -> Option<Pool<J, H>> {
         Some(Pool {
             submitter: self.submitter.upgrade()?,

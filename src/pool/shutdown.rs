@@ -2,27 +2,24 @@
 //!
 //! # Shutdown, step by step
 //!
-//! 1. **Close.** The gate refuses from now on; who waits for room is woken and refused. Submissions
-//!    are before this step, and accepted, or after it, and get their job back.
-//! 2. **Drain.** Workers go on as before. A worker leaves when the gate is drained: closed, and all
-//!    that was let in has been started or has ended. The release that drains it wakes the sleepers.
-//! 3. **Halt**, instead of or after draining: no worker starts another job; running ones are asked to
-//!    stop. All that waits is swept out of intake and desks, and each job claimed, counted, and handed
-//!    back. The sweep repeats until the gate is drained, so that a submitter caught between its ticket
-//!    and its push is waited for.
-//! 4. **Leave.** Each worker drops its handler and its task. The last one to leave stops the timekeeper.
-//!    If jobs are still waiting then, because no worker got a handler, they are handed back, or abandoned
-//!    when the pool was closed and nobody waits for a report. (When the executor died, they were
-//!    abandoned before.) Since that is done after it has left, a shutdown waits for both: that everybody has
-//!    left, and that the gate is drained.
+//! 1. **Close.** The gate refuses from now on; waiters for room wake and are refused. A submission comes before this
+//!    step and is accepted, or after it and gets its job back.
+//! 2. **Drain.** Workers go on as before. A worker leaves when the gate is drained: closed, and every job let in has
+//!    started or ended. The release that drains the gate wakes the sleepers.
+//! 3. **Halt**, instead of or after draining. No worker starts another job; running jobs are asked to stop. Waiting
+//!    jobs are swept out of intake and desks, and each is claimed, counted and handed back. The sweep repeats until the
+//!    gate is drained, so it waits for a submitter caught between its ticket and its push.
+//! 4. **Leave.** Each worker drops its handler and its task. The last one to leave stops the timekeeper. Jobs that
+//!    still wait then, because no worker got a handler, are handed back, or abandoned if the pool was closed and nobody
+//!    waits for a report. (When the executor died, they were abandoned before.) This comes after the last worker has
+//!    left, so a shutdown waits for both: all workers have left, and the gate is drained.
 //! 5. **Join.** A shutdown that waited for all of this joins the threads, then reports.
 //!
-//! Any number of shutdowns may be under way at once: each step is taken once, all of them wait for the
-//! same end, and every job that is handed back is in exactly one report.
+//! Several shutdowns may be under way at once. Each step is taken once, all wait for the same end, and every job handed
+//! back is in exactly one report.
 //!
-//! Inside a job, a wait for the pool's end excepts the job it is made in, and other jobs that make such
-//! a wait. If no other worker is left, waiting would be pointless, and the call returns with things as
-//! they are.
+//! Inside a job, a wait for the pool's end excepts that job and other jobs that make such a wait. If no other worker is
+//! left, the call returns with things as they are.
 
 use crate::engine::self_wait::{For, poll_unless_stuck, unless_stuck};
 use crate::engine::{Common, Core};
@@ -48,13 +45,13 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-/// How a pool ended, or how far it came.
+/// Tells how a pool ended, or how far it came.
 #[non_exhaustive]
 pub struct ShutdownReport<J> {
-    /// Jobs that were accepted and not started, in the order in which each dispatcher would have
-    /// started them. Their handles read [`HandedBack`](crate::JobError::HandedBack).
+    /// Jobs that were accepted and not started, in the order in which each dispatcher would have started them. Their
+    /// handles read [`HandedBack`](crate::JobError::HandedBack).
     pub unrun: Vec<Job<J>>,
-    /// Jobs that have not ended: after a timeout, or inside a job.
+    /// Jobs that have not ended, after a timeout or inside a job.
     pub still_running: Vec<RunningJob>,
     /// The counters at the end.
     pub counts: Metrics,
@@ -70,7 +67,7 @@ impl<J> fmt::Debug for ShutdownReport<J> {
     }
 }
 
-/// A job that is running.
+/// A running job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunningJob {
@@ -81,7 +78,7 @@ pub struct RunningJob {
 }
 
 impl Common {
-    /// Waits until every worker has left and nothing waits, or until waiting is pointless. In a box, so that it is compiled
+    /// Waits until every worker has left and no job waits, or until waiting is pointless. Boxed, so that it is compiled
     /// once.
     fn all_gone(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
@@ -104,8 +101,8 @@ impl Common {
 
     fn nobody_to_wait_for(&self) -> bool {
         match current::of(self.number) {
-            // The last worker may have left while jobs that nobody will start are still being swept out. The
-            // end of that is heard of, too: whoever drains a closed gate calls all.
+            // The last worker may have left while jobs that nobody will start are still being swept out. The sweep's
+            // end is signalled, too: draining a closed gate wakes all.
             None => {
                 let swept = self.gate.is_drained() || seeded(Fault::LeftUnswept);
                 swept && self.roster.all_left(|_| false)
@@ -118,7 +115,7 @@ impl Common {
         }
     }
 
-    /// Step 5, for those of one desk who have left.
+    /// Step 5, for the workers of one desk that have left.
     fn join_threads_of(&self, dispatcher: usize, workers: usize) {
         let own = current::of(self.number).map(|frame| frame.seat);
         for worker in (0..workers).map(|index| WorkerId::new(dispatcher, index)) {
@@ -136,7 +133,7 @@ impl<J: Send + 'static> Core<J> {
     #[inline(never)]
     fn hand_back(&self) {
         if current::in_desk() {
-            // A strategy or an order cannot empty the queue it is called by.
+            // A strategy or an order cannot empty the queue that is calling it.
             return;
         }
         let _calls = hold_wakes();
@@ -145,14 +142,14 @@ impl<J: Send + 'static> Core<J> {
         self.take_back();
     }
 
-    /// Ends all that waits in a closed pool, for the next report.
+    /// Ends every waiting job of a closed pool, for the next report.
     #[inline(never)]
     pub(crate) fn take_back(&self) {
         self.halt();
         self.sweep(Ending::HandedBack, &mut |job| lock(&self.unrun).push(job));
     }
 
-    /// Step 5, for those who have left.
+    /// Step 5, for the workers that have left.
     #[inline(never)]
     fn join_threads(&self) {
         for (dispatcher, desk) in self.desks.iter().enumerate() {
@@ -181,13 +178,13 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// Numbers of all jobs that wait or run.
+    /// Adds the numbers of all jobs that wait or run.
     #[inline(never)]
     fn collect(&self, add: &mut dyn FnMut(u64)) {
         for desk in &self.desks {
             desk.visit(&self.intake, &mut |id| add(id.get()));
         }
-        // Last, since jobs move from the desks to the seats.
+        // Seats last, since jobs move from the desks to the seats.
         for desk in &self.desks {
             for seat in desk.seats() {
                 for id in seat.running() {
@@ -213,7 +210,7 @@ impl<J: Send + 'static> Core<J> {
                 };
                 let waiting = self.self_waits.waiting_for_the_rest();
                 let own = waiting.values().copied().chain([frame.job]);
-                // And those that this job's worker has in its hands beside it.
+                // Also exempt the other jobs in this worker's hands.
                 let in_hands = self.seat(frame.seat).running();
                 let own = own.flatten().chain(in_hands);
                 let exempt: Vec<u64> = own.map(JobId::get).collect();
@@ -227,12 +224,11 @@ impl<J: Send + 'static> Core<J> {
 
 /// # Life
 ///
-/// Inside one of the pool's own jobs, [`join`](Self::join) and the shutdowns do not wait for that job;
-/// and when no other worker is left to wait for, they return at once, with what is left under way.
+/// Inside one of the pool's own jobs, [`join`](Self::join) and the shutdowns do not wait for that job. When no other
+/// worker is left to wait for, they return at once, with what is left under way.
 ///
-/// The futures do nothing before they are first polled. What ends in `_blocking` blocks its thread: on a
-/// thread that the pool's own workers need, such as the one thread of an executor that they live on, it
-/// would wait for ever.
+/// The futures do nothing before they are first polled. The `_blocking` twins block their thread; on a thread that the
+/// pool's own workers need, such as the only thread of their executor, they would wait for ever.
 impl<J, T, E> Submitter<J, T, E>
 where
     J: Send + 'static,
@@ -243,8 +239,8 @@ where
     ///
     /// # Errors
     ///
-    /// The error of a factory that failed last it was asked. The pool keeps trying; another call waits
-    /// no longer than this one, and may find that it has recovered.
+    /// The error of a factory whose last call failed. The pool keeps trying; another call waits no longer than this
+    /// one, and may find that the factory has recovered.
     pub async fn ready(&self) -> Result<(), FactoryError> {
         let core = self.core();
         loop {
@@ -265,16 +261,16 @@ where
         block_on(self.ready())
     }
 
-    /// Refuses new jobs from now on; accepted ones still run. Never waits. Submissions that wait for
-    /// room are refused as [`Closed`](crate::SubmitError::Closed).
+    /// Refuses new jobs from now on; accepted ones still run. Never waits. Submissions that wait for room are refused
+    /// as [`Closed`](crate::SubmitError::Closed).
     pub fn close(&self) {
         self.core().close();
     }
 
-    /// Waits until every job accepted so far has its outcome. The pool stays open, and jobs accepted
-    /// later are not waited for.
+    /// Waits until every job accepted so far has its outcome. The pool stays open; jobs accepted later are not waited
+    /// for.
     ///
-    /// To wait until the pool is idle, with jobs that submit further jobs, repeat it:
+    /// To wait until the pool is idle, when jobs submit further jobs, repeat it:
     ///
     /// ```
     /// # use fanpool::{Pool, handler_fn};
@@ -287,8 +283,8 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Costs a visit to every job that waits, and until it is over a lock for each job that ends.
-    /// Dropping the future gives it up.
+    /// Dropping the future gives up the wait. Costs a visit to every waiting job and, until it is over, a lock for each
+    /// job that ends.
     pub async fn join(&self) {
         self.core().joined().await;
     }
@@ -298,11 +294,11 @@ where
         block_on(self.join());
     }
 
-    /// Closes the pool, waits until every accepted job is over and every worker is gone; threads of the
-    /// pool are joined, which blocks for the moment they take to end.
+    /// Closes the pool, then waits until every accepted job is over and every worker is gone. Joins the pool's threads,
+    /// which blocks for the moment they take to end.
     ///
-    /// A factory that fails is not asked again in a closed pool: when no worker has a handler any more,
-    /// what still waits is handed back.
+    /// In a closed pool, a factory that fails is not asked again. When no worker has a handler any more, the jobs that
+    /// still wait are handed back.
     ///
     /// Dropping the future leaves the pool closed and draining.
     pub async fn shutdown(&self) -> ShutdownReport<J> {
@@ -319,8 +315,8 @@ where
         block_on(self.shutdown())
     }
 
-    /// Closes the pool and drains it for at most `limit`. Then jobs that were not started are handed
-    /// back, running ones are asked to stop, and those that still run are listed, not waited for.
+    /// Closes the pool and drains it for at most `limit`. Then jobs that have not started are handed back, running ones
+    /// are asked to stop, and those that still run are listed, not waited for.
     ///
     /// Dropping the future leaves the pool closed and draining.
     #[must_use = "the report has the jobs that were handed back"]
@@ -344,7 +340,7 @@ where
         block_on(self.shutdown_timeout(limit))
     }
 
-    /// Closes the pool, takes every job that was not started back, asks the running ones to stop
+    /// Closes the pool, takes back every job that has not started, asks the running ones to stop
     /// ([`JobContext::is_cancelled`](crate::JobContext::is_cancelled)), and waits for those.
     ///
     /// Dropping the future loses nothing: the next report has the jobs.
@@ -364,11 +360,11 @@ where
         block_on(self.shutdown_now())
     }
 
-    /// A guard whose drop shuts the pool down and waits for its jobs, so that the end of `main` does not
-    /// cut them off, not even when it panics.
+    /// Returns a guard that shuts the pool down when dropped and waits for its jobs, so that the end of `main` does not
+    /// cut them off, even when it panics.
     ///
-    /// The drop blocks, as [`shutdown_blocking`](Self::shutdown_blocking): for `main` and other threads
-    /// of sync code. In async code `.await` [`shutdown`](Self::shutdown) instead.
+    /// The drop blocks like [`shutdown_blocking`](Self::shutdown_blocking): use it in `main` and other threads of sync
+    /// code. In async code, `.await` [`shutdown`](Self::shutdown).
     ///
     /// ```
     /// use fanpool::{Pool, handler_fn};
@@ -387,8 +383,7 @@ where
     }
 }
 
-/// Shuts a pool down when it is dropped, as
-/// [`shutdown_blocking`](Submitter::shutdown_blocking) does: see
+/// Shuts its pool down when dropped, like [`shutdown_blocking`](Submitter::shutdown_blocking): see
 /// [`drain_on_drop`](Submitter::drain_on_drop).
 #[must_use = "the pool is drained as soon as this is dropped"]
 pub struct DrainGuard<J, T, E>
@@ -408,7 +403,7 @@ where
 {
     fn drop(&mut self) {
         let report = self.pool.shutdown_blocking();
-        // Each by itself: their drop may panic.
+        // One at a time: a job's drop may panic.
         for job in report.unrun {
             dispose(job);
         }

@@ -4,7 +4,7 @@ use crate::outcome::JobError;
 use std::error::Error;
 use std::fmt;
 
-/// A submission that was refused; the job is inside.
+/// The error of a refused submission, with the job inside.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubmitError<J> {
@@ -16,12 +16,11 @@ pub enum SubmitError<J> {
     TimedOut(J),
     /// The job weighs more than the whole capacity, or more than its permit holds.
     TooHeavy(J),
-    /// Waiting for room would never have ended: the call came from inside a job of the same pool, and
-    /// no other worker was left to make room.
+    /// Waiting for room would never have ended: the call came from inside a job of the same pool, and no other worker
+    /// was left to make room.
     WouldDeadlock(J),
-    /// As many jobs of its key wait as the queue order lets
-    /// ([`key_bound`](crate::QueueOrder::key_bound)). Told at once, also by the calls that wait for room:
-    /// who submits for many keys is not to be held up by one of them.
+    /// As many jobs of its key wait as the queue order allows ([`key_bound`](crate::QueueOrder::key_bound)). Calls that
+    /// wait for room return this at once, too, so that one key does not hold up a submitter of many.
     KeyFull {
         /// The job.
         job: J,
@@ -31,7 +30,7 @@ pub enum SubmitError<J> {
 }
 
 impl<J> SubmitError<J> {
-    /// The refused job.
+    /// Returns the refused job.
     pub fn into_job(self) -> J {
         match self {
             SubmitError::Full(job)
@@ -43,17 +42,17 @@ impl<J> SubmitError<J> {
         }
     }
 
-    /// Whether there was no room, in the queue or for the job's key: a later try may succeed.
+    /// Returns whether there was no room, in the queue or for the job's key. A later try may succeed.
     pub fn is_full(&self) -> bool {
         matches!(self, SubmitError::Full(_) | SubmitError::KeyFull { .. })
     }
 
-    /// Whether the pool is closed: no later try will succeed.
+    /// Returns whether the pool is closed. No later try will succeed.
     pub fn is_closed(&self) -> bool {
         matches!(self, SubmitError::Closed(_))
     }
 
-    /// The same refusal with something else in the job's place.
+    /// Returns the same refusal with something else in the job's place.
     pub fn map<X>(self, change: impl FnOnce(J) -> X) -> SubmitError<X> {
         match self {
             SubmitError::Full(job) => SubmitError::Full(change(job)),
@@ -68,8 +67,8 @@ impl<J> SubmitError<J> {
         }
     }
 
-    /// The same refusal without the job: to pass it on where the job cannot go, such as with `?` into
-    /// an error that has to be `Sync`.
+    /// Returns the same refusal without the job: to pass it on where the job cannot go, such as with `?` into an error
+    /// that has to be `Sync`.
     pub fn without_job(self) -> SubmitError<()> {
         self.map(drop)
     }
@@ -114,7 +113,7 @@ impl<J> fmt::Debug for SubmitError<J> {
 
 impl<J> Error for SubmitError<J> {}
 
-/// Why [`run`](crate::Submitter::run) gave no result.
+/// The error of [`run`](crate::Submitter::run).
 #[non_exhaustive]
 pub enum RunError<J, E> {
     /// The job was not accepted, and is inside.
@@ -144,7 +143,7 @@ impl<J, E: fmt::Debug> fmt::Debug for RunError<J, E> {
 impl<J, E: fmt::Debug + fmt::Display> Error for RunError<J, E> {}
 
 impl<J, E> RunError<J, E> {
-    /// The job, if it was refused.
+    /// Returns the job, if it was refused.
     pub fn into_job(self) -> Option<J> {
         match self {
             RunError::Refused(refused) => Some(refused.into_job()),
@@ -152,7 +151,7 @@ impl<J, E> RunError<J, E> {
         }
     }
 
-    /// The same error without the job, as [`SubmitError::without_job`].
+    /// Returns the same error without the job, like [`SubmitError::without_job`].
     pub fn without_job(self) -> RunError<(), E> {
         match self {
             RunError::Refused(refused) => RunError::Refused(refused.without_job()),

@@ -18,13 +18,12 @@ use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A group of jobs that was accepted in part, or not at all: see
-/// [`submit_all`](crate::Submitter::submit_all).
+/// The error of a group that was accepted in part, or not at all: see [`submit_all`](crate::Submitter::submit_all).
 #[non_exhaustive]
 pub struct SubmitAllError<J, T, E> {
     /// The jobs that were accepted, from the first on; they run.
     pub accepted: GroupHandle<T, E>,
-    /// Why it ended there, with all other jobs, in order.
+    /// Why it ended there, with all other jobs in order.
     pub refused: SubmitError<Vec<J>>,
 }
 
@@ -50,7 +49,7 @@ impl<J, T, E> fmt::Debug for SubmitAllError<J, T, E> {
 
 impl<J, T, E> Error for SubmitAllError<J, T, E> {}
 
-/// A group on its way in. Dropping it drops the jobs that were not let in yet, and detaches the others.
+/// A group on its way in. Dropping it drops the jobs not let in yet, and detaches the others.
 struct Entry<'a, J, T, E>
 where
     J: Send + 'static,
@@ -61,7 +60,6 @@ where
     cells: Vec<Arc<Cell<J, T, E>>>,
     /// How many jobs were let in, until there is a handle for them.
     accepted: usize,
-    /// Jobs that are still to be let in.
     rest: Range<usize>,
 }
 
@@ -81,7 +79,7 @@ where
         }
     }
 
-    /// For as many as there is room for.
+    /// Asks for as much room as there is, up to the rest of the group.
     fn want(&self) -> Want {
         Want::jobs(self.rest.len() as u64)
     }
@@ -102,7 +100,6 @@ where
         self.core.admit_all(bundles);
     }
 
-    /// Takes a job back that was not let in.
     fn withdraw(&self, at: usize) -> Option<Job<J>> {
         let (cell, at) = slot(&self.cells, at);
         cell.withdraw(at)
@@ -135,7 +132,7 @@ where
 {
     fn drop(&mut self) {
         if self.accepted > 0 {
-            // Or the outcomes would be dropped with the cell, by a worker, uncontained.
+            // Otherwise a worker would drop the outcomes with the cell, uncontained.
             drop(self.accepted());
         }
         for at in self.rest.clone() {
@@ -151,21 +148,11 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// Submits all jobs, waiting for room as often as it takes, and gives one handle for all of them.
+    /// Submits all jobs, waiting for room as often as it takes, and returns one handle for all of them.
     ///
-    /// The jobs are collected before the first is submitted; for more than memory should hold, use
-    /// [`map`](Self::map). They need no room together: a group may be larger than the queue. Memory
-    /// for about a thousand jobs of groups stays with the pool once they were there; beyond, each 64 jobs cost two
-    /// allocations.
-    ///
-    /// # Errors
-    ///
-    /// When one is refused (the pool was closed meanwhile), it comes back with all after it; those before
-    /// it are accepted and run, and the error has their handle.
-    ///
-    /// # Cancel safety
-    ///
-    /// When the future is dropped, jobs that were accepted run, and the others are dropped.
+    /// The jobs are collected before the first is submitted; for more than memory should hold, use [`map`](Self::map).
+    /// They need no room together: a group may be larger than the queue. The pool keeps memory for about a thousand
+    /// jobs of earlier groups; beyond that, every 64 jobs cost two allocations.
     ///
     /// ```
     /// use fanpool::{Pool, handler_fn};
@@ -176,6 +163,15 @@ where
     /// assert_eq!(squares?, [1, 4, 9]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// When a job is refused because the pool was closed meanwhile, it comes back with all jobs after it. The jobs
+    /// before it are accepted and run, and the error has their handle.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, accepted jobs run and the others are dropped.
     pub fn submit_all<I>(
         &self,
         jobs: I,
@@ -218,8 +214,8 @@ where
     ///
     /// # Errors
     ///
-    /// When there is not room for all: [`SubmitError::Full`](crate::SubmitError::Full) with the rest,
-    /// and the handle of those that were accepted.
+    /// Without room for all, returns [`SubmitError::Full`](crate::SubmitError::Full) with the rest, and the handle of
+    /// the accepted jobs.
     pub fn try_submit_all(
         &self,
         jobs: impl IntoIterator<Item = J>,

@@ -18,38 +18,36 @@ use std::time::Duration;
 
 /// Waits for the outcomes of a group of jobs: see [`submit_all`](crate::Submitter::submit_all).
 ///
-/// As a future it gives all outcomes, in the order of the jobs; [`wait`](Self::wait) is its blocking
-/// twin. To have each as soon as it and those before it are there, use [`next`](Self::next), iterate
-/// over the handle (which blocks), or make it a [`Stream`](Self::into_stream). Outcomes that were taken
-/// one by one are not given again.
+/// As a future it gives all outcomes, in the order of the jobs; [`wait`](Self::wait) is its blocking twin. To get each
+/// outcome as soon as it and those before it are there, call [`next`](Self::next), iterate over the handle (which
+/// blocks), or make it a [`Stream`](Self::into_stream). Outcomes taken one by one are not given again.
 ///
-/// Dropping it detaches: the jobs run all the same, and their outcomes are dropped. It does not keep the
-/// pool open.
+/// Dropping it detaches: the jobs still run, and their outcomes are dropped. It does not keep the pool open.
 ///
 /// # Cancel safety
 ///
 /// A handle polled through `&mut handle` loses nothing when the poll is given up.
 #[must_use = "dropping a GroupHandle lets the jobs run and their outcomes go unseen"]
 pub struct GroupHandle<T, E> {
-    /// Of the jobs, [`CELL`] each. None once all outcomes were taken by one poll.
+    /// The jobs' cells, [`CELL`] jobs each. Empty once one poll took all outcomes.
     cells: Vec<Arc<dyn Reply<T, E>>>,
-    /// Outcomes that are still to be taken.
+    /// Outcomes still to be taken.
     open: Range<usize>,
-    /// None of those from here to the end of `open` is waited for any more: they are there.
+    /// The outcomes from here to the end of `open` are there, and no longer waited for.
     there: usize,
     /// Set while a job of the same pool waits here.
     self_wait: Option<SelfWait>,
 }
 
-/// What became of a group that was cancelled: how many of its jobs met each [`Cancellation`].
+/// Counts how many jobs of a cancelled group met each [`Cancellation`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct GroupCancellation {
-    /// Never run: [`Cancellation::Removed`].
+    /// Jobs that never run: [`Cancellation::Removed`].
     pub removed: usize,
-    /// Were asked to stop: [`Cancellation::Requested`].
+    /// Jobs that were asked to stop: [`Cancellation::Requested`].
     pub requested: usize,
-    /// Had their outcome: [`Cancellation::TooLate`].
+    /// Jobs that had their outcome: [`Cancellation::TooLate`].
     pub too_late: usize,
 }
 
@@ -63,21 +61,21 @@ impl<T, E> GroupHandle<T, E> {
         }
     }
 
-    /// Blocks until all jobs have their outcome, and gives those that were not taken yet, in order.
+    /// Blocks until all jobs have their outcome, and returns the outcomes not taken yet, in order.
     ///
-    /// Not for an executor's thread: there, `.await` the handle. Inside a job of the same pool, those
-    /// that no other worker is left for give [`JobError::WouldDeadlock`].
+    /// Not for an executor's thread: there, `.await` the handle. Inside a job of the same pool, jobs that no other
+    /// worker is left to run give [`JobError::WouldDeadlock`].
     pub fn wait(self) -> Vec<Result<T, JobError<E>>> {
         block_on(self)
     }
 
-    /// Blocks for at most `limit`; gives the handle back when not all jobs are over by then.
+    /// Blocks for at most `limit`, and returns the handle if not all jobs are over by then.
     ///
     /// # Errors
     ///
     /// `Err(handle)`: the time is up.
     pub fn wait_timeout(mut self, limit: Duration) -> Result<Vec<Result<T, JobError<E>>>, Self> {
-        // Without a pool there is nobody left who could finish a job later: all have their outcome.
+        // Without a pool nothing could finish a job later: all have their outcome.
         let pool = self.cells.first().map(|cell| cell.pool());
         let Some(home) = pool.and_then(registry::find) else {
             return Ok(self.wait());
@@ -106,18 +104,18 @@ impl<T, E> GroupHandle<T, E> {
         block_on(self.next())
     }
 
-    /// The outcomes as a [`Stream`](futures_core::Stream), in the order of the jobs.
+    /// Returns the outcomes as a [`Stream`](futures_core::Stream), in the order of the jobs.
     pub fn into_stream(self) -> GroupStream<T, E> {
         GroupStream(self)
     }
 
-    /// Takes back all jobs that still wait, and asks those that run to stop.
+    /// Takes back all jobs that still wait, and asks the running ones to stop.
     ///
-    /// Takes each job's lock. Outcomes are to be had as before: jobs that were taken back read
-    /// [`JobError::Cancelled`].
+    /// The handle still gives their outcomes; a job that was taken back reads [`JobError::Cancelled`]. Takes each job's
+    /// lock.
     pub fn cancel(&self) -> GroupCancellation {
         let mut all = GroupCancellation::default();
-        // Backwards, so that no worker comes upon one while those behind it are being cancelled.
+        // Backwards, so that no worker reaches one while those behind it are being cancelled.
         for at in self.open.clone().rev() {
             let (cell, at) = slot(&self.cells, at);
             match cell.cancel(at) {
@@ -129,17 +127,17 @@ impl<T, E> GroupHandle<T, E> {
         all
     }
 
-    /// How many outcomes are still to be taken.
+    /// Returns how many outcomes are still to be taken.
     pub fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Whether all outcomes were taken, or there never was a job.
+    /// Returns whether all outcomes were taken, or there never was a job.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// The numbers of the jobs whose outcomes are still to be taken.
+    /// Returns the numbers of the jobs whose outcomes are still to be taken.
     pub fn ids(&self) -> impl Iterator<Item = JobId> + '_ {
         self.open.clone().map(|at| {
             let (cell, at) = slot(&self.cells, at);
@@ -147,7 +145,7 @@ impl<T, E> GroupHandle<T, E> {
         })
     }
 
-    /// Whether all jobs have their outcome, so that a wait would not wait.
+    /// Returns whether all jobs have their outcome, so that a wait would not wait.
     pub fn is_finished(&self) -> bool {
         self.open.clone().rev().all(|at| {
             let (cell, at) = slot(&self.cells, at);
@@ -177,8 +175,8 @@ impl<T, E> GroupHandle<T, E> {
         })
     }
 
-    /// Ready when all are there. Looks from the end, because jobs end about in order: so it is woken
-    /// once or twice and not for each.
+    /// Ready when all outcomes are there. Starts from the end, since jobs end about in order: so it wakes once or
+    /// twice, and not for each job.
     fn poll_all(
         cells: &[Arc<dyn Reply<T, E>>],
         open: &Range<usize>,
@@ -225,7 +223,7 @@ impl<T, E> Future for GroupHandle<T, E> {
 }
 
 impl<T, E> GroupHandle<T, E> {
-    /// Takes all outcomes. When the wait would never end, those that are not there self_wait unrun_without_handle.
+    /// Takes all outcomes. When the wait would never end, the missing ones read `WouldDeadlock`.
     fn take_all(&mut self) -> Vec<Result<T, JobError<E>>> {
         let mut outcomes = Vec::with_capacity(self.open.len());
         while !self.open.is_empty() {
@@ -250,7 +248,7 @@ impl<T, E> GroupHandle<T, E> {
         outcomes
     }
 
-    /// All outcomes were taken.
+    /// Called when all outcomes were taken.
     fn recycle(&mut self) {
         self.cells
             .drain(..)
@@ -290,13 +288,13 @@ impl<T, E> IntoIterator for GroupHandle<T, E> {
     type Item = Result<T, JobError<E>>;
     type IntoIter = GroupIter<T, E>;
 
-    /// Blocks for each outcome, in the order of the jobs.
+    /// Returns an iterator that blocks for each outcome, in the order of the jobs.
     fn into_iter(self) -> GroupIter<T, E> {
         GroupIter(self)
     }
 }
 
-/// The outcomes of a group, in the order of its jobs; blocks for each.
+/// Gives the outcomes of a group in the order of its jobs, and blocks for each.
 #[derive(Debug)]
 pub struct GroupIter<T, E>(GroupHandle<T, E>);
 
@@ -314,7 +312,7 @@ impl<T, E> Iterator for GroupIter<T, E> {
 
 impl<T, E> ExactSizeIterator for GroupIter<T, E> {}
 
-/// The outcomes of a group as a stream, in the order of its jobs: see [`GroupHandle::into_stream`].
+/// Gives the outcomes of a group as a stream, in the order of its jobs: see [`GroupHandle::into_stream`].
 #[derive(Debug)]
 pub struct GroupStream<T, E>(GroupHandle<T, E>);
 

@@ -1,4 +1,4 @@
-//! What can be said about a job when it is submitted.
+//! Jobs with options.
 
 use crate::engine::Core;
 use crate::gate::Want;
@@ -14,11 +14,11 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-/// A job with options, on its way to a pool or to the room that a permit holds: see
-/// [`Submitter::job`] and [`Permit::job`].
+/// A job with options, on its way to a pool or to the room that a permit holds: see [`Submitter::job`] and
+/// [`Permit::job`].
 ///
-/// Nothing happens until one of the calls that submit it. Each option costs the same one allocation:
-/// the first one makes room for all.
+/// Nothing happens until one of the calls that submit it. All options together cost one allocation, which the first one
+/// makes.
 #[must_use = "a job is submitted by one of the calls that end this, such as `submit`"]
 pub struct JobBuilder<J, To> {
     job: Job<J>,
@@ -30,45 +30,44 @@ impl<J, To> JobBuilder<J, To> {
         JobBuilder { job, to }
     }
 
-    /// How urgent the job is: the higher, the sooner. Heeded by queue orders and strategies that ask for
-    /// it; the default ones do not. Default 0.
+    /// Sets how urgent the job is: the higher, the sooner. Default 0. Only queue orders and strategies that ask for it
+    /// heed it; the default ones do not.
     pub fn priority(mut self, priority: i32) -> Self {
         self.job.options_mut().priority = priority;
         self
     }
 
-    /// What the job belongs to: jobs with the same key can be kept in order or share their turn, by
-    /// strategies and queue orders that ask for it. Default none.
+    /// Sets what the job belongs to. Default none. Strategies and queue orders that ask for it can keep jobs with the
+    /// same key in order, or let them share their turn.
     pub fn key(mut self, key: u64) -> Self {
         self.job.options_mut().key = Some(key);
         self
     }
 
-    /// How much of the queue's capacity the job takes up while it waits, in whatever unit
-    /// [`queue_capacity`](crate::PoolBuilder::queue_capacity) is meant in: bytes, for example. Default 1,
-    /// and never less: 0 counts as 1, so that the capacity bounds the number of jobs, too.
+    /// Sets how much of the queue's capacity the job takes up while it waits, in the unit of
+    /// [`queue_capacity`](crate::PoolBuilder::queue_capacity): bytes, for example. Default 1. 0 counts as 1, so that
+    /// the capacity also bounds the number of jobs.
     ///
-    /// A job that is heavier than the whole capacity is refused as
-    /// [`TooHeavy`](SubmitError::TooHeavy).
+    /// A job heavier than the whole capacity is refused as [`TooHeavy`](SubmitError::TooHeavy).
     pub fn weight(mut self, units: u64) -> Self {
         self.job.options_mut().weight = Some(NonZeroU64::new(units).unwrap_or(NonZeroU64::MIN));
         self
     }
 
-    /// A name for the job, for people: it comes back with the job, and with its error in
+    /// Sets a name for people to read. It comes back with the job, and with its error in
     /// [`JobFailure`](crate::JobFailure).
     pub fn label(mut self, label: impl Into<Cow<'static, str>>) -> Self {
         self.job.options_mut().label = Some(label.into());
         self
     }
 
-    /// A moment too far away to be told is none.
+    /// A moment too far away for an `Instant` counts as none.
     fn expires_after(mut self, now: Instant, time: Duration) -> Self {
         self.job.options_mut().deadline = now.checked_add(time);
         self
     }
 
-    /// The job with its options, not submitted.
+    /// Returns the job with its options, not submitted.
     pub fn into_job(self) -> Job<J> {
         self.job
     }
@@ -87,8 +86,8 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// A job about which more is to be said, or one that came back with its options: every way in is a
-    /// method of what this gives, and its refusals hand the job back with its options.
+    /// Starts a job with options, or one that came back with its options. The builder has every way in as a method; a
+    /// refused job comes back with its options.
     ///
     /// ```
     /// use fanpool::{Pool, handler_fn};
@@ -109,7 +108,7 @@ where
 
 /// # To a pool
 ///
-/// As the methods of the same names of [`Submitter`]; a refused job comes back with its options.
+/// Like the methods of the same names of [`Submitter`]; a refused job comes back with its options.
 impl<J, T, E> JobBuilder<J, &Submitter<J, T, E>>
 where
     J: Send + 'static,
@@ -120,7 +119,7 @@ where
         Want::job(self.job.weight())
     }
 
-    /// Asks for room, if the job's key has not its share of it already.
+    /// Asks for room, unless the job's key already has its share.
     fn enter_now(&self, enter: impl FnOnce(&Core<J>) -> Entered) -> Entered {
         let core = self.to.core();
         let Some(keys) = &core.keys else {
@@ -132,7 +131,7 @@ where
         Ok(entered)
     }
 
-    /// The same for who waits without blocking.
+    /// The same for a call that waits without blocking.
     async fn enter(&self, enter: impl Future<Output = Entered>) -> Entered {
         let Some(keys) = &self.to.core().keys else {
             return enter.await;
@@ -143,31 +142,31 @@ where
         Ok(entered)
     }
 
-    /// By when the job should have started: so long from now, on the pool's
-    /// [clock](crate::PoolBuilder::clock). Default none, and none when the time is too long to be told
-    /// (`Duration::MAX`).
+    /// Sets when the job should have started at the latest: this long from now, on the pool's
+    /// [clock](crate::PoolBuilder::clock). Default none. A time too long for an `Instant` (`Duration::MAX`) also counts
+    /// as none.
     ///
     /// The order [`EarliestDeadline`](crate::EarliestDeadline) heeds it, and the handler is
-    /// [told](crate::JobContext::deadline). Nothing acts on a missed one yet: the job runs late. A job
-    /// that comes back keeps its moment.
+    /// [told](crate::JobContext::deadline). Nothing acts on a missed deadline yet: the job runs late. A job that comes
+    /// back keeps its deadline.
     pub fn expires_in(self, time: Duration) -> Self {
         let now = self.to.core().time.now();
         self.expires_after(now, time)
     }
 
-    /// As [`Submitter::submit`].
+    /// Like [`Submitter::submit`].
     pub async fn submit(self) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
         let entered = self.enter(self.to.core().enter(self.want())).await;
         self.to.core().submit_with(self.job, entered)
     }
 
-    /// As [`Submitter::submit_blocking`].
+    /// Like [`Submitter::submit_blocking`].
     pub fn submit_blocking(self) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
         let entered = self.enter_now(|core| core.enter_blocking(self.want()));
         self.to.core().submit_with(self.job, entered)
     }
 
-    /// As [`Submitter::submit_timeout`].
+    /// Like [`Submitter::submit_timeout`].
     pub async fn submit_timeout(
         self,
         limit: Duration,
@@ -177,7 +176,7 @@ where
         self.to.core().submit_with(self.job, entered)
     }
 
-    /// As [`Submitter::submit_timeout_blocking`].
+    /// Like [`Submitter::submit_timeout_blocking`].
     pub fn submit_timeout_blocking(
         self,
         limit: Duration,
@@ -185,31 +184,31 @@ where
         block_on(self.submit_timeout(limit))
     }
 
-    /// As [`Submitter::try_submit`].
+    /// Like [`Submitter::try_submit`].
     pub fn try_submit(self) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
         let entered = self.enter_now(|core| core.try_enter(self.want()));
         self.to.core().submit_with(self.job, entered)
     }
 
-    /// As [`Submitter::send`].
+    /// Like [`Submitter::send`].
     pub async fn send(self) -> Result<(), SubmitError<Job<J>>> {
         let entered = self.enter(self.to.core().enter(self.want())).await;
         self.to.core().send_with(self.job, entered)
     }
 
-    /// As [`Submitter::send_blocking`].
+    /// Like [`Submitter::send_blocking`].
     pub fn send_blocking(self) -> Result<(), SubmitError<Job<J>>> {
         let entered = self.enter_now(|core| core.enter_blocking(self.want()));
         self.to.core().send_with(self.job, entered)
     }
 
-    /// As [`Submitter::try_send`].
+    /// Like [`Submitter::try_send`].
     pub fn try_send(self) -> Result<(), SubmitError<Job<J>>> {
         let entered = self.enter_now(|core| core.try_enter(self.want()));
         self.to.core().send_with(self.job, entered)
     }
 
-    /// As [`Submitter::run`].
+    /// Like [`Submitter::run`].
     ///
     /// # Errors
     ///
@@ -219,7 +218,7 @@ where
         handle.await.map_err(RunError::Job)
     }
 
-    /// As [`Submitter::run_blocking`].
+    /// Like [`Submitter::run_blocking`].
     ///
     /// # Errors
     ///
@@ -231,8 +230,8 @@ where
 }
 
 impl<'a, J, T, E> Permit<'a, J, T, E> {
-    /// A job about which more is to be said, to be submitted with this permit. It weighs as much as the
-    /// permit, unless a weight is given; what a lighter one leaves over is given back.
+    /// Starts a job with options, to be submitted with this permit. It weighs as much as the permit, unless it is given
+    /// a weight; what a lighter one leaves over is given back.
     pub fn job(self, job: impl Into<Job<J>>) -> JobBuilder<J, Self> {
         JobBuilder::new(job.into(), self)
     }
@@ -245,24 +244,24 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// By when the job should have started: so long from now, however long ago the room was reserved.
-    /// As for a job that goes [to a pool](JobBuilder#to-a-pool) by the method of this name.
+    /// Sets when the job should have started at the latest: this long from now, however long ago the room was reserved.
+    /// The rest is as for a job that goes [to a pool](JobBuilder#to-a-pool).
     pub fn expires_in(self, time: Duration) -> Self {
         let now = self.to.now();
         self.expires_after(now, time)
     }
 
-    /// As [`Permit::submit`].
+    /// Like [`Permit::submit`].
     ///
     /// # Errors
     ///
-    /// As there, and [`SubmitError::TooHeavy`] when the job weighs more than was reserved. The permit's
-    /// room is free again.
+    /// As there, and [`SubmitError::TooHeavy`] when the job weighs more than was reserved. The permit's room is free
+    /// again.
     pub fn submit(self) -> Result<JobHandle<T, E>, SubmitError<Job<J>>> {
         self.to.submit_job(self.job)
     }
 
-    /// As [`Permit::send`].
+    /// Like [`Permit::send`].
     ///
     /// # Errors
     ///

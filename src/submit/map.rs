@@ -1,4 +1,4 @@
-//! A stream of jobs through the pool and their outcomes out of it, in flat memory.
+//! A stream of jobs into the pool and of outcomes out of it, in flat memory.
 
 use crate::engine::self_wait::{For, SelfWait, poll_unless_stuck};
 use crate::gate::Want;
@@ -20,14 +20,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-/// The outcomes of the jobs of an iterator: see [`Submitter::map`].
+/// Gives the outcomes of the jobs of an iterator: see [`Submitter::map`].
 ///
-/// Take them with [`next`](Self::next) or as a [`Stream`](futures_core::Stream); iterating over it
-/// blocks for each. Each is what [`run`](Submitter::run) would have given.
+/// Take them with [`next`](Self::next), as a [`Stream`](futures_core::Stream), or by iterating over it, which blocks
+/// for each. Each is what [`run`](Submitter::run) would have given.
 ///
-/// Nothing happens before the first poll. Dropping it detaches: jobs that were submitted run, their
-/// outcomes are dropped, and the rest stays in the iterator, but for one that had been taken from it
-/// and found no room: that one is dropped.
+/// Nothing happens before the first poll. Dropping it detaches: submitted jobs run and their outcomes are dropped. The
+/// rest stays in the iterator, except for a job already taken that found no room: that one is dropped.
 ///
 /// # Cancel safety
 ///
@@ -38,18 +37,17 @@ pub struct Map<I: Iterator, J: 'static, T: 'static, E: 'static> {
     jobs: Fuse<I>,
     window: usize,
     flight: Flight<T, E>,
-    /// Taken from the iterator while the queue was full.
+    /// A job taken from the iterator while the queue was full.
     spare: Option<J>,
-    /// A wait for room, while none of our own jobs is left to wait for.
+    /// A wait for room, while none of its own jobs is left to wait for.
     room: Option<BoxedReserve<J, T, E>>,
-    /// What ended it early.
     refused: Option<SubmitError<J>>,
 }
 
 type BoxedReserve<J, T, E> =
     Pin<Box<dyn Future<Output = Result<Permit<'static, J, T, E>, SubmitError<()>>> + Send>>;
 
-/// What is asked of a pool by default: enough to keep its workers busy while the outcomes are used.
+/// The default window: enough to keep the workers busy while the outcomes are used.
 const WINDOW_PER_WORKER: usize = 4;
 const SMALLEST_WINDOW: usize = 16;
 
@@ -76,8 +74,8 @@ where
         }
     }
 
-    /// How many jobs may be submitted ahead of the outcome asked for: all that it ever holds. Default
-    /// four for each worker, at least 16; 0 counts as 1.
+    /// Sets how many jobs may be submitted ahead of the outcome asked for, which is all it ever holds. Default four for
+    /// each worker, at least 16; 0 counts as 1.
     pub fn window(mut self, jobs: usize) -> Self {
         self.window = jobs.max(1);
         self
@@ -88,7 +86,6 @@ where
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Submits what the window and the queue have room for.
     fn fill(&mut self) {
         while self.flight.len() < self.window && self.refused.is_none() && self.room.is_none() {
             let Some(job) = self.spare.take().or_else(|| self.jobs.next()) else {
@@ -121,7 +118,7 @@ where
                 return outcome.map(|outcome| Some(outcome.map_err(RunError::Job)));
             }
             if let Some(refused) = self.refused.take() {
-                // There will be no more: what is left stays where it is.
+                // No more jobs will be taken: the rest stays in the iterator.
                 self.window = 0;
                 return Poll::Ready(Some(Err(RunError::Refused(refused))));
             }
@@ -174,7 +171,7 @@ where
     type Item = Result<T, RunError<J, E>>;
     type IntoIter = MapBlocking<I, J, T, E>;
 
-    /// Blocks for each outcome.
+    /// Returns an iterator that blocks for each outcome.
     fn into_iter(self) -> Self::IntoIter {
         MapBlocking(self)
     }
@@ -189,8 +186,7 @@ impl<I: Iterator, J: 'static, T: 'static, E: 'static> fmt::Debug for Map<I, J, T
     }
 }
 
-/// The outcomes of the jobs of an iterator, as an iterator that blocks for each: see
-/// [`Submitter::map_blocking`].
+/// Gives the outcomes of the jobs of an iterator, and blocks for each: see [`Submitter::map_blocking`].
 #[must_use = "nothing is submitted before the first outcome is asked for"]
 #[derive(Debug)]
 pub struct MapBlocking<I: Iterator, J: 'static, T: 'static, E: 'static>(Map<I, J, T, E>);
@@ -202,7 +198,7 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// As [`Map::window`].
+    /// Like [`Map::window`].
     pub fn window(self, jobs: usize) -> Self {
         MapBlocking(self.0.window(jobs))
     }
@@ -222,7 +218,6 @@ where
     }
 }
 
-/// Jobs that were submitted and whose outcomes were not given yet.
 enum Flight<T, E> {
     InOrder(VecDeque<JobHandle<T, E>>),
     AsTheyCome(Swarm<T, E>),
@@ -243,7 +238,6 @@ impl<T, E> Flight<T, E> {
         }
     }
 
-    /// The next outcome of one that is in flight.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JobError<E>>> {
         match self {
             Flight::InOrder(handles) => {
@@ -261,12 +255,12 @@ impl<T, E> Flight<T, E> {
     }
 }
 
-/// Handles of which whichever is ready is next. Each has a waker of its own that notes it as worth
-/// polling, so that an outcome costs one poll and not one of each handle.
+/// Handles in no order: the first that is ready is next. Each has a waker of its own that notes it as worth polling, so
+/// that an outcome costs one poll and not one of each handle.
 struct Swarm<T, E> {
     pool: PoolNumber,
-    /// Set while a job of the same pool waits here. One for all handles: between two outcomes the job
-    /// does not wait, whichever of them are left.
+    /// Set while a job of the same pool waits here. One for all handles: between two outcomes the job does not wait,
+    /// whichever handles are left.
     self_wait: Option<SelfWait>,
     handles: Vec<Option<JobHandle<T, E>>>,
     wakers: Vec<Waker>,
@@ -281,7 +275,7 @@ struct Noted {
 
 #[derive(Default)]
 struct NotedState {
-    /// First come, first polled: so no outcome is overtaken for ever.
+    /// First come, first polled, so that no outcome is overtaken for ever.
     worth_polling: VecDeque<usize>,
     waker: Option<Waker>,
 }
@@ -371,7 +365,7 @@ impl<T, E> Swarm<T, E> {
             let Some(index) = noted else {
                 return Poll::Pending;
             };
-            // A late note may be about one that is gone.
+            // A late note may be about a handle that is gone.
             let Some(handle) = &mut self.handles[index] else {
                 continue;
             };
@@ -395,14 +389,13 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// Sends the jobs of an iterator through the pool and gives their outcomes, in the same order.
+    /// Runs the jobs of an iterator and gives their outcomes, in the same order.
     ///
-    /// Holds no more than its [`window`](Map::window) of jobs and outcomes at any time, so the iterator
-    /// may be endless. One outcome that is slow holds up those behind it, up to the window.
+    /// Holds no more than its [`window`](Map::window) of jobs and outcomes at any time, so the iterator may be endless.
+    /// A slow job holds up the outcomes behind it, up to the window.
     ///
-    /// When a job is refused for good (the pool was closed), it comes back in
-    /// [`RunError::Refused`] as the last item; the rest stays in the iterator (pass `jobs.by_ref()` to
-    /// keep it).
+    /// When a job is refused for good because the pool was closed, it comes back in [`RunError::Refused`] as the last
+    /// item. The rest stays in the iterator; pass `jobs.by_ref()` to keep it.
     ///
     /// ```
     /// use fanpool::{Pool, handler_fn};
@@ -419,7 +412,7 @@ where
         Map::new(self, jobs.into_iter(), Flight::InOrder(VecDeque::new()))
     }
 
-    /// As [`map`](Self::map), with the outcomes as they come: a slow one holds up nobody.
+    /// Like [`map`](Self::map), with the outcomes as they come: a slow job holds up no other.
     pub fn map_unordered<I: IntoIterator<Item = J>>(&self, jobs: I) -> Map<I::IntoIter, J, T, E> {
         Map::new(
             self,

@@ -1,8 +1,6 @@
-//! The ways in.
-//!
-//! A [`Submitter`](crate::Submitter) holds the pool; what can be asked of it is a file each.
+//! The ways in. A [`Submitter`](crate::Submitter) holds the pool; each group of its methods has a file.
 
-// In this order, which its docs keep: one job comes first.
+// The docs keep this order: one job comes first.
 mod one_job;
 pub(crate) mod job_builder;
 pub(crate) mod permit;
@@ -47,7 +45,7 @@ impl Common {
 }
 
 impl<J: Send + 'static> Core<J> {
-    /// Sends the job on its way, or gives it back. `X` is the job with or without its options.
+    /// Sends the job, or gives it back. `X` is the job with or without its options.
     #[inline]
     pub(crate) fn send_with<X>(&self, job: X, entered: Entered) -> Result<(), SubmitError<X>>
     where
@@ -62,7 +60,7 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// The same, with a handle for its outcome.
+    /// The same, with a handle.
     #[inline]
     pub(crate) fn submit_with<X, T, E>(
         &self,
@@ -99,15 +97,15 @@ impl<J: Send + 'static> Core<J> {
     }
 }
 
-/// A pool, without the type of its handlers: to keep in a struct.
+/// A pool without the type of its handlers: to keep in a struct.
 ///
-/// As good a handle as the [`Pool`](crate::Pool) it came from: it keeps the pool open.
+/// Like the [`Pool`](crate::Pool) it came from, it is a handle that keeps the pool open.
 pub struct Submitter<J, T, E> {
     handle: Arc<Handle<J>>,
     _outcome: PhantomData<fn() -> (T, E)>,
 }
 
-/// Shared by all handles of a pool; the last one to go closes it.
+/// Shared by all handles of a pool; dropping the last one closes it.
 struct Handle<J> {
     core: Arc<Core<J>>,
 }
@@ -132,7 +130,7 @@ impl<J, T, E> Submitter<J, T, E> {
         &self.handle.core
     }
 
-    /// A reference that does not keep the pool open.
+    /// Returns a reference that does not keep the pool open.
     pub fn downgrade(&self) -> WeakSubmitter<J, T, E> {
         WeakSubmitter {
             handle: Arc::downgrade(&self.handle),
@@ -168,15 +166,17 @@ impl<J, T, E> Submitter<J, T, E> {
     }
 }
 
-/// A [`Submitter`] that does not keep its pool open: for closures that submit to the pool they run in,
-/// whose own type `H` would have to name itself.
+/// A [`Submitter`] that does not keep its pool open.
+///
+/// It is for closures that submit to the pool they run in: the pool's own type `H` would have to name the closure
+/// itself.
 pub struct WeakSubmitter<J, T, E> {
     handle: Weak<Handle<J>>,
     _outcome: PhantomData<fn() -> (T, E)>,
 }
 
 impl<J, T, E> WeakSubmitter<J, T, E> {
-    /// The pool, while any other handle is left.
+    /// Returns the pool, as long as another handle is left.
     pub fn upgrade(&self) -> Option<Submitter<J, T, E>> {
         Some(Submitter {
             handle: self.handle.upgrade()?,

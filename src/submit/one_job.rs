@@ -1,5 +1,5 @@
-//! One job: submitted, sent, or run to its result; each call as a future and as a blocking twin that drives that future on
-//! the calling thread.
+//! One job: submitted, sent, or run to its result. Each call is a future, with a blocking twin that drives that future
+//! on the calling thread.
 
 use super::Submitter;
 use super::error::{RunError, SubmitError};
@@ -16,42 +16,45 @@ use std::time::Duration;
 /// | without | [`send`](Self::send) | | [`try_send`](Self::try_send) |
 /// | for its result | [`run`](Self::run) | | |
 ///
-/// The waiting ones have a twin that ends in `_blocking`. A job without a handle costs no allocation,
-/// nor does one with a handle while outcomes are taken as jobs come in.
+/// The waiting calls have a twin that ends in `_blocking`. A job without a handle costs no allocation. Neither does one
+/// with a handle, while outcomes are taken as jobs come in.
 ///
-/// Room is not handed out in turn: a newcomer that finds room takes it, whoever has been waiting. Those
-/// who wait are woken as soon as room frees, one after the other while there is more. But while somebody
-/// waits for more than one unit ([`weight`](crate::JobBuilder::weight),
-/// [`reserve_weight`](Self::reserve_weight)), newcomers wait in line behind, and calls that never wait
-/// answer `Full`.
+/// Room is not handed out in turn: a newcomer that finds room takes it, however long others have waited. Waiters wake
+/// as soon as room frees, one after the other while there is more. But while a call waits for more than one unit
+/// ([`weight`](crate::JobBuilder::weight), [`reserve_weight`](Self::reserve_weight)), newcomers wait in line behind it,
+/// and calls that never wait return `Full`.
 ///
 /// # Errors
 ///
-/// All of them give a refused job back in a [`SubmitError`]: `Closed` once the pool is closed, `Full`
-/// from the calls that never wait, `TimedOut` from the timed ones, and `WouldDeadlock` from a waiting
-/// call inside one of the pool's own jobs when no other worker is left to make room.
+/// All of them give a refused job back in a [`SubmitError`]:
+///
+/// - `Closed` once the pool is closed.
+/// - `Full` from the calls that never wait.
+/// - `TimedOut` from the timed calls.
+/// - `WouldDeadlock` from a waiting call inside one of the pool's own jobs, when no other worker is left to make room.
 ///
 /// # Cancel safety
 ///
-/// A future that is dropped while it waits for room drops its job with it and leaves nothing behind.
-/// Once it is ready, the job is accepted. [`reserve`](Self::reserve) first, to keep the job meanwhile.
+/// A future dropped while it waits for room drops its job and leaves nothing behind. Once it is ready, the job is
+/// accepted. To keep the job meanwhile, [`reserve`](Self::reserve) room first.
 ///
 /// # Blocking
 ///
-/// The blocking twins park the calling thread. On an executor's thread that stops every task that
-/// lives there, perhaps the workers: use the futures there.
+/// The blocking twins park the calling thread. On an executor's thread that stops every task that lives there, perhaps
+/// the workers: use the futures there.
 ///
-/// In front of a full queue, a thread lets others run, for about a millisecond at most. If by how fast room was made before
-/// it takes half a millisecond and more until a quarter of the queue is free, it sleeps so long instead, and 10 ms at most:
-/// until then neither room nor a close wakes it. So it does from 50 µs on, if nobody else wants its core. The futures and
-/// the timed calls do not.
+/// In front of a full queue, a blocking call first yields to other threads, for about a millisecond at most. It naps
+/// instead if, judging by how fast room was made before, a quarter of the queue takes half a millisecond or more to
+/// free. It then naps for that time, 10 ms at most; neither room nor a close wakes it earlier. From 50 µs on (500 µs on
+/// Windows), it also naps after it has yielded, if nothing else wants its core. The futures and the timed calls never
+/// nap.
 impl<J, T, E> Submitter<J, T, E>
 where
     J: Send + 'static,
     T: Send + 'static,
     E: Send + 'static,
 {
-    /// Waits for room and gives a handle for the job's outcome.
+    /// Waits for room and returns a handle for the job's outcome.
     pub async fn submit(&self, job: J) -> Result<JobHandle<T, E>, SubmitError<J>> {
         let entered = self.core().enter(Want::job(1)).await;
         self.core().submit_with(job, entered)
@@ -63,8 +66,8 @@ where
         self.core().submit_with(job, entered)
     }
 
-    /// Waits for room, but no longer than `limit`. Works on any executor; the first timed wait of a
-    /// pool that really has to wait starts its timekeeper thread.
+    /// Waits for room, but no longer than `limit`. Works on any executor. The first timed wait of a pool that really
+    /// has to wait starts its timekeeper thread.
     pub async fn submit_timeout(
         &self,
         job: J,
@@ -84,13 +87,13 @@ where
         self.core().submit_with(job, entered)
     }
 
-    /// Submits if there is room now.
+    /// Submits the job if there is room now.
     pub fn try_submit(&self, job: J) -> Result<JobHandle<T, E>, SubmitError<J>> {
         let entered = self.core().try_enter(Want::job(1));
         self.core().submit_with(job, entered)
     }
 
-    /// Waits for room; the outcome goes unseen.
+    /// Waits for room and sends the job; its outcome goes unseen.
     pub async fn send(&self, job: J) -> Result<(), SubmitError<J>> {
         let entered = self.core().enter(Want::job(1)).await;
         self.core().send_with(job, entered)
@@ -102,7 +105,7 @@ where
         self.core().send_with(job, entered)
     }
 
-    /// Sends if there is room now.
+    /// Sends the job if there is room now.
     pub fn try_send(&self, job: J) -> Result<(), SubmitError<J>> {
         let entered = self.core().try_enter(Want::job(1));
         self.core().send_with(job, entered)
@@ -110,11 +113,11 @@ where
 
     /// Waits for room, then for the result.
     ///
-    /// Dropped after the job was accepted, it detaches: the job still runs.
+    /// Dropping the future after the job was accepted detaches it: the job still runs.
     ///
     /// # Errors
     ///
-    /// [`RunError::Refused`] with the job, or [`RunError::Job`] with why it did not complete.
+    /// [`RunError::Refused`] has the job; [`RunError::Job`] says why the job did not complete.
     pub async fn run(&self, job: J) -> Result<T, RunError<J, E>> {
         let handle = self.submit(job).await.map_err(RunError::Refused)?;
         handle.await.map_err(RunError::Job)

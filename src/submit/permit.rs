@@ -12,30 +12,30 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::time::Instant;
 
-/// Room in the queue that is set aside for one job: see [`Submitter::reserve`].
+/// Room in the queue, set aside for one job: see [`Submitter::reserve`].
 ///
-/// Using it never waits. Dropping it gives the room back and wakes whoever waits for it. A permit does
-/// not keep a pool from shutting down, neither while it is kept nor when it is forgotten
-/// (`mem::forget`, which leaves its room taken); once the pool is closed, a job that is submitted with
-/// it comes back as [`SubmitError::Closed`].
+/// Using it never waits. Dropping it gives the room back and wakes a waiter. Once the pool is closed, a job submitted
+/// with it comes back as [`SubmitError::Closed`].
+///
+/// A permit does not keep a pool from shutting down, even if it is forgotten (`mem::forget`, which leaves its room
+/// taken).
 #[must_use = "a permit that is dropped gives its room back"]
 pub struct Permit<'a, J, T, E> {
     pool: Holder<'a, J, T, E>,
     ticket: Ticket,
-    /// What is held: what the job left over, once it was used.
+    /// Units held. Once the permit was used, what the job left over.
     units: u64,
 }
 
 /// Room for several jobs, one unit each: see [`Submitter::reserve_many`].
 ///
-/// An iterator of permits; dropping it gives back what is left.
+/// An iterator of permits. Dropping it gives back what is left.
 #[must_use = "permits that are dropped give their room back"]
 pub struct Permits<'a, J, T, E> {
     pool: &'a Submitter<J, T, E>,
     rooms: Range<Ticket>,
 }
 
-/// A pool that is borrowed, or kept.
 enum Holder<'a, J, T, E> {
     Borrowed(&'a Submitter<J, T, E>),
     Owned(Submitter<J, T, E>),
@@ -61,7 +61,7 @@ impl<'a, J, T, E> Permit<'a, J, T, E> {
         self.pool().core().time.now()
     }
 
-    /// How much room it holds.
+    /// Returns how much room it holds.
     pub fn weight(&self) -> u64 {
         self.units
     }
@@ -83,7 +83,7 @@ where
             .map_err(|refused| refused.map(Job::into_inner))
     }
 
-    /// The same without a handle.
+    /// Sends the job: like [`submit`](Self::submit), without a handle.
     ///
     /// # Errors
     ///
@@ -108,15 +108,15 @@ where
         Ok(())
     }
 
-    /// Turns what is held into the job's room. The rest, or all on refusal, is held until `self` is dropped.
+    /// Turns what is held into the job's room. The rest, or everything on refusal, is held until `self` is dropped.
     fn redeem(&mut self, mut job: Job<J>) -> Result<Job<J>, SubmitError<Job<J>>> {
         let core = self.pool().core();
         let weight = job.own_weight().unwrap_or(self.units);
         if weight > self.units {
             return Err(core.refuse(NoRoom::TooHeavy, job));
         }
-        // What is left over stays held until `self` is dropped, when the job is on its way: giving it back
-        // calls wakers, and they are not to run between an acceptance and its push.
+        // The rest stays held until `self` is dropped, when the job has been pushed. Giving it back calls wakers, which
+        // must not run between an acceptance and its push.
         if let Err(why) = core.gate.redeem(weight) {
             return Err(core.refuse(why.into(), job));
         }
@@ -185,9 +185,8 @@ fn give_back<J, T, E>(pool: &Submitter<J, T, E>, units: u64) {
 
 /// # Reserving room
 ///
-/// A [`Permit`] is room without a job yet: for those who want to know that there is room before they
-/// make the job, take it from elsewhere, or acknowledge it. Dropping a pending `submit(job)` drops the
-/// job with it; dropping a pending `reserve()` loses nothing.
+/// A [`Permit`] is room without a job. Reserve it to be sure of room before you make a job, take it from elsewhere, or
+/// acknowledge it. Dropping a pending `submit(job)` drops the job, too; dropping a pending `reserve()` loses nothing.
 ///
 /// | | waits | blocks | never waits |
 /// |---|---|---|---|
@@ -196,10 +195,9 @@ fn give_back<J, T, E>(pool: &Submitter<J, T, E>, units: u64) {
 /// | for several | [`reserve_many`](Self::reserve_many) | [`reserve_many_blocking`](Self::reserve_many_blocking) | [`try_reserve_many`](Self::try_reserve_many) |
 /// | to keep in a struct | [`reserve_owned`](Self::reserve_owned) | [`reserve_owned_blocking`](Self::reserve_owned_blocking) | [`try_reserve_owned`](Self::try_reserve_owned) |
 ///
-/// Those who wait for more than one unit at once wait in line: while they do, whoever comes later waits
-/// behind them, and `try_` calls answer [`Full`](SubmitError::Full). A permit costs one short lock to get
-/// and one to use. Refusals are those of [`submit`](Self::submit); they count in no metric, because no job
-/// was refused.
+/// Calls that wait for more than one unit at once wait in line. While they do, later calls wait behind them, and `try_`
+/// calls return [`Full`](SubmitError::Full). Refusals are those of [`submit`](Self::submit); they count in no metric,
+/// because no job was refused. A permit costs one short lock to get and one to use.
 impl<J, T, E> Submitter<J, T, E>
 where
     J: Send + 'static,
@@ -223,10 +221,6 @@ where
 
     /// Waits for room for one job, and holds it.
     ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing, but the place among those who wait.
-    ///
     /// ```
     /// # use fanpool::{Pool, handler_fn};
     /// # let pool = Pool::builder(handler_fn(|n: u64| Ok::<_, std::io::Error>(n + 1))).build()?;
@@ -239,6 +233,10 @@ where
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing but its place among the waiters.
     pub async fn reserve(&self) -> Result<Permit<'_, J, T, E>, SubmitError<()>> {
         self.reserve_weight(1).await
     }
@@ -253,7 +251,7 @@ where
         self.try_reserve_weight(1)
     }
 
-    /// Waits for so much room at once, for one job that weighs as much; 0 counts as 1.
+    /// Waits for `units` of room at once, for one job of that weight; 0 counts as 1.
     ///
     /// # Errors
     ///
@@ -272,14 +270,14 @@ where
         self.permit(entered)
     }
 
-    /// Holds so much room if it is there now.
+    /// Holds `units` of room if they are free now.
     pub fn try_reserve_weight(&self, units: u64) -> Result<Permit<'_, J, T, E>, SubmitError<()>> {
         let entered = self.core().try_enter(Want::permit(units.max(1)));
         self.permit(entered)
     }
 
-    /// Waits until there is room for a job, and holds room for as many more as there is, up to `max` in
-    /// all. With a `max` of 0, it gives none at once.
+    /// Waits until there is room for a job, and holds room for as many more as there is, up to `max` in all. With a
+    /// `max` of 0, returns no permits at once.
     ///
     /// ```
     /// # use fanpool::{Pool, handler_fn};
@@ -320,8 +318,8 @@ where
         self.permits(entered)
     }
 
-    /// As [`reserve`](Self::reserve), with a permit that borrows nothing: to be kept in a struct or sent
-    /// to another task. It keeps the pool open, as a handle of the pool does.
+    /// Like [`reserve`](Self::reserve), with a permit that borrows nothing: to keep in a struct or send to another
+    /// task. It keeps the pool open, as a handle of the pool does.
     pub async fn reserve_owned(&self) -> Result<Permit<'static, J, T, E>, SubmitError<()>> {
         let entered = self.core().enter(Want::permit(1)).await;
         self.owned_permit(entered)
@@ -333,7 +331,7 @@ where
         self.owned_permit(entered)
     }
 
-    /// As [`try_reserve`](Self::try_reserve), with a permit that borrows nothing.
+    /// Like [`try_reserve`](Self::try_reserve), with a permit that borrows nothing.
     pub fn try_reserve_owned(&self) -> Result<Permit<'static, J, T, E>, SubmitError<()>> {
         let entered = self.core().try_enter(Want::permit(1));
         self.owned_permit(entered)

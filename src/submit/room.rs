@@ -1,4 +1,4 @@
-//! Room in the queue, waited for or not: as a task, or as a thread that yields, naps and sleeps.
+//! Room in the queue, with or without waiting: as a task, or as a thread that yields, naps and sleeps.
 
 use crate::engine::Common;
 use crate::engine::self_wait::{For, unless_stuck};
@@ -16,7 +16,6 @@ use std::time::Duration;
 /// Room, or why there is none. The first ticket of a job is its number.
 pub(crate) type Entered = Result<Range<Ticket>, NoRoom>;
 
-/// Why there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoRoom {
     Full,
@@ -45,7 +44,8 @@ impl From<KeyFull> for NoRoom {
 
 /// A shorter nap costs more than it saves.
 const WORTH_A_NAP: Duration = Duration::from_micros(500);
-/// The same for one who keeps a core from the workers. About as much as any nap is too long: on Windows, that is more.
+/// The same for a thread that keeps a core from the workers: about as long as any nap overshoots. On Windows, that is
+/// more.
 const WORTH_A_CORE: Duration = if cfg!(windows) {
     WORTH_A_NAP
 } else {
@@ -54,7 +54,7 @@ const WORTH_A_CORE: Duration = if cfg!(windows) {
 /// The workers may have become quicker since the last time, and the pool may be closed meanwhile.
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 
-/// Whether waiting may help.
+/// Returns whether waiting may help.
 fn is_full(entered: &Entered) -> bool {
     matches!(entered, Err(NoRoom::Full))
 }
@@ -73,8 +73,8 @@ impl Common {
         self.wait_for_room(want).await
     }
 
-    /// For those who were refused as `Full`. (A box, since few wait: what waits is compiled once, and does not take up room
-    /// in the future of every call.)
+    /// Waits for room after a refusal as `Full`. (Boxed, since few calls wait: the wait is compiled once, and takes up
+    /// no room in the future of every call.)
     fn wait_for_room(&self, want: Want) -> BoxFuture<'_, Entered> {
         Box::pin(async move {
             match unless_stuck(self.number, For::Progress, self.gate.enter(want)).await {
@@ -97,17 +97,18 @@ impl Common {
 
     #[inline]
     pub(crate) fn enter_blocking(&self, want: Want) -> Entered {
-        // Two threads that submit at the same time move every word that they share to and fro, and take
-        // five times as long as one after the other. So who meets another lets a worker have the core.
+        // Two threads that submit at the same time move every shared word to and fro, and take five times as long as
+        // one after the other. So a thread that meets another one yields its core to a worker.
         match self.gate.try_enter_or(want, thread::yield_now) {
             Err(Refusal::Full) => self.wait_blocking(want),
             entered => entered.map_err(NoRoom::from),
         }
     }
 
-    /// How long to sleep in front of a full queue, if that is as long as it is `worth`.
+    /// How long to nap in front of a full queue, if that is `worth` it.
     ///
-    /// Not in a job of this pool, whose worker may be the one to wait for, nor for several units, which wait in line.
+    /// `None` in a job of this pool, whose worker may be the one to wait for, and for several units, which wait in
+    /// line.
     fn nap_for(&self, want: Want, worth: Duration) -> Option<Duration> {
         if !want.is_for_one() || !current::is_outside(self.number) {
             return None;
@@ -118,20 +119,20 @@ impl Common {
 
     /// Waits for more room than it needs, within reason, before it sleeps until there is some.
     ///
-    /// Who sleeps in front of a full queue is called for the first slot that frees, and so on for each: for jobs of 10 µs
-    /// that doubles their cost. If the workers take long to free a quarter of the queue, the thread sleeps so long; by
-    /// the order of arrival, its job is hardly done later for that, since the other three quarters come first. Else it yields.
+    /// A thread that sleeps in front of a full queue is woken for each slot that frees; for jobs of 10 µs that doubles
+    /// their cost. If the workers take long to free a quarter of the queue, the thread naps for that long. In order of
+    /// arrival its job is hardly done later, since the other three quarters come first. Otherwise it yields.
     ///
-    /// Who yields on a core that nobody else wants keeps it busy all the same: the workers may take turns on another one
-    /// for as long as this goes on, since the system sees no core that is free. So for shorter waits, too, it sleeps then.
+    /// A thread that yields on a core that nothing else wants still keeps that core busy. The workers may go on taking
+    /// turns on another one, since the system sees no free core. So then it naps even for shorter waits.
     #[cold]
     #[inline(never)]
     fn wait_blocking(&self, want: Want) -> Entered {
         self.gate.measure_pace(|| {
             if let Some(long) = self.nap_for(want, WORTH_A_NAP) {
                 nap(long);
-            // For more than the first unit that frees, and without spinning: each look reads what the workers write for
-            // every job, and slows them.
+            // Waits for more than the first unit that frees, and without spinning: each look reads what the workers
+            // write for every job, and slows them.
             } else if yield_until(|| self.gate.has_half_free()) == Yielded::Alone {
                 self.nap_for(want, WORTH_A_CORE).into_iter().for_each(nap);
             }

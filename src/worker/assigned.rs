@@ -14,40 +14,40 @@ use std::fmt;
 
 /// A job in a worker's hands: it has started, and this worker owes it an outcome.
 ///
-/// [`run`](Self::run) it, or [`complete`](Self::complete) it by hand. One that is dropped is recorded
-/// as [`Abandoned`](JobError::Abandoned).
+/// [`run`](Self::run) it, or [`complete`](Self::complete) it by hand. A job that is dropped is recorded as
+/// [`Abandoned`](JobError::Abandoned).
 #[must_use = "a job that is dropped is abandoned"]
 pub struct Assigned<'a, J: Send + 'static, H: JobHandler<J>> {
     pub(super) inbox: &'a mut Inbox<J, H>,
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
-    /// The job's number.
+    /// Returns the job's number.
     pub fn id(&self) -> JobId {
         self.inbox.cx.id()
     }
 
-    /// What is to be run.
+    /// Returns the job to be run.
     pub fn job(&self) -> &Job<J> {
         self.inbox.job.as_ref().expect("there until it is run")
     }
 
-    /// What the handler is told.
+    /// Returns the context that the handler gets.
     pub fn context(&self) -> &JobContext {
         &self.inbox.cx
     }
 
-    /// Has the handler run the job, and records what became of it.
+    /// Runs the job with the handler, and records what became of it.
     ///
-    /// A panic of the handler is contained and recorded. Dropping the future before it is ready
-    /// abandons the job. In both cases the handler counts as broken, and the inbox gives no more jobs.
+    /// A panic of the handler is contained and recorded. Dropping the future before it is ready abandons the job. In
+    /// both cases the handler counts as broken, and the inbox gives no more jobs.
     pub async fn run(mut self, handler: &mut H) {
         self.settle_by(handler).await;
         self.inbox.leave_seat();
     }
 
-    /// The same without leaving the seat: for a loop that asks for the next job at once, which does that, too, at
-    /// less cost.
+    /// The same without leaving the seat, for a loop that asks for the next job at once: that leaves it, too, at less
+    /// cost.
     #[inline]
     pub(super) fn settle_by(&mut self, handler: &mut H) -> impl Future<Output = ()> + Send {
         let inbox = &mut *self.inbox;
@@ -62,7 +62,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
                     cx,
                 };
                 let enter = || {
-                    // Whatever it waited for, it goes on now. What it waits for still, it enters anew.
+                    // Whatever it waited for, it goes on now. A wait that is not over enters itself anew.
                     core.end_waits(cx.worker());
                     current::enter(frame_of(core, cx))
                 };
@@ -79,7 +79,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
         }
     }
 
-    /// Takes the job out of the inbox, which then gives the next one, while this one's outcome is still owed.
+    /// Takes the job out of the inbox, which can then give the next one. This job's outcome is still owed.
     pub fn detach(self) -> Detached<J, H> {
         let inbox = &mut *self.inbox;
         let (job, id) = (inbox.job.take(), inbox.cx.id());
@@ -92,7 +92,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
         detached
     }
 
-    /// Records an outcome that was come by without the handler, and drops the job.
+    /// Records an outcome that was reached without the handler, and drops the job.
     pub fn complete(self, outcome: Result<H::Output, H::Error>) {
         dispose(self.inbox.job.take());
         match outcome {
@@ -105,7 +105,6 @@ impl<J: Send + 'static, H: JobHandler<J>> Assigned<'_, J, H> {
     }
 }
 
-/// What a job is started with.
 struct Start<'a, J, H> {
     handler: &'a mut H,
     job: &'a mut Option<Job<J>>,

@@ -1,4 +1,4 @@
-//! Several jobs at once: for handlers whose work costs less together than one by one.
+//! Several jobs at once, for handlers whose work costs less together than one by one.
 
 use super::Worker;
 use super::assigned::Assigned;
@@ -11,31 +11,31 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-/// Jobs that a [`BatchWorker`] has taken together, in the order in which they left the queue.
+/// Jobs that a [`BatchWorker`] took together, in the order in which they left the queue.
 ///
-/// Each is completed on its own ([`Detached::complete`]), and its handle knows at once. What is not complete
-/// when the handler returns is recorded as [`Abandoned`](crate::JobError::Abandoned).
+/// Each is completed on its own ([`Detached::complete`]), and its handle knows at once. A job that is not complete when
+/// the handler returns is recorded as [`Abandoned`](crate::JobError::Abandoned).
 pub struct Batch<J: Send + 'static, H: JobHandler<J>> {
     items: Vec<Detached<J, H>>,
 }
 
 impl<J: Send + 'static, H: JobHandler<J>> Batch<J, H> {
-    /// How many jobs there are: at least one.
+    /// Returns how many jobs there are: at least one.
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Never, in a handler's hands.
+    /// Returns whether there are no jobs: never, in a handler's hands.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// The jobs.
+    /// Iterates over the jobs.
     pub fn iter(&self) -> std::slice::Iter<'_, Detached<J, H>> {
         self.items.iter()
     }
 
-    /// The jobs, to be completed.
+    /// Iterates over the jobs, to complete them.
     pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Detached<J, H>> {
         self.items.iter_mut()
     }
@@ -67,17 +67,17 @@ impl<J: Send + 'static, H: JobHandler<J>> fmt::Debug for Batch<J, H> {
 
 /// A handler that runs several jobs at once, under a [`BatchWorker`].
 ///
-/// Its [`handle`](JobHandler::handle) is what any other worker would call, for one job.
+/// Any other worker calls its [`handle`](JobHandler::handle), for one job.
 ///
 /// # Contract
 ///
-/// As of a [`JobHandler`]: batches come one at a time, and a handler that panicked, or whose future was
-/// dropped half-way, is dropped and replaced. Jobs that were complete before a panic keep their outcome; the
-/// others' is [`Panicked`](crate::JobError::Panicked), and the first of them has the payload.
+/// As for a [`JobHandler`]: batches come one at a time, and a handler that panicked, or whose future was dropped
+/// half-way, is dropped and replaced. Jobs that were complete before a panic keep their outcome. The others read
+/// [`Panicked`](crate::JobError::Panicked), and the first of them has the payload.
 ///
 /// # Example
 ///
-/// Rows that are written to a database with one round trip for all of them:
+/// Rows written to a database with one round trip for all of them:
 ///
 /// ```
 /// use fanpool::worker::{Batch, BatchHandler, BatchWorker};
@@ -124,9 +124,9 @@ pub trait BatchHandler<J: Send + 'static>: JobHandler<J> + Sized {
 
 /// Takes several jobs and gives them to a [`BatchHandler`] together.
 ///
-/// A batch begins with the first job there is, and takes along what waits, up to the most there may be.
-/// With [`linger`](Self::linger), it waits that long for more if they are fewer. Jobs in a batch have
-/// started: they take up no room in the queue, and cannot be removed by a cancel, only asked to stop.
+/// A batch begins with the first job there is, and takes along waiting jobs up to its limit. With
+/// [`linger`](Self::linger), it waits that long for more if there are fewer. Jobs in a batch have started: they take up
+/// no room in the queue, and a cancel cannot remove them, only ask them to stop.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchWorker {
     most: usize,
@@ -134,7 +134,7 @@ pub struct BatchWorker {
 }
 
 impl BatchWorker {
-    /// Batches of up to `most` jobs; 0 counts as 1.
+    /// Makes batches of up to `most` jobs; 0 counts as 1.
     pub fn new(most: usize) -> Self {
         BatchWorker {
             most: most.max(1),
@@ -142,8 +142,8 @@ impl BatchWorker {
         }
     }
 
-    /// How long a batch that is not full waits for more jobs, from its first one on, by the pool's clock.
-    /// Default: not at all. It starts the pool's timekeeper thread when it first waits.
+    /// Sets how long a batch that is not full waits for more jobs, from its first one on, by the pool's clock. Default:
+    /// not at all. Its first wait starts the pool's timekeeper thread.
     pub fn linger(mut self, limit: Duration) -> Self {
         self.linger = limit;
         self

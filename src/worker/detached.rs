@@ -15,16 +15,15 @@ use crate::wait::current::{self, Frame};
 use std::fmt;
 use std::sync::Arc;
 
-/// A job that was [detached](super::Assigned::detach) from the inbox it came from, so that its worker can take
-/// more of them before it completes this one.
+/// A job that was [detached](super::Assigned::detach) from its inbox, so that its worker can take more jobs before it
+/// completes this one.
 ///
-/// It has started and is owed an outcome: [`complete`](Self::complete) it. One that is dropped without is
-/// recorded as [`Abandoned`](JobError::Abandoned). It may be sent elsewhere and completed there, but the
-/// worker should not return from [`run`](super::Worker::run) before: a shutdown waits for workers.
+/// It has started and is owed an outcome: [`complete`](Self::complete) it. If it is dropped before, it is recorded as
+/// [`Abandoned`](JobError::Abandoned). It may be completed elsewhere, but its worker should not return from
+/// [`run`](super::Worker::run) before: a shutdown waits for workers. If it is leaked (`mem::forget`), it never ends:
+/// its handle and every later `join` wait for ever.
 ///
-/// One that is leaked (`mem::forget`) never ends: its handle and each `join` that comes after wait for ever.
-///
-/// To detach a job and to complete it take a short lock each.
+/// Detaching and completing take a short lock each.
 #[must_use = "a job that is dropped is abandoned"]
 pub struct Detached<J: Send + 'static, H: JobHandler<J>> {
     core: Arc<Core<J>>,
@@ -54,33 +53,33 @@ impl<J: Send + 'static, H: JobHandler<J>> Detached<J, H> {
         }
     }
 
-    /// The job's number.
+    /// Returns the job's number.
     pub fn id(&self) -> JobId {
         self.cx.id()
     }
 
-    /// What is to be done; `None` once it was taken out.
+    /// Returns the job; `None` once it was taken out.
     pub fn job(&self) -> Option<&Job<J>> {
         self.job.as_ref()
     }
 
-    /// Takes out what is to be done. The outcome is still owed.
+    /// Takes out the job. The outcome is still owed.
     pub fn take_job(&mut self) -> Option<Job<J>> {
         self.job.take()
     }
 
-    /// About the job, and whether it should stop: owned, and cheap to clone.
+    /// Returns the job's context, which tells whether the job should stop. A clone is cheap and borrows nothing.
     pub fn context(&self) -> &JobContext {
         &self.cx
     }
 
-    /// Whether it has its outcome.
+    /// Returns whether it has its outcome.
     pub fn is_complete(&self) -> bool {
         matches!(self.owed, Owed::Nothing)
     }
 
-    /// Records the job's outcome, and drops the job if it is still inside. What comes after the first
-    /// outcome is dropped. Answers whether this was the first.
+    /// Records the job's outcome, and drops the job if it is still inside. Outcomes after the first are dropped.
+    /// Returns whether this was the first.
     pub fn complete(&mut self, outcome: Result<H::Output, H::Error>) -> bool {
         match outcome {
             Ok(output) => self.settle(Finish::Completed, Ok(output)),
@@ -88,14 +87,14 @@ impl<J: Send + 'static, H: JobHandler<J>> Detached<J, H> {
         }
     }
 
-    /// As [`complete`](Self::complete), for a handler that panicked.
+    /// Like [`complete`](Self::complete), for a handler that panicked.
     pub(super) fn fail_by(&mut self, panic: Panic) {
         self.settle(Finish::Panicked, Err(JobError::Panicked(panic)));
     }
 
     fn settle(&mut self, how: Finish, outcome: Result<H::Output, JobError<H::Error>>) -> bool {
         let owed = std::mem::replace(&mut self.owed, Owed::Nothing);
-        // Dropping what nobody takes is foreign code, and still part of the job.
+        // Dropping an outcome that nobody takes runs foreign code, and is still part of the job.
         let _in_job = current::enter(Frame {
             pool: self.core.number,
             seat: self.seat.id,

@@ -1,4 +1,4 @@
-//! Where a worker gets its jobs from, and a job in a worker's hands.
+//! A worker's inbox gives it its jobs, and keeps the one in its hands.
 
 use crate::context::JobContext;
 use crate::desk::appetite::Hand;
@@ -23,30 +23,28 @@ use std::time::Instant;
 pub struct Inbox<J, H: JobHandler<J>> {
     pub(super) core: Arc<Core<J>>,
     pub(super) seat: OwnSeat<J>,
-    /// For jobs without a handle.
     pub(super) errors: Arc<ErrorLog<H::Error>>,
     pub(super) hand: Hand,
     pub(super) cx: JobContext,
     /// The handler panicked or was dropped half-way.
     pub(super) broken: bool,
-    /// The pool is over.
     pub(super) leaving: bool,
     pub(super) taken: u32,
-    /// The job that `cx` is about, until it is run. It is kept here, as is what is owed to it, and not in
-    /// the `Assigned`, which a worker's loop might forget.
+    /// The job that `cx` is about, until it is run. It and what is owed to it are kept here and not in the `Assigned`,
+    /// which a worker's loop might forget.
     pub(super) job: Option<Job<J>>,
     pub(super) owed: Owed,
     /// The last job has its outcome, and is still entered in the seat.
     pub(super) seated: bool,
 }
 
-/// Whom to tell of a job's outcome.
+/// The receiver of a job's outcome.
 pub(super) enum Owed {
     /// There is no job, or it has its outcome.
     Nothing,
-    /// Its handle, by the token in its context. That stays there, if the next job is in the same envelope.
+    /// Its handle, by the token in its context. The token stays there if the next job is in the same envelope.
     Handle { keep: bool },
-    /// Nobody, but the log of errors, which needs the job's label. A handle tells which job it was.
+    /// Only the log of errors, which needs the job's label. (A handle tells which job it was.)
     Log(Option<Arc<Options>>),
 }
 
@@ -69,12 +67,11 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         }
     }
 
-    /// The pool's time.
     pub(super) fn now(&self) -> Instant {
         self.core.time.now()
     }
 
-    /// Runs what a handler does with jobs in its hands; its panic is contained, and breaks it.
+    /// Runs what a handler does with jobs in its hands. Its panic is contained, and breaks the handler.
     pub(super) async fn guarded<F: Future<Output = ()>>(&mut self, handle: F) -> Result<(), Panic> {
         // Until it returns, the handler is in the middle of something.
         self.broken = true;
@@ -123,8 +120,9 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         self.settle_in_job(how, outcome);
     }
 
-    /// Counts the current job's outcome and publishes it. What is left is to leave the seat. Dropping what nobody takes
-    /// is foreign code, and still part of the job. Inlined all the way to the cell: see `Slot::take_job`.
+    /// Counts the current job's outcome and publishes it; leaving the seat is left to the caller. Dropping an outcome
+    /// that nobody takes runs foreign code, and is still part of the job. Inlined all the way to the cell: see
+    /// `Slot::take_job`.
     #[inline(always)]
     pub(super) fn settle_in_job(
         &mut self,
@@ -148,7 +146,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         self.core.end_waits(seat.id);
     }
 
-    /// Reports the end of a job that has its outcome.
+    /// Leaves the seat and reports the end of a job that has its outcome.
     #[inline]
     pub(super) fn leave_seat(&mut self) {
         if std::mem::take(&mut self.seated) {
@@ -157,7 +155,6 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         }
     }
 
-    /// Settles a job that was not settled.
     #[inline]
     pub(super) fn abandon(&mut self) {
         if !matches!(self.owed, Owed::Nothing) {
@@ -187,7 +184,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         self.core.end_waits(self.seat.id);
     }
 
-    /// Owes nothing more to the job it had last, if any.
+    /// Settles and reports the last job, if any.
     #[inline(never)]
     pub(crate) fn finish(&mut self) {
         self.abandon();
@@ -195,7 +192,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         *self.cx.token() = None;
     }
 
-    /// The worker that this inbox belongs to.
+    /// Returns the worker that this inbox belongs to.
     pub fn worker(&self) -> WorkerId {
         self.seat.id
     }
@@ -212,14 +209,13 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         self.taken
     }
 
-    /// There is a new handler.
     pub(crate) fn mend(&mut self) {
         self.broken = false;
     }
 }
 
-/// Makes a job that was claimed the current one. Under a tray's lock: nothing of the last job is left by then, so
-/// nothing foreign is dropped here. Answers a token that was kept from the job before, to be dropped elsewhere.
+/// Makes a claimed job the current one. Runs under a tray's lock: nothing of the last job is left by then, so nothing
+/// foreign is dropped here. Returns a token kept from the job before, to be dropped elsewhere.
 #[inline(always)]
 pub(super) fn hold<J: Send + 'static>(
     cx: &mut JobContext,
@@ -245,7 +241,7 @@ pub(super) fn hold<J: Send + 'static>(
     stale
 }
 
-/// What a thread is in the middle of while it is about the job that `cx` is about.
+/// The frame of a thread that works on the job that `cx` is about.
 #[inline]
 pub(super) fn frame_of<J>(core: &Core<J>, cx: &JobContext) -> Frame {
     Frame {
@@ -255,7 +251,7 @@ pub(super) fn frame_of<J>(core: &Core<J>, cx: &JobContext) -> Frame {
     }
 }
 
-/// Tells the handle of the job that `cx` is about, and keeps the token or not.
+/// Tells the handle of the job that `cx` is about; keeps the token or not.
 #[inline(always)]
 pub(super) fn publish<J, T, E>(cx: &mut JobContext, keep: bool, outcome: Result<T, JobError<E>>)
 where

@@ -1,10 +1,11 @@
 //! The life of a worker: it gets a handler, runs its loop, and is made whole again after a panic.
 //!
-//! The task that a spawner is given holds a worker's place. However the task ends, dropping it is what
-//! frees the place: after it ran to its end the worker has *left*; before that, whoever ran it has
-//! dropped it, and the worker is *lost*. A lost worker is replaced. A replacement that is dropped
-//! before its first poll proves that nobody will run any: the pool collapses, and everything that
-//! waits is abandoned.
+//! The task given to a spawner holds a worker's place. However the task ends, dropping it frees the place:
+//!
+//! - A task that ran to its end: the worker has *left*.
+//! - A task dropped before its end: the worker is *lost*, and is replaced.
+//! - A replacement dropped before its first poll proves that nothing will run any. The pool collapses, and every
+//!   waiting job is abandoned.
 
 use super::Worker;
 use super::inbox::Inbox;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// A failing factory is asked again after this long, then twice as long, and so on up to the second.
+/// A failing factory is asked again after `RETRY_FIRST`, then after twice as long each time, up to `RETRY_LAST`.
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_LAST: Duration = Duration::from_secs(10);
 
@@ -39,8 +40,8 @@ where
     }
 }
 
-/// A pool may have thousands of workers that sleep, so what is kept meanwhile is small: steps that a worker seldom
-/// takes are boxed, and no argument is kept twice, as an `async fn` would.
+/// A pool may have thousands of sleeping workers, so little is kept meanwhile: rare steps are boxed, and no argument is
+/// kept twice, as an `async fn` would.
 #[expect(clippy::manual_async_fn, reason = "it would keep its arguments twice")]
 fn live<J, F>(
     core: Arc<Core<J>>,
@@ -62,7 +63,7 @@ where
             core.roster.set(id, Stage::Ready);
             tenure.0.mend();
             let taken = tenure.0.taken();
-            // Its loop; again if it returned early, with the handler unharmed.
+            // The worker's loop, called again if it returned early and left the handler unharmed.
             let unharmed = loop {
                 let taken_before = tenure.0.taken();
                 let ended =
@@ -111,7 +112,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Drop for Tenure<J, H> {
     }
 }
 
-/// Begins the worker's loop, with a new worker if there is none. The future answers whether one of them panicked.
+/// Begins the worker's loop, with a new worker if there is none. The future tells whether either panicked.
 fn begin<'a, J, H>(
     inbox: &'a mut Inbox<J, H>,
     worker: &'a mut Option<Box<dyn Worker<J, H>>>,
@@ -129,8 +130,8 @@ where
     })
 }
 
-/// Gets a handler, asking again and again. `None`: the pool does not need one any more, or it is
-/// closed and the factory failed.
+/// Gets a handler, asking again and again. `None`: the pool needs no handler any more, or it is closed and the factory
+/// failed.
 async fn hire<J, F>(
     core: &Core<J>,
     id: WorkerId,
@@ -166,16 +167,16 @@ where
     }
 }
 
-/// How long to wait before the next try, by how many there were.
+/// The pause before the next try, by how many there were.
 struct Pace(u8);
 
-// Boxes: what is awaited seldom is compiled once and not for each type of jobs.
+// Boxes: rare waits are compiled once and not for each type of jobs.
 impl Pace {
     fn new() -> Self {
         Pace(0)
     }
 
-    /// Waits, twice as long each time; not at all in a closed pool. Answers whether it is still open.
+    /// Waits, twice as long each time, or not at all in a closed pool. Returns whether the pool is still open.
     fn wait<'a>(&'a mut self, common: &'a Common) -> BoxFuture<'a, bool> {
         Box::pin(async {
             let limit = RETRY_FIRST * (1 << self.0.min(31));
@@ -191,7 +192,7 @@ impl Pace {
         })
     }
 
-    /// The same for a worker whose factory failed, which is entered in the roster.
+    /// The same for a worker whose factory failed, which is recorded in the roster.
     fn wait_after<'a>(
         &'a mut self,
         common: &'a Common,

@@ -26,21 +26,23 @@ pub use serial::SerialWorker;
 use crate::handler::JobHandler;
 use async_trait::async_trait;
 
-/// A worker's loop: takes jobs from its inbox and has them run by its handler.
+/// A worker's loop: takes jobs from its inbox and has its handler run them.
 ///
 /// # Contract
 ///
-/// [`run`](Self::run) goes on until [`Inbox::next`] gives `None`, then returns. `None` means that the
-/// pool ends, or that the handler may be broken, because it panicked or was dropped half-way: then the
-/// pool makes a new handler and calls `run` again.
+/// [`run`](Self::run) goes on until [`Inbox::next`] gives `None`, then returns. `None` means that the pool ends, or
+/// that the handler may be broken, because it panicked or was dropped half-way. Then the pool makes a new handler and
+/// calls `run` again.
 ///
-/// The pool guarantees that `run` is called by one task at a time, and that a job taken from the inbox
-/// belongs to this worker alone. An implementation guarantees nothing: a job it drops is recorded as
-/// [`Abandoned`](crate::JobError::Abandoned); when it panics, the pool makes a new worker and a new
-/// handler; when it returns early, it is called again.
+/// The pool guarantees that one task at a time calls `run`, and that a job taken from the inbox belongs to this worker
+/// alone. An implementation guarantees nothing:
 ///
-/// `run` may be dropped at any `await` (an executor that shuts down does so). It costs one allocation
-/// each time it is called, that is, per life of a handler and not per job.
+/// - A job it drops is recorded as [`Abandoned`](crate::JobError::Abandoned).
+/// - When it panics, the pool makes a new worker and a new handler.
+/// - When it returns early, it is called again.
+///
+/// `run` may be dropped at any `await`, as by an executor that shuts down. Each call costs one allocation: one for each
+/// life of a handler, not for each job.
 ///
 /// Implementors put [`async_trait`](macro@crate::async_trait) on the `impl`, as below.
 ///
@@ -64,8 +66,8 @@ use async_trait::async_trait;
 /// }
 /// ```
 ///
-/// Wrong: `tokio::time::timeout(limit, job.run(handler))`. It drops a handler half-way, which costs the
-/// job (`Abandoned`) and the handler.
+/// Wrong: `tokio::time::timeout(limit, job.run(handler))`. It drops a handler half-way, which costs the job
+/// (`Abandoned`) and the handler.
 #[async_trait]
 pub trait Worker<J, H: JobHandler<J>>: Send + 'static {
     /// Takes and runs jobs until the inbox has no more.

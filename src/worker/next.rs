@@ -1,4 +1,4 @@
-//! The next job: one that the worker took ahead, or one that it looks for, until it sleeps.
+//! The next job: one that the worker took ahead, or one that it searches for, until it sleeps.
 
 use super::assigned::Assigned;
 use super::detached::Detached;
@@ -20,7 +20,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing: a job leaves the queue only with the answer.
+    /// Dropping the future loses nothing: a job leaves the queue only when the future is ready.
     pub async fn next(&mut self) -> Option<Assigned<'_, J, H>> {
         self.abandon();
         if self.broken {
@@ -38,8 +38,8 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         }
     }
 
-    /// The next job if there is one now. `None` also when there will be no more, which only
-    /// [`next`](Self::next) tells apart.
+    /// Returns the next job if there is one now. It also returns `None` when there will be no more; only
+    /// [`next`](Self::next) tells these apart.
     pub fn try_next(&mut self) -> Option<Assigned<'_, J, H>> {
         self.abandon();
         if self.broken {
@@ -54,7 +54,6 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         Some(Assigned { inbox: self })
     }
 
-    /// The next job, if it comes before `due`.
     pub(super) async fn next_until(&mut self, due: Instant) -> Option<Detached<J, H>> {
         let left = due.saturating_duration_since(self.now());
         if left.is_zero() {
@@ -65,7 +64,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         first(next, sleep).await.flatten()
     }
 
-    /// Takes the next of the jobs that the worker took ahead, unless others were quicker, or it was cancelled.
+    /// Takes the next job that the worker took ahead, unless others were quicker or it was cancelled.
     #[inline(always)]
     fn take_at_hand(&mut self) -> bool {
         if self.hand.ahead == 0 {
@@ -105,7 +104,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
             self.core.started_in_hand(seat, options);
             self.took_one();
         }
-        // That look was under the tray's lock, and a job that was started has the seat: see engine/joins.rs.
+        // A job started under the tray's lock has taken the seat; otherwise the worker clears it: see engine/joins.rs.
         if std::mem::take(&mut self.seated) {
             if !started {
                 self.seat.end();
@@ -118,8 +117,7 @@ impl<J: Send + 'static, H: JobHandler<J>> Inbox<J, H> {
         started
     }
 
-    /// Waits for a job that the worker has not taken ahead. Answers whether there is one: if not, the pool
-    /// is over.
+    /// Waits for a job that the worker has not taken ahead. Returns whether there is one; if not, the pool is over.
     #[expect(clippy::manual_async_fn, reason = "it would keep its arguments twice")]
     fn look_for_one(&mut self) -> impl Future<Output = bool> + Send {
         async move {

@@ -1,4 +1,4 @@
-//! A worker's place: the task that a spawner is given holds it, and frees it however it ends.
+//! A worker's place: the task given to a spawner holds it, and frees it however it ends.
 
 use crate::engine::{Common, Core};
 use crate::id::WorkerId;
@@ -14,20 +14,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// What a spawner is given: the place of a worker, freed when this is dropped.
+/// The task given to a spawner: holds a worker's place, and frees it when dropped.
 struct Task<J: Send + 'static> {
-    /// Until its end.
+    /// `Some` until its end.
     life: Option<BoxFuture<'static, ()>>,
     core: Arc<Core<J>>,
     worker: WorkerId,
-    /// Until it is polled.
+    /// `Some` until it is polled.
     handover: Option<Arc<Handover>>,
 }
 
-/// Tells a spawner that refuses a task from one that takes it and throws it away.
+/// Tells a spawner that refuses a task from one that accepts it and throws it away.
 ///
-/// While `Core::spawn` is under way, a task that is dropped unpolled leaves it to `Core::spawn`, which
-/// will know the spawner's answer, to say what that means.
+/// A task dropped unpolled while `Core::spawn` is under way leaves the case to `Core::spawn`, which will know the
+/// spawner's answer.
 struct Handover {
     state: AtomicU8,
     /// The worker was lost before.
@@ -44,12 +44,12 @@ impl Handover {
         Arc::new(Handover { state, replacement })
     }
 
-    /// The task was dropped unpolled. Answers whether `Core::spawn` will see to it.
+    /// The task was dropped unpolled. Returns whether `Core::spawn` handles it.
     fn drop_under_way(&self) -> bool {
         self.settle(Self::DROPPED) == Self::UNDER_WAY
     }
 
-    /// The spawner has answered. Answers whether the task was dropped before.
+    /// The spawner has answered. Returns whether the task was dropped before.
     fn end(&self) -> bool {
         self.settle(Self::OVER) == Self::DROPPED
     }
@@ -122,7 +122,7 @@ impl Common {
 }
 
 impl<J: Send + 'static> Core<J> {
-    /// Has a worker spawned. When that fails, its place is still to be freed.
+    /// Spawns a worker. On an error, its place still has to be freed.
     #[inline(never)]
     pub(crate) fn spawn(
         self: &Arc<Self>,
@@ -157,7 +157,6 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// A worker's task was dropped before its end.
     #[inline(never)]
     fn worker_lost(self: &Arc<Self>, worker: WorkerId) {
         if self.desk(worker).step_out(worker.index()) {
@@ -173,7 +172,7 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// Frees a worker's place for good. The last one to leave sees to what is still waiting.
+    /// Frees a worker's place for good. The last one to leave handles the jobs that still wait.
     #[inline(never)]
     pub(crate) fn worker_left(&self, worker: WorkerId) {
         let calls = hold_wakes();
@@ -184,7 +183,7 @@ impl<J: Send + 'static> Core<J> {
         }
     }
 
-    /// Answers the jobs that were abandoned.
+    /// Returns the abandoned jobs.
     #[inline(never)]
     fn leave(&self, worker: WorkerId) -> Vec<Job<J>> {
         let mut abandoned = Vec::new();

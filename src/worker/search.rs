@@ -1,4 +1,4 @@
-//! A worker without a job: it looks out for a moment, then sleeps. The protocol is in desk/live/mod.rs.
+//! A worker without a job spins for a moment, then sleeps. The protocol is in desk/live/mod.rs.
 
 use crate::desk::appetite::Hand;
 use crate::desk::seat::Seat;
@@ -10,10 +10,10 @@ use crate::wait::spin::{FEW_YIELDS, Spin, sleep_soon};
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll};
 
-/// Waits for a job that the worker has not taken ahead. `None`: the pool is over. Between two polls, `search` is kept: none to
-/// begin with.
+/// Waits for a job that the worker has not taken ahead. `None`: the pool is over. `search` is kept between two polls,
+/// and is `None` at first.
 ///
-/// A function and no future, so that it is compiled by itself, and not into each worker's loop.
+/// A function and not a future, so that it is compiled by itself and not into each worker's loop.
 #[inline(never)]
 pub(super) fn poll_for_job<'a, J: Send + 'static>(
     core: &'a Core<J>,
@@ -57,10 +57,10 @@ pub(crate) struct Search<'a, J: Send + 'static> {
     seat: &'a Seat<J>,
     spin: Spin,
     prolonged: bool,
-    /// There were more searchers than cores, when it was to look out last.
+    /// There were more searchers than cores when it last wanted to spin.
     superfluous: bool,
     gave_way: bool,
-    /// Set while the worker is, or was until somebody called it, on the list of sleepers.
+    /// Set while the worker is on the list of sleepers, and on until it learns that it was woken.
     resting: bool,
 }
 
@@ -82,21 +82,21 @@ impl<'a, J: Send + 'static> Search<'a, J> {
         }
     }
 
-    /// Whether the worker is to let the other tasks of its executor run first: once.
+    /// Returns whether the worker should yield to the other tasks of its executor first: once.
     fn gives_way(&mut self) -> bool {
         let may = !self.core.dedicated && cfg!(not(any(fanpool_loom, fanpool_shuttle)));
         may && !std::mem::replace(&mut self.gave_way, true)
     }
 
-    /// Looks out for work without sleeping; answers whether it is worth trying again. Only on a thread of the
-    /// pool's own: it spins and yields for some microseconds, since a wake-up takes 5 to 20.
+    /// Spins for work without sleeping, and returns whether it is worth trying again. Only on a thread of the pool's
+    /// own: it spins and yields for some microseconds, since a wake-up takes 5 to 20.
     #[inline(never)]
     fn spins(&mut self) -> bool {
         if !self.core.dedicated {
             return false;
         }
         let desk = self.core.desk(self.seat.id);
-        // More than one for each core would only take turns.
+        // More searchers than cores would only take turns.
         self.superfluous = desk.watched().0 > self.core.cores;
         if self.superfluous {
             return false;
@@ -105,11 +105,11 @@ impl<'a, J: Send + 'static> Search<'a, J> {
         if self.spin.until(&mut work) {
             return true;
         }
-        // Once: what it sees may be for others, and not for this worker to take.
+        // Once: the work it sees may be for others to take.
         !std::mem::replace(&mut self.prolonged, true) && self.spin.spin_longer_until(work)
     }
 
-    /// Sleeps until it is called, or is ready at once if there is something to do after all.
+    /// Sleeps until woken. Ready at once if there is something to do after all.
     #[inline(never)]
     fn poll_sleep(&mut self, cx: &Context<'_>) -> Poll<()> {
         let worker = self.seat.id.index();
@@ -119,7 +119,7 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             if desk.still_asleep(worker, waker) {
                 return Poll::Pending;
             }
-            // Called: whoever called counted this worker as a searcher again.
+            // Woken: the waking thread counted this worker as a searcher again.
             self.resting = false;
             return Poll::Ready(());
         }
@@ -132,10 +132,10 @@ impl<'a, J: Send + 'static> Search<'a, J> {
             self.resting = false;
             return Poll::Ready(());
         }
-        // Submitters wait while there is room? Somebody forgot to pass the word on. Asked on the list of
-        // sleepers, so that whoever gives room back later finds this worker there.
+        // Submitters wait while there is room? A wake was not passed on. Checked while on the list of sleepers, so that
+        // a thread that gives room back later finds this worker there.
         self.core.rest();
-        // Its thread looks out, too, before it sleeps: not in a crowd, and not for long where whoever binds a job to
+        // Its thread spins before it sleeps, too. Not in a crowd, and not for long where a thread that binds a job to
         // this worker may wait for that core.
         if self.spin.is_crowded() {
             sleep_soon(0);
@@ -183,7 +183,7 @@ mod tests {
     use crate::{Pool, handler_fn};
     use std::task::Waker;
 
-    /// As if each worker had a thread, but the test is the only one.
+    /// As if each worker had a thread, but the test's is the only one.
     struct Nowhere;
 
     impl Spawner for Nowhere {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 pub struct SerialWorker;
 
 impl SerialWorker {
-    /// The worker.
+    /// Makes the worker.
     pub fn new() -> Self {
         SerialWorker
     }
