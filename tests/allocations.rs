@@ -4,6 +4,7 @@
 use fanpool::{Pool, Queued, handler_fn};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
+use std::sync::{Arc, Mutex};
 
 #[global_allocator]
 static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -45,6 +46,63 @@ fn groups(workers: usize, capacity: usize) -> (f64, f64, f64) {
     }
     drop(pool.shutdown_blocking());
     (submit, wait, take)
+}
+
+/// What each job with a key costs where there are several desks, sent one after the other.
+fn keyed() -> f64 {
+    const JOBS: u64 = 50_000;
+    let pool = Pool::builder(handler_fn(|n: u64| Ok::<_, std::io::Error>(n)))
+        .dispatchers(2)
+        .workers_per_dispatcher(1)
+        .queue_capacity(64)
+        .build()
+        .unwrap();
+    let send = || {
+        for n in 0..JOBS {
+            pool.job(n).key(n % 8).send_blocking().unwrap();
+        }
+        pool.join_blocking();
+    };
+    send();
+    let each = each(JOBS as usize, send);
+    drop(pool.shutdown_blocking());
+    each
+}
+
+/// Bytes that a pool holds after a burst has run, beyond what it held before.
+fn held_after_a_burst() -> isize {
+    const JOBS: u64 = 300_000;
+    let door = Arc::new(Mutex::new(()));
+    let handler = {
+        let door = door.clone();
+        move |n: u64| {
+            drop(door.lock());
+            Ok::<_, std::io::Error>(n)
+        }
+    };
+    let pool = Pool::builder(handler_fn(handler))
+        .workers_per_dispatcher(2)
+        .queue_capacity(JOBS as usize)
+        .build()
+        .unwrap();
+    pool.run_blocking(0).unwrap();
+    let region = Region::new(COUNTED);
+    let closed = door.lock().unwrap();
+    (0..JOBS).for_each(|n| pool.send_blocking(n).unwrap());
+    let live = || {
+        let change = region.change();
+        change.bytes_allocated as isize - change.bytes_deallocated as isize
+    };
+    assert!(
+        live() > JOBS as isize * 32,
+        "the burst waits: {} bytes",
+        live()
+    );
+    drop(closed);
+    pool.join_blocking();
+    let held = live();
+    drop(pool.shutdown_blocking());
+    held
 }
 
 #[test]
@@ -113,4 +171,10 @@ fn jobs_cost_few_allocations() {
             assert!(take <= 0.01, "{take} allocations a take");
         }
     }
+    let keyed = keyed();
+    println!("a job with a key and two desks: {keyed:.3}");
+    assert!(keyed < 1.1, "beside the options, which are one: {keyed}");
+    let held = held_after_a_burst();
+    println!("after a burst, {held} bytes more are held");
+    assert!(held < 256 * 1024, "{held} bytes are held after a burst");
 }

@@ -44,9 +44,9 @@ impl<J: Send + 'static> Desk<J> {
     /// Routes the backlog's next jobs while an inbox has room. Returns the sleeping workers that got one; they are
     /// already off the list of sleepers.
     pub(crate) fn route(&mut self) -> Vec<usize> {
-        let mut called = Vec::new();
-        self.route_with(&mut None, &mut called);
-        called
+        let mut woken = Vec::new();
+        self.route_with(&mut None, &mut woken);
+        woken
     }
 
     /// Routes, and puts up to `most` jobs for `worker` directly into its tray, as if each passed through its inbox.
@@ -56,29 +56,29 @@ impl<J: Send + 'static> Desk<J> {
         worker: usize,
         most: usize,
         tray: &mut VecDeque<Queued<J>>,
-        called: &mut Vec<usize>,
+        woken: &mut Vec<usize>,
     ) {
         let taker = Taker { worker, most, tray };
-        self.route_with(&mut Some(taker), called);
+        self.route_with(&mut Some(taker), woken);
     }
 
-    pub(super) fn route_with(&mut self, taker: &mut Option<Taker<'_, J>>, called: &mut Vec<usize>) {
+    pub(super) fn route_with(&mut self, taker: &mut Option<Taker<'_, J>>, woken: &mut Vec<usize>) {
         match self.strategy.route {
-            Some(route) if !self.strategy.late => route(self, taker, called),
+            Some(route) if !self.strategy.late => route(self, taker, woken),
             _ => {}
         }
     }
 
-    pub(super) fn route_all(&mut self, taker: &mut Option<Taker<'_, J>>, called: &mut Vec<usize>) {
+    pub(super) fn route_all(&mut self, taker: &mut Option<Taker<'_, J>>, woken: &mut Vec<usize>) {
         while self.room > 0 && self.spare.is_empty() {
-            if self.returned.is_empty() && self.route_many(taker, called) {
+            if self.returned.is_empty() && self.route_many(taker, woken) {
                 continue;
             }
             let Some((job, turn)) = self.next_to_route() else {
                 break;
             };
             match self.ask_strategy(&job) {
-                Some(answer) => self.send_to(answer, turn, job, taker, called),
+                Some(answer) => self.send_to(answer, turn, job, taker, woken),
                 None => self.met += 1, // a tombstone
             }
         }
@@ -89,7 +89,7 @@ impl<J: Send + 'static> Desk<J> {
     pub(super) fn route_many(
         &mut self,
         taker: &mut Option<Taker<'_, J>>,
-        called: &mut Vec<usize>,
+        woken: &mut Vec<usize>,
     ) -> bool {
         let wanted = taker.as_ref().map_or(0, Taker::wanted);
         let most = (self.room + wanted).min(self.waiting);
@@ -112,7 +112,7 @@ impl<J: Send + 'static> Desk<J> {
             sent += 1;
             turn += 1;
             match answer {
-                Some(answer) => self.send_to(answer, turn, job, taker, called),
+                Some(answer) => self.send_to(answer, turn, job, taker, woken),
                 None => self.met += 1,
             }
         }
@@ -140,7 +140,7 @@ impl<J: Send + 'static> Desk<J> {
         turn: u64,
         job: Queued<J>,
         taker: &mut Option<Taker<'_, J>>,
-        called: &mut Vec<usize>,
+        woken: &mut Vec<usize>,
     ) {
         let key = answer.key();
         let Some(worker) = answer.worker().filter(|&worker| self.takes(worker, key)) else {
@@ -156,7 +156,7 @@ impl<J: Send + 'static> Desk<J> {
             _ => {
                 self.bind(worker, turn, key, job);
                 if self.wake(worker) {
-                    called.push(worker);
+                    woken.push(worker);
                 }
             }
         }

@@ -94,8 +94,8 @@ fn who_takes_while_jobs_are_routed_gets_no_more_than_it_wants_and_all_in_order()
         .map(|n| Queued::plain(number(n), PoolNumber::MAX, Job::new(n)))
         .collect();
     desk.append(&mut jobs);
-    let (mut tray, mut called) = (VecDeque::new(), Vec::new());
-    desk.route_and_take(0, 5, &mut tray, &mut called);
+    let (mut tray, mut woken) = (VecDeque::new(), Vec::new());
+    desk.route_and_take(0, 5, &mut tray, &mut woken);
     assert_eq!(tray.len(), 5);
     // What was routed to the other worker, and what this one got in its inbox afterwards.
     let mut taken = [tray, VecDeque::new()];
@@ -110,7 +110,7 @@ fn who_takes_while_jobs_are_routed_gets_no_more_than_it_wants_and_all_in_order()
         let own: Vec<_> = (0..40).filter(|n| n % 2 == worker as u64).collect();
         assert_eq!(numbers, own, "worker {worker}");
     }
-    assert!(called.is_empty(), "nobody sleeps");
+    assert!(woken.is_empty(), "nobody sleeps");
 }
 
 #[test]

@@ -45,9 +45,6 @@ use std::task::{Wake, Waker};
 /// How many times at most a lingering worker yields, for half a microsecond or more each.
 const LINGER: u32 = 24;
 
-/// A worker stops lingering at this many jobs.
-const ENOUGH: u64 = 192;
-
 /// This few waiting jobs are as good as started.
 const FEW_JOBS: u64 = 2;
 

@@ -1,8 +1,8 @@
 //! A worker gets its next job, from its tray, its desk or others, and starts it.
 
-use super::{Core, ENOUGH, LINGER};
+use super::{Core, LINGER};
 use crate::desk::appetite::Hand;
-use crate::desk::live::LiveDesk;
+use crate::desk::live::{LiveDesk, WHOLE_FROM};
 use crate::desk::seat::Seat;
 use crate::id::{JobId, WorkerId};
 use crate::job::{self, Options};
@@ -142,7 +142,7 @@ impl<J: Send + 'static> Core<J> {
     #[inline(never)]
     pub(super) fn linger(&self, own: &LiveDesk<J>, hand: &mut Hand) {
         let mut seen = self.waiting_hint(own);
-        if seen == 0 || seen >= ENOUGH || !hand.linger.is_due() || !yields_pay() {
+        if seen == 0 || seen >= WHOLE_FROM as u64 || !hand.linger.is_due() || !yields_pay() {
             return;
         }
         for turn in 0..LINGER {
@@ -151,7 +151,7 @@ impl<J: Send + 'static> Core<J> {
             if turn == 0 {
                 hand.linger.tried(now > seen);
             }
-            if crowded || now <= seen || now >= ENOUGH {
+            if crowded || now <= seen || now >= WHOLE_FROM as u64 {
                 return;
             }
             seen = now;

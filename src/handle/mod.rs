@@ -151,7 +151,7 @@ impl<T, E> Future for JobHandle<T, E> {
             // There is nothing to wait for, or the wait keeps none of the pool's workers.
             this.self_wait = None;
             if !finished {
-                look_out(cx, this.reply().pool(), &|| this.is_finished());
+                spin_if_soon(cx, this.reply().pool(), &|| this.is_finished());
             }
             return this.poll_reply(cx.waker());
         }
@@ -166,7 +166,7 @@ impl<T, E> Future for JobHandle<T, E> {
 }
 
 /// Does not depend on the outcome's type.
-fn look_out(cx: &Context<'_>, pool: PoolNumber, is_finished: &dyn Fn() -> bool) {
+fn spin_if_soon(cx: &Context<'_>, pool: PoolNumber, is_finished: &dyn Fn() -> bool) {
     let soon = || registry::find(pool).is_some_and(|home| !home.has_queue());
     spin_for_outcome(cx, soon, is_finished);
 }

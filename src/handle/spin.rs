@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_that_takes_long_is_given_up_and_in_vain() {
+    fn a_spin_that_takes_long_is_given_up_and_in_vain() {
         let test = std::thread::spawn(|| {
             let task = Waker::from(Arc::new(Task));
             looks(&task, true);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_whose_outcome_will_take_a_while_does_not_look_out() {
+    fn a_task_whose_outcome_will_take_a_while_does_not_spin() {
         let test = std::thread::spawn(|| {
             let task = Waker::from(Arc::new(Task));
             let cx = Context::from_waker(&task);

@@ -147,9 +147,7 @@ impl<J> Block<J> {
 
     /// Frees the buffer of a burst once its jobs have gone.
     pub(crate) fn forget_burst(&mut self) {
-        if self.row.is_empty() && self.row.capacity() > KEPT_BUFFER {
-            self.row = VecDeque::new();
-        }
+        forget_burst(&mut self.row);
     }
 
     /// Returns the same jobs, each in an envelope of its own.
@@ -195,6 +193,14 @@ fn take_from<J>(row: &mut VecDeque<Queued<J>>, at: usize) -> Option<Queued<J>> {
         }
     }
     found
+}
+
+/// Frees the buffer of a burst once its jobs have gone.
+#[inline]
+pub(crate) fn forget_burst<J>(row: &mut VecDeque<Queued<J>>) {
+    if row.is_empty() && row.capacity() > KEPT_BUFFER {
+        *row = VecDeque::new();
+    }
 }
 
 pub(crate) fn move_first<J>(

@@ -296,9 +296,10 @@ impl<J: Send + 'static> KeyedIntake<J> {
         self.intake.push(job);
     }
 
-    /// Hands all jobs to `each`, in portions. The caller holds the desk's lock.
-    pub(crate) fn draw_all(&self, each: impl FnMut(&mut Block<J>)) {
-        self.intake.draw_all(&mut Block::default(), each);
+    /// Hands all jobs to `each`, in portions, by way of an empty block whose buffer changes places with theirs. The caller
+    /// holds the desk's lock.
+    pub(crate) fn draw_all(&self, by: &mut Block<J>, each: impl FnMut(&mut Block<J>)) {
+        self.intake.draw_all(by, each);
     }
 
     /// Looks under the locks, as [`Intake::is_empty`].

@@ -1,5 +1,5 @@
 use super::{QueueOrder, Queued};
-use crate::queue::block::move_first;
+use crate::queue::block::{forget_burst, move_first};
 use std::collections::VecDeque;
 
 /// First in, first out: the default.
@@ -29,7 +29,9 @@ impl<J: Send + 'static> QueueOrder<J> for Fifo<J> {
     }
 
     fn pop(&mut self) -> Option<Queued<J>> {
-        self.jobs.pop_front()
+        let job = self.jobs.pop_front();
+        forget_burst(&mut self.jobs);
+        job
     }
 
     fn len(&self) -> usize {
@@ -37,14 +39,8 @@ impl<J: Send + 'static> QueueOrder<J> for Fifo<J> {
     }
 
     fn retain(&mut self, keep: &mut dyn FnMut(&Queued<J>) -> bool) {
-        for _ in 0..self.jobs.len() {
-            let Some(job) = self.jobs.pop_front() else {
-                break;
-            };
-            if keep(&job) {
-                self.jobs.push_back(job);
-            }
-        }
+        self.jobs.retain(keep);
+        forget_burst(&mut self.jobs);
     }
 
     fn append(&mut self, jobs: &mut VecDeque<Queued<J>>) {
@@ -57,6 +53,7 @@ impl<J: Send + 'static> QueueOrder<J> for Fifo<J> {
 
     fn pop_many(&mut self, most: usize, out: &mut VecDeque<Queued<J>>) {
         move_first(&mut self.jobs, most, out);
+        forget_burst(&mut self.jobs);
     }
 
     fn in_arrival_order(&self) -> bool {

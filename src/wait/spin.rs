@@ -397,7 +397,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_crowd_that_is_met_in_a_longer_look_out_is_remembered() {
+    fn a_crowd_that_is_met_in_a_longer_spin_is_remembered() {
         let test = std::thread::spawn(|| {
             let mut spin = Spin::heeding(Duration::ZERO);
             SpinLength::slept(SHORT_SLEEP / 2);

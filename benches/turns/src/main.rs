@@ -232,7 +232,10 @@ macro_rules! side {
                 }
                 let all = began.elapsed();
                 open.store(true, Release);
-                pool.join_blocking();
+                // Not by a join, which moves all that waits.
+                while pool.metrics().completed < jobs + 1 {
+                    thread::yield_now();
+                }
                 let held = rss_mib() - before;
                 pool.shutdown_blocking();
                 (longest, all, held)

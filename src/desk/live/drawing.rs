@@ -18,7 +18,11 @@ impl<J: Send + 'static> State<J> {
     /// Moves to the desk what only its own workers may run.
     pub(super) fn draw_keyed(&mut self, keyed: Option<&KeyedIntake<J>>) {
         if let Some(keyed) = keyed.filter(|keyed| keyed.about() > 0) {
-            keyed.draw_all(|jobs| self.desk.append(jobs.singles()));
+            let State { desk, drawn, .. } = self;
+            keyed.draw_all(drawn, |jobs| {
+                desk.append(jobs.singles());
+                jobs.forget_burst();
+            });
         }
     }
 

@@ -75,9 +75,9 @@ const SHARE: usize = if cfg!(any(fanpool_loom, fanpool_shuttle)) {
 /// The limit of `rarely`.
 const RAREST: usize = 4;
 
-/// From how many jobs on a block is moved to the only desk as a whole, which costs no more than to move a few. Fewer stay
-/// in the intake until they can be bound.
-const WHOLE_FROM: usize = 3 * BLOCK / 4;
+/// From how many jobs on the open block is taken as a whole, which costs no more than to take a few. Of fewer, a desk takes
+/// what it needs now, and the rest stays in the intake for all desks. A worker lingers for no more than these.
+pub(crate) const WHOLE_FROM: usize = 3 * BLOCK / 4;
 
 /// This many trays of sleeping workers are kept for reuse: more are seldom wanted at a time.
 const KEPT_TRAYS: usize = 64;

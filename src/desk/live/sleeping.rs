@@ -108,18 +108,18 @@ impl<J: Send + 'static> LiveDesk<J> {
         let mut wakers = Vec::new();
         let mut anybody = true;
         if state.desk.routes() {
-            let mut called = Vec::new();
+            let mut woken = Vec::new();
             // Stops once a worker is woken, which carries on. One round may not do: the jobs drawn may all be for
             // workers that are awake, or cancelled, while a sleeper's job is further back.
             loop {
                 let drawn = state.draw_to_route(intake, self.is_alone());
-                called.extend(state.desk.route());
-                if drawn == 0 || !called.is_empty() {
+                woken.extend(state.desk.route());
+                if drawn == 0 || !woken.is_empty() {
                     break;
                 }
             }
-            anybody = called.is_empty() && (siblings || state.has_unbound());
-            wakers = self.collect_wakers(&mut state, called);
+            anybody = woken.is_empty() && (siblings || state.has_unbound());
+            wakers = self.collect_wakers(&mut state, woken);
         }
         // Kept apart from the list, which would cost an allocation per burst.
         let waker = if anybody {
@@ -138,18 +138,18 @@ impl<J: Send + 'static> LiveDesk<J> {
     #[inline(never)]
     pub(crate) fn wake_all(&self) {
         let mut state = self.enter();
-        let mut called = Vec::new();
+        let mut woken = Vec::new();
         while let Some(worker) = state.desk.wake_one() {
-            called.push(worker);
+            woken.push(worker);
         }
-        let wakers = self.collect_wakers(&mut state, called);
+        let wakers = self.collect_wakers(&mut state, woken);
         drop(state);
         call_each(wakers);
     }
 
-    pub(super) fn collect_wakers(&self, state: &mut State<J>, called: Vec<usize>) -> Vec<Waker> {
+    pub(super) fn collect_wakers(&self, state: &mut State<J>, woken: Vec<usize>) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        for worker in called {
+        for worker in woken {
             if let Some(waker) = self.collect_waker(state, worker) {
                 wakers.push(waker);
             }

@@ -24,20 +24,20 @@ impl<J: Send + 'static> LiveDesk<J> {
             return self.take_ahead(&mut state, seat, most, intake);
         }
         let most = appetite.of_bound(self.rarely) as usize;
-        let mut called = Vec::new();
+        let mut woken = Vec::new();
         // A worker that has enough tiny jobs of its own leaves the rest to the first worker that has not, which draws
         // them in bulk.
         if most == 1 || !state.desk.has_bound(seat.id.index()) {
             state.draw_to_route(intake, self.is_alone());
-            called = state.desk.route();
+            woken = state.desk.route();
         }
-        let taken = self.take_bound(&mut state, seat, most, &mut called);
+        let taken = self.take_bound(&mut state, seat, most, &mut woken);
         if taken.is_some() {
-            called.extend(state.desk.route_for_sleepers());
+            woken.extend(state.desk.route_for_sleepers());
         }
         // What found no room in an inbox is for the workers of other desks.
         let more = state.has_unbound();
-        let wakers = self.collect_wakers(&mut state, called);
+        let wakers = self.collect_wakers(&mut state, woken);
         drop(state);
         call_each(wakers);
         taken.map(|taken| Taken { more, ..taken })
@@ -51,7 +51,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         state: &mut State<J>,
         seat: &Seat<J>,
         most: usize,
-        called: &mut Vec<usize>,
+        woken: &mut Vec<usize>,
     ) -> Option<Taken<J>> {
         let worker = seat.id.index();
         let desk = &mut state.desk;
@@ -63,7 +63,7 @@ impl<J: Send + 'static> LiveDesk<J> {
         if let Some(jobs) = &mut jobs {
             let jobs = jobs.singles();
             desk.take_many_bound(worker, most, jobs);
-            desk.route_and_take(worker, most, jobs, called);
+            desk.route_and_take(worker, most, jobs, woken);
         }
         Some(self.hand_over(seat, job, jobs, true))
     }
@@ -216,7 +216,7 @@ impl<J: Send + 'static> LiveDesk<J> {
     #[inline(never)]
     pub(crate) fn give_away(&self, to: &Seat<J>) -> Option<Queued<J>> {
         let mut state = self.enter_for_others();
-        let mut called = state.desk.route();
+        let mut woken = state.desk.route();
         let job = match state.desk.take_unbound() {
             // From the common intake, so for anyone.
             None => state.front.pop(),
@@ -224,9 +224,9 @@ impl<J: Send + 'static> LiveDesk<J> {
         };
         if let Some(job) = &job {
             to.begin(job.id());
-            called.extend(state.desk.route_for_sleepers());
+            woken.extend(state.desk.route_for_sleepers());
         }
-        let wakers = self.collect_wakers(&mut state, called);
+        let wakers = self.collect_wakers(&mut state, woken);
         drop(state);
         call_each(wakers);
         job.or_else(|| self.steal(to))
