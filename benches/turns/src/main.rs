@@ -236,6 +236,8 @@ macro_rules! side {
                 while pool.metrics().completed < jobs + 1 {
                     thread::yield_now();
                 }
+                // Until the worker sleeps, which gives the last buffers back.
+                thread::sleep(Duration::from_millis(100));
                 let held = rss_mib() - before;
                 pool.shutdown_blocking();
                 (longest, all, held)
